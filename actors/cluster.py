@@ -1,0 +1,187 @@
+"""The embedded cluster: a local Ray, one actor a shard, one for settlement.
+
+Wires it all in one place: the data directory, Ray, the supervised nodes, and
+the links of this process to them.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import ray
+from ray.exceptions import RayError
+
+from actors.manifest import (
+    ClusterRefused,
+    Manifest,
+    journal_path,
+    load_or_create,
+    lock_directory,
+    node_names,
+    save,
+)
+from actors.node_actors import NodeConfig
+from actors.nodes import Nodes
+from actors.runner import Statistics
+from actors.supervisor import Supervised
+from processor.journal import Batch, Identity
+
+__all__ = ["Cluster", "ClusterConfig", "ClusterRefused"]
+
+_NAMESPACE = "forebay"
+_OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Control calls only.
+_CONNECT_SECONDS_MAX = 10.0
+_ROWS_PER_READ = 64
+
+
+class ClusterConfig(msgspec.Struct, frozen=True):
+    """Where the journals are; shards (0: as the directory has) and first day
+    count only when the directory is new."""
+
+    data_dir: Path
+    shard_count: int
+    first_day: str
+
+
+class Cluster:
+    """A started cluster has `nodes`; start it once, stop it once."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self.config = config
+        self.manifest: Manifest
+        self.nodes: Nodes
+        self._lock = -1
+        self._sockets: Path | None = None
+        self._supervised: dict[str, Supervised] = {}
+
+    async def start(self) -> Nodes:
+        """Recover every node and connect.
+
+        Raises ClusterRefused or JournalRefused, naming the file.
+        """
+        data_dir = self.config.data_dir
+        self._lock = lock_directory(data_dir)
+        try:
+            self.manifest = load_or_create(
+                data_dir, self.config.shard_count, self.config.first_day
+            )
+            start_ray()
+            self.nodes = Nodes(self.manifest.shard_count, self.statistics)
+            await self._start_nodes()
+            if not self.manifest.is_ready:
+                self.manifest = msgspec.structs.replace(self.manifest, is_ready=True)
+                save(data_dir, self.manifest)
+            await self._connected()
+        except BaseException:
+            await self.stop()
+            raise
+        return self.nodes
+
+    async def stop(self) -> None:
+        """Stop the nodes in order (shards first), Ray, and let the directory go."""
+        for name in sorted(self._supervised, reverse=True):
+            await self._supervised[name].stop()
+        for link in self.nodes.links if hasattr(self, "nodes") else ():
+            link.connect_to("")
+        if ray.is_initialized():
+            await asyncio.to_thread(ray.shutdown)
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    async def _start_nodes(self) -> None:
+        self._sockets = Path(tempfile.mkdtemp(prefix="forebay-"))
+        names = node_names(self.manifest.shard_count)
+        for name in names:
+            identity = self.manifest.identity(name)
+            config = NodeConfig(
+                name,
+                journal_path(self.config.data_dir, name).resolve(),
+                self._sockets,
+                None if self.manifest.is_ready else identity,
+            )
+            self._supervised[name] = Supervised(config, self._announce)
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(self._supervised[name].start())
+
+    def _announce(self, name: str, address: str) -> None:
+        """A node has a new place (or none): tell all who connect to it."""
+        for link in self.nodes.links:
+            if link.name == name:
+                link.connect_to(address)
+        if name == "settlement":
+            for other, supervised in self._supervised.items():
+                if other != "settlement" and supervised.started is not None:
+                    supervised.actor.settlement_at.remote(address)
+        elif address:
+            settlement = self._supervised["settlement"].started
+            if settlement is not None:
+                self._supervised[name].actor.settlement_at.remote(settlement.address)
+
+    async def _connected(self) -> None:
+        async with asyncio.timeout(_CONNECT_SECONDS_MAX):
+            while not self.nodes.ready:  # noqa: ASYNC110 (once, at start)
+                await asyncio.sleep(0.01)
+
+    # Control, for metrics, status and audit.
+
+    async def statistics(self) -> list[Statistics]:
+        """The figures of every node that answers."""
+        figures = await asyncio.gather(
+            *(
+                supervised.actor.statistics.remote()
+                for supervised in self._supervised.values()
+                if supervised.started is not None
+            ),
+            return_exceptions=True,
+        )
+        return [f for f in figures if isinstance(f, Statistics)]
+
+    async def digest(self, name: str) -> tuple[int, str]:
+        """A node's last sequence, and the fingerprint of its state there."""
+        found: tuple[int, str] = await self._supervised[name].actor.digest.remote()
+        return found
+
+    async def identity(self, name: str) -> Identity:
+        """Whose journal a node's is."""
+        found: Identity = await self._supervised[name].actor.identity.remote()
+        return found
+
+    async def rows(self, name: str, last_sequence: int) -> AsyncIterator[Batch]:
+        """A node's journal rows from the first to a sequence."""
+        after = 0
+        while after < last_sequence:
+            actor = self._supervised[name].actor
+            rows: list[Batch] = await actor.read_rows.remote(after, _ROWS_PER_READ)
+            for row in rows:
+                if row.first_sequence > last_sequence:
+                    return
+                yield row
+                after = row.first_sequence
+            if not rows:
+                await asyncio.sleep(0.01)  # The last one is being written.
+
+
+def start_ray() -> None:
+    """A local Ray of our own; see the package for its environment."""
+    try:
+        ray.init(
+            address="local",
+            namespace=_NAMESPACE,
+            num_cpus=os.cpu_count(),
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=True,
+            _node_ip_address="127.0.0.1",
+        )
+    except RayError as error:
+        raise ClusterRefused(f"Ray did not start: {error}") from error

@@ -1,0 +1,160 @@
+"""The bodies of requests, derived from the commands they become.
+
+A body is a command less who asks, under which key, and what stands in the
+path.  Decoding checks form and bounds (`fields.py`); unknown fields are
+refused.  Nothing here knows a rule about money.
+"""
+
+import datetime
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.fields import FIELDS, ShareBody
+from gateway.problems import MALFORMED_BODY, Refusal, invalid_field
+from processor import commands as c
+
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_NOT_IN_BODY = frozenset({"caller", "request_id"})
+
+
+def body_struct(command: type[c.Command], in_path: str | None) -> type[msgspec.Struct]:
+    """The struct of a command's body; `in_path` names what the path holds."""
+    return msgspec.defstruct(
+        f"{command.__name__}Body",
+        _body_fields(command, _NOT_IN_BODY | {in_path or ""}),
+        namespace={"__doc__": command.__doc__},
+        forbid_unknown_fields=True,
+        frozen=True,
+        gc=False,
+    )
+
+
+def item_struct(command: type[c.Command]) -> type[msgspec.Struct]:
+    """The struct of a command in a bulk request: all fields but the caller's."""
+    request_id: tuple[Any, ...] = ("request_id", FIELDS["request_id"].annotated())
+    if command is c.CloseDay:  # Its request id is made from the day.
+        request_id = (*request_id, "")
+    return msgspec.defstruct(
+        f"{command.__name__}Item",
+        [request_id, *_body_fields(command, _NOT_IN_BODY)],
+        namespace={"__doc__": command.__doc__},
+        tag_field="command",
+        tag=command.wire_name(),
+        forbid_unknown_fields=True,
+        frozen=True,
+        gc=False,
+        kw_only=True,
+    )
+
+
+def _body_fields(command: type[c.Command], without: frozenset[str]) -> list[Any]:
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(command):
+        if field.name in without:
+            continue
+        form = FIELDS[field.name]
+        if field.required:
+            fields.append((field.name, form.annotated()))
+        else:
+            wanted = form.annotated(optional=field.default is None)
+            fields.append((field.name, wanted, field.default))
+    return fields
+
+
+def to_text_day(day: datetime.date | None, field: str = "next_day") -> str | None:
+    """A day as commands carry it; a year nobody settles in is refused."""
+    if day is None:
+        return None
+    if not 1900 <= day.year < 2200:
+        raise invalid_field(field, f"must be {FIELDS[field].must_be}")
+    return day.isoformat()
+
+
+def to_shares(shares: tuple[ShareBody, ...]) -> tuple[c.Share, ...]:
+    """The shares as commands carry them; whether they are whole is a rule's word."""
+    return tuple(share.to_share() for share in shares)
+
+
+_TO_COMMAND: dict[str, Callable[[Any], Any]] = {
+    "shares": to_shares,
+    "day": lambda day: to_text_day(day, "day"),
+    "next_day": to_text_day,
+}
+
+
+def values_of(body: msgspec.Struct, names: tuple[str, ...]) -> list[Any]:
+    """The named values of a body, in the forms the command has them in."""
+    values = [getattr(body, name) for name in names]
+    return [
+        _TO_COMMAND[name](value) if name in _TO_COMMAND else value
+        for name, value in zip(names, values, strict=True)
+    ]
+
+
+def is_converted(command: type[c.Command]) -> bool:
+    """Whether a field of the command has another form in a body."""
+    return any(f.name in _TO_COMMAND for f in msgspec.structs.fields(command))
+
+
+def request_id_of_day(day: str) -> str:
+    """The request id of closing a day: there is only one such wish."""
+    return f"close-{day}"
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_AT = re.compile(r"^(.*) - at `(?:key in )?(\$.*)`$", re.DOTALL)
+
+
+def refusal_of(error: Exception, known: tuple[str, ...]) -> Refusal:
+    """The problem that tells what a decoder disliked, and how to put it right."""
+    text = str(error)
+    if not isinstance(error, msgspec.ValidationError):
+        if isinstance(error, RecursionError):
+            text = "it is nested too deeply"
+        return Refusal(MALFORMED_BODY, f"The body cannot be decoded: {text}")
+    where = _AT.match(text)
+    what, path = (where[1], _field_path(where[2])) if where else (text, "")
+    if match := _UNKNOWN.search(what):
+        name = _joined(path, match[1][:64])
+        these = f"; known are {', '.join(known)}" if known else ""
+        return invalid_field(name, f"unknown field{these}")
+    if match := _MISSING.search(what):
+        name = _joined(path, match[1])
+        return invalid_field(name, f"is missing; must be {_must_be(name)}")
+    if not path:
+        return Refusal(MALFORMED_BODY, f"The body must be an object: {what}")
+    return invalid_field(path, f"must be {_must_be(path)} ({_shorter(what)})")
+
+
+def _field_path(path: str) -> str:
+    return path.removeprefix("$").removeprefix(".")
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _must_be(path: str) -> str:
+    form = FIELDS.get(path.rsplit(".", 1)[-1].partition("[")[0])
+    return form.must_be if form else "what the API document says"
+
+
+def _shorter(what: str) -> str:
+    # The expression itself helps nobody; the words before it say the same.
+    return "its characters or length do not fit" if "regex" in what else what
+
+
+def path_value(name: str, text: str) -> str:
+    """A path parameter, checked by the same form as a body's field."""
+    try:
+        value = msgspec.convert(text, FIELDS[name].type)
+    except msgspec.ValidationError:
+        raise invalid_field(name, f"must be {FIELDS[name].must_be}") from None
+    if isinstance(value, datetime.date):
+        return to_text_day(value, name) or ""
+    assert isinstance(value, str)
+    return value

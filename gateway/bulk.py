@@ -1,0 +1,207 @@
+"""Many commands in one request: POST /v1/commands, JSON or msgpack.
+
+Items are submitted in the order they came in, so commands of one account keep
+their order.  Each item has its own result: one that is invalid, or not
+allowed, spoils no other.  A JSON answer is joined from the shards' bytes
+without decoding one.
+"""
+
+import asyncio
+from time import perf_counter
+from typing import Any, Union
+
+import msgspec
+from msgspec.structs import astuple
+from starlette.types import Receive, Scope, Send
+
+from gateway import bodies
+from gateway import problems as p
+from gateway.commands import Build
+from gateway.door import Door
+from gateway.exchange import (
+    JSON,
+    MSGPACK,
+    ClientGone,
+    Headers,
+    bulk_type,
+    refuse_declared_length,
+    send_bytes,
+    send_refusal,
+)
+from gateway.keys import Principal, require
+from gateway.problems import Refusal
+from gateway.routes import BULK_PATH, COMMAND_ROUTES, CommandRoute
+from processor.commands import Command
+from processor.messages import Answer, Outcome
+
+_OUTCOMES = {Outcome.DECIDED: b"decided", Outcome.REPLAYED: b"replayed"}
+_PROBLEM_OUTCOMES = {
+    p.KEY_REUSED.slug: b"conflict",
+    p.OVERLOADED.slug: b"not_done",
+    p.UNAVAILABLE.slug: b"not_done",
+    p.OUTCOME_UNKNOWN.slug: b"unknown",
+}
+
+Pending = tuple[Command, asyncio.Future[Answer]]
+Result = Answer | Refusal
+
+
+class ItemForm(msgspec.Struct, frozen=True):
+    """How an item of one kind becomes a command."""
+
+    route: CommandRoute
+    names: tuple[str, ...]
+    is_converted: bool
+
+    def command(self, principal: Principal, item: msgspec.Struct) -> Command:
+        """The command; Refusal if its caller may not, or a value cannot be."""
+        require(principal, self.route.role)
+        build: Build = self.route.command
+        if not self.is_converted:
+            return build(principal.caller, *astuple(item))
+        request_id, *values = bodies.values_of(item, self.names)
+        if not self.route.needs_key:
+            request_id = bodies.request_id_of_day(values[0])
+        return build(principal.caller, request_id, *values)
+
+
+def item_forms() -> dict[type[msgspec.Struct], ItemForm]:
+    """Every kind of item, by its struct."""
+    forms = {}
+    for route in COMMAND_ROUTES:
+        struct = bodies.item_struct(route.command)
+        forms[struct] = ItemForm(
+            route, struct.__struct_fields__, bodies.is_converted(route.command)
+        )
+    return forms
+
+
+class BulkEndpoint:
+    """POST of many commands."""
+
+    def __init__(self, door: Door) -> None:
+        self.forms = item_forms()
+        self._door = door
+        self._counters = door.counters.of(BULK_PATH)
+        item: Any = Union[tuple(self.forms)]  # noqa: UP007 - made from a list
+        self._all = {
+            JSON: msgspec.json.Decoder(list[item]).decode,
+            MSGPACK: msgspec.msgpack.Decoder(list[item]).decode,
+        }
+        self._raws = {
+            JSON: msgspec.json.Decoder(list[msgspec.Raw]).decode,
+            MSGPACK: msgspec.msgpack.Decoder(list[msgspec.Raw]).decode,
+        }
+        self._one = {
+            JSON: msgspec.json.Decoder(item).decode,
+            MSGPACK: msgspec.msgpack.Decoder(item).decode,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started_seconds = perf_counter()
+        headers: Headers = dict(scope["headers"])
+        try:
+            principal = self._door.keys.principal_of(headers.get(b"authorization"))
+            media_type = bulk_type(headers)
+            items = self._items(media_type, await self._body(headers, receive))
+            self._door.admit(len(items))
+            waiting = [self._submit(principal, item) for item in items]
+            results = [await self._result(one) for one in waiting]
+        except Refusal as refusal:
+            self._counters.took(perf_counter() - started_seconds)
+            self._counters.was_refused(refusal.kind.slug)
+            await send_refusal(send, refusal)
+            return
+        except ClientGone:
+            return
+        self._counters.took(perf_counter() - started_seconds)
+        body = json_of(results) if media_type == JSON else msgpack_of(results)
+        await send_bytes(send, 200, [(b"content-type", media_type)], body)
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        bytes_max = self._door.bounds.bulk_body_bytes_max
+        refuse_declared_length(headers, bytes_max)
+        return await self._door.bodies.read(receive, bytes_max)
+
+    def _items(self, media_type: bytes, body: bytes) -> list[msgspec.Struct | Refusal]:
+        """The items, or why one is none; Refusal if the whole cannot be read."""
+        try:
+            items: list[Any] = self._all[media_type](body)
+        except msgspec.ValidationError:
+            items = self._one_by_one(media_type, body)
+        except bodies.DECODE_ERRORS as error:
+            raise bodies.refusal_of(error, ()) from None
+        self._refuse_too_many(items)
+        return items
+
+    def _one_by_one(self, media_type: bytes, body: bytes) -> list[Any]:
+        try:
+            raws = self._raws[media_type](body)
+        except msgspec.ValidationError:
+            raise Refusal(
+                p.MALFORMED_BODY, "The body must be an array of commands."
+            ) from None
+        except bodies.DECODE_ERRORS as error:
+            raise bodies.refusal_of(error, ()) from None
+        self._refuse_too_many(raws)
+        return [self._item(media_type, raw) for raw in raws]
+
+    def _item(self, media_type: bytes, raw: msgspec.Raw) -> Any:
+        try:
+            return self._one[media_type](raw)
+        except bodies.DECODE_ERRORS as error:
+            return bodies.refusal_of(error, ())
+
+    def _refuse_too_many(self, items: list[Any]) -> None:
+        commands_max = self._door.bounds.bulk_commands_max
+        if len(items) > commands_max:
+            raise Refusal(
+                p.TOO_LARGE,
+                f"The array has {len(items)} commands; {commands_max} are allowed.",
+            )
+
+    def _submit(
+        self, principal: Principal, item: msgspec.Struct | Refusal
+    ) -> Pending | Refusal:
+        if isinstance(item, Refusal):
+            return item
+        try:
+            command = self.forms[type(item)].command(principal, item)
+            return command, self._door.submit(command)
+        except Refusal as refusal:
+            return refusal
+
+    async def _result(self, waiting: Pending | Refusal) -> Result:
+        counters = self._door.counters
+        counters.bulk_commands_total += 1
+        result: Result
+        if isinstance(waiting, Refusal):
+            result = waiting
+        else:
+            try:
+                result = await self._door.answer(*waiting)
+            except Refusal as refusal:
+                result = refusal
+        if isinstance(result, Refusal):
+            counters.bulk_commands.was_refused(result.kind.slug)
+        else:
+            counters.bulk_commands.answered(result.outcome, result.body)
+        return result
+
+
+def json_of(results: list[Result]) -> bytes:
+    """The results as a JSON array, made of the answers' own bytes."""
+    parts = []
+    for result in results:
+        if isinstance(result, Refusal):
+            outcome = _PROBLEM_OUTCOMES.get(result.kind.slug, b"invalid")
+            parts.append(b'{"outcome":"%b","problem":%b}' % (outcome, result.body))
+        else:
+            outcome = _OUTCOMES[result.outcome]
+            parts.append(b'{"outcome":"%b","answer":%b}' % (outcome, result.body))
+    return b"[%b]" % b",".join(parts)
+
+
+def msgpack_of(results: list[Result]) -> bytes:
+    """The same results in msgpack."""
+    return msgspec.msgpack.encode(msgspec.json.decode(json_of(results)))

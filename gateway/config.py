@@ -1,0 +1,81 @@
+"""What the gateway was told when it started: one frozen struct, decoded once.
+
+Nothing else reads options or environment.  The bounds are `limits.py`'s; they
+stand here so that a test can tighten them.
+"""
+
+import datetime
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from processor import limits
+
+
+class ConfigRefused(Exception):
+    """An option that cannot be served with; the message says what to change."""
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the door lets in, and how long it waits."""
+
+    body_bytes_max: int
+    bulk_body_bytes_max: int
+    bulk_commands_max: int
+    commands_in_flight_max: int
+    answer_wait_ms_max: int
+    drain_ms_max: int
+    # Per generation; two generations of (caller, key) are kept.
+    recent_keys_max: int
+
+
+BOUNDS = Bounds(
+    body_bytes_max=limits.BODY_BYTES_MAX,
+    bulk_body_bytes_max=limits.BULK_BODY_BYTES_MAX,
+    bulk_commands_max=limits.BULK_COMMANDS_MAX,
+    commands_in_flight_max=limits.WINDOW_COMMANDS_MAX,
+    answer_wait_ms_max=limits.ANSWER_WAIT_MS_MAX,
+    drain_ms_max=limits.DRAIN_MS_MAX,
+    recent_keys_max=limits.INBOX_COMMANDS_MAX,
+)
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to listen, where the data is, and what the cluster looks like.
+
+    A port of 0 asks for a free one.
+    """
+
+    data_dir: Path
+    host: Annotated[str, Meta(min_length=1)]
+    port: Annotated[int, Meta(ge=0, le=65_535)]
+    shard_count: Annotated[int, Meta(ge=1, le=limits.SHARDS_MAX)]
+    first_day: datetime.date
+    with_noop: bool = False
+    bounds: Bounds = BOUNDS
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the door."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def decode_config(options: dict[str, Any]) -> GatewayConfig:
+    """The config of the command line's options; ConfigRefused names the wrong one."""
+
+    def from_text(wanted: type, value: object) -> object:
+        assert wanted is Path
+        return Path(str(value))
+
+    try:
+        return msgspec.convert(options, GatewayConfig, dec_hook=from_text)
+    except msgspec.ValidationError as error:
+        raise ConfigRefused(str(error).replace("$.", "")) from None

@@ -1,0 +1,224 @@
+"""What every endpoint shares: admission, deadlines, and keys used before.
+
+Its rule: what it refuses was never submitted, and what was submitted is never
+taken back.  A command that outlives its deadline ends as "unknown", never as
+declined.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from time import perf_counter
+from typing import Any, TypeVar
+
+from gateway.config import Bounds
+from gateway.exchange import BodyReader
+from gateway.keys import KeyRing, KeysRefused
+from gateway.metrics import Counters
+from gateway.ports import NodesPort, NothingDone, OutcomeUnknown, Overloaded
+from gateway.problems import (
+    KEY_REUSED,
+    NOT_FOUND,
+    OUTCOME_UNKNOWN,
+    OVERLOADED,
+    UNAVAILABLE,
+    FieldError,
+    Refusal,
+)
+from processor.commands import Command
+from processor.messages import Answer, Outcome
+from processor.remembered import differing_field
+
+SWEEP_SECONDS = 0.1
+Told = TypeVar("Told")
+_log = logging.getLogger("forebay.gateway")
+
+
+class RecentKeys:
+    """The newest commands by (caller, key): catches a key used on two shards.
+
+    A shard knows exactly which keys it has seen; no shard knows another's.
+    This is the best effort across them.  Two generations, so that forgetting
+    the oldest costs nothing on the way.
+    """
+
+    def __init__(self, generation_max: int) -> None:
+        self._generation_max = generation_max
+        self._young: dict[tuple[str, str], Command] = {}
+        self._old: dict[tuple[str, str], Command] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def first(self, command: Command) -> Command:
+        """The first command seen under the same key; the command itself if none."""
+        key = (command.caller, command.request_id)
+        found = self._young.setdefault(key, command)
+        if found is not command:
+            return found
+        older = self._old.get(key)
+        if older is not None:
+            self._young[key] = older
+            return older
+        if len(self._young) >= self._generation_max:
+            self._old, self._young = self._young, {}
+        return command
+
+    def forget(self, command: Command) -> None:
+        """A command that was not done leaves its key free."""
+        key = (command.caller, command.request_id)
+        for generation in (self._young, self._old):
+            if generation.get(key) is command:
+                del generation[key]
+
+
+class Door:
+    """One gateway's admission to the nodes; wired once, shared by endpoints."""
+
+    def __init__(self, nodes: NodesPort, keys: KeyRing, bounds: Bounds) -> None:
+        self.nodes = nodes
+        self.keys = keys
+        self.bounds = bounds
+        self.counters = Counters()
+        self.bodies = BodyReader(bounds.answer_wait_ms_max / 1_000)
+        self.is_draining = False
+        self._recent = RecentKeys(bounds.recent_keys_max)
+        self._in_flight: dict[asyncio.Future[Answer], float] = {}
+        self._in_flight_max = bounds.commands_in_flight_max
+        self._wait_seconds_max = bounds.answer_wait_ms_max / 1_000
+
+    @property
+    def in_flight(self) -> int:
+        """Commands that wait for their answer."""
+        return len(self._in_flight)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new work should be sent here."""
+        return self.nodes.ready and not self.is_draining
+
+    def admit(self, count: int) -> None:
+        """Refuse now if so many commands more would be too many."""
+        if len(self._in_flight) + count > self._in_flight_max:
+            raise Refusal(
+                OVERLOADED,
+                f"{len(self._in_flight)} commands are in flight, and"
+                f" {self._in_flight_max} may be. Nothing was done.",
+            )
+
+    def submit(self, command: Command) -> asyncio.Future[Answer]:
+        """Send a command on, once it is admitted; `answer` must follow."""
+        first = self._recent.first(command)
+        if first is not command and _routed(first) != _routed(command):
+            field = differing_field(first, command)
+            assert field is not None, "what differs in its routing differs"
+            raise key_reused(field)
+        try:
+            future = self.nodes.submit(command)
+        except NothingDone as error:
+            self._recent.forget(command)
+            raise _nothing_done(error) from None
+        self._in_flight[future] = perf_counter()
+        return future
+
+    async def answer(self, command: Command, future: asyncio.Future[Answer]) -> Answer:
+        """Wait for a decision; everything else is a Refusal."""
+        try:
+            answer = await future
+        except NothingDone as error:
+            self._recent.forget(command)
+            raise _nothing_done(error) from None
+        except OutcomeUnknown as error:
+            raise _unknown(str(error)) from None
+        finally:
+            del self._in_flight[future]
+        if answer.outcome > Outcome.REPLAYED:
+            if answer.outcome is Outcome.NOT_DONE:
+                self._recent.forget(command)
+            raise refusal_of_answer(answer)
+        return answer
+
+    async def query(self, kind: str, object_id: str) -> bytes:
+        """The JSON of one object; Refusal if there is none or it cannot be read."""
+        try:
+            answer = await self.within_deadline(self.nodes.query(kind, object_id))
+        except (NothingDone, OutcomeUnknown, TimeoutError):
+            raise Refusal(
+                UNAVAILABLE, "The node that knows cannot be reached; ask again."
+            ) from None
+        if answer.outcome is not Outcome.READ:
+            if answer.outcome is Outcome.NOT_FOUND:
+                raise Refusal(NOT_FOUND, f"There is no {kind} {object_id!r}.")
+            raise refusal_of_answer(answer)
+        return answer.body
+
+    async def within_deadline(self, asked: Coroutine[Any, Any, Told]) -> Told:
+        """Wait for a reading; TimeoutError leaves it to go on by itself."""
+        task = asyncio.ensure_future(asked)
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())
+        async with asyncio.timeout(self._wait_seconds_max):
+            return await asyncio.shield(task)
+
+    async def sweep_for_ever(self) -> None:
+        """End what has waited too long, and follow the key file."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now_seconds = perf_counter()
+            self._end_overdue(now_seconds - self._wait_seconds_max)
+            self.bodies.sweep(now_seconds)
+            try:
+                self.keys.refresh()
+            except KeysRefused as error:
+                _log.error("the keys stay as they were: %s", error)
+
+    def end_all(self) -> None:
+        """Answer "unknown" to every caller still waiting: the door closes."""
+        self._end_overdue(float("inf"))
+
+    def _end_overdue(self, since_seconds: float) -> None:
+        for future, submitted_seconds in self._in_flight.items():
+            if submitted_seconds > since_seconds:
+                break  # In order of their submission.
+            if not future.done():
+                future.set_exception(OutcomeUnknown("no answer came in time"))
+
+
+def _routed(command: Command) -> str:
+    field = command.ROUTED_BY
+    return str(getattr(command, field)) if field else ""
+
+
+def key_reused(field: str) -> Refusal:
+    """The refusal of a key that belongs to a command with other content."""
+    what = "is for another kind of command" if field == "command" else "differs"
+    return Refusal(
+        KEY_REUSED,
+        f"This Idempotency-Key was used for other content: `{field}` {what}."
+        " Use a new key for a new wish.",
+        (FieldError(field, "differs from the first use of this key"),),
+    )
+
+
+def refusal_of_answer(answer: Answer) -> Refusal:
+    """What a node's answer that decides nothing means to the caller."""
+    text = answer.body.decode()
+    if answer.outcome is Outcome.CONFLICT:
+        return key_reused(text)
+    if answer.outcome is Outcome.NOT_DONE:
+        kind = OVERLOADED if text == "overloaded" else UNAVAILABLE
+        return Refusal(kind, f"Nothing was done: {text}.")
+    assert answer.outcome is Outcome.NOT_FOUND, "a query's answer to a command"
+    return Refusal(NOT_FOUND, "There is no such thing.")
+
+
+def _nothing_done(error: NothingDone) -> Refusal:
+    kind = OVERLOADED if isinstance(error, Overloaded) else UNAVAILABLE
+    return Refusal(kind, f"Nothing was done: {error}.")
+
+
+def _unknown(why: str) -> Refusal:
+    return Refusal(
+        OUTCOME_UNKNOWN,
+        f"The outcome is not known ({why}). Send it again with the same"
+        " Idempotency-Key.",
+    )

@@ -1,0 +1,111 @@
+"""The quiet routes: reading objects, health, status, metrics, documents.
+
+Starlette serves them.  They read through the nodes like anybody else and
+change nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+import msgspec
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.bodies import path_value
+from gateway.door import Door
+from gateway.metrics import GatewayCollector, exposition
+from gateway.ports import NothingDone, OutcomeUnknown
+from gateway.problems import UNAVAILABLE, Refusal
+from gateway.routes import STATUS_PATH, QueryRoute
+
+Handler = Callable[[Request], Awaitable[Response]]
+_JSON = "application/json"
+
+
+def query_handler(route: QueryRoute, door: Door) -> Handler:
+    """GET of one object, for any key."""
+    counters = door.counters.of(route.path)
+
+    async def read(request: Request) -> Response:
+        started_seconds = perf_counter()
+        try:
+            door.keys.principal_of(_authorization(request))
+            value = request.path_params[route.parameter]
+            if (route.kind, value) != ("day", "current"):
+                value = path_value(route.parameter, value)
+            body = await door.query(route.kind, value)
+        except Refusal as refusal:
+            counters.was_refused(refusal.kind.slug)
+            raise
+        finally:
+            counters.took(perf_counter() - started_seconds)
+        return Response(body, media_type=_JSON)
+
+    return read
+
+
+def status_handler(door: Door) -> Handler:
+    """GET of every node's state, for any key."""
+    counters = door.counters.of(STATUS_PATH)
+
+    async def status(request: Request) -> Response:
+        started_seconds = perf_counter()
+        try:
+            door.keys.principal_of(_authorization(request))
+            told = await door.within_deadline(door.nodes.status())
+        except Refusal as refusal:
+            counters.was_refused(refusal.kind.slug)
+            raise
+        except (NothingDone, OutcomeUnknown, TimeoutError):
+            counters.was_refused(UNAVAILABLE.slug)
+            raise Refusal(UNAVAILABLE, "The nodes do not answer; ask again.") from None
+        finally:
+            counters.took(perf_counter() - started_seconds)
+        return Response(msgspec.json.encode(told), media_type=_JSON)
+
+    return status
+
+
+def live_handler() -> Handler:
+    """Whether the process answers at all."""
+
+    async def live(request: Request) -> Response:
+        return Response(b'{"status":"live"}', media_type=_JSON)
+
+    return live
+
+
+def ready_handler(door: Door) -> Handler:
+    """Whether new work should be sent here: not before start, not while draining."""
+
+    async def ready(request: Request) -> Response:
+        if door.is_ready:
+            return Response(b'{"status":"ready"}', media_type=_JSON)
+        why = "it is shutting down" if door.is_draining else "a node is not ready"
+        raise Refusal(UNAVAILABLE, f"Not ready: {why}.")
+
+    return ready
+
+
+def metrics_handler(door: Door) -> Handler:
+    """The counters of the door, and of the nodes when they can be asked."""
+
+    async def metrics(request: Request) -> Response:
+        try:
+            nodes = await door.within_deadline(door.nodes.statistics())
+        except (NothingDone, OutcomeUnknown, TimeoutError):
+            nodes = ()
+        collector = GatewayCollector(
+            door.counters, door.in_flight, door.is_ready, nodes
+        )
+        return Response(
+            exposition(collector), headers={"content-type": CONTENT_TYPE_LATEST}
+        )
+
+    return metrics
+
+
+def _authorization(request: Request) -> bytes | None:
+    value = request.headers.get("authorization")
+    return None if value is None else value.encode("latin-1")

@@ -1,0 +1,221 @@
+"""The audit's own model of one shard: a second calculation, from events alone.
+
+Its rule: whatever is wrong is told in a sentence and the audit goes on; it
+never asserts, never repairs, and never asks the rules or the state of the
+machine that wrote the journal.  It may be slow to write and plain to read:
+objects are summed up, ledger accounts are posted by `postings`, and the two
+must agree.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+
+from processor import limits
+from processor.events import (
+    DayTotals,
+    LenderTotals,
+    MerchantTotals,
+    ReferenceFact,
+)
+from processor.postings import Leg
+
+
+class Account(msgspec.Struct, gc=False):
+    """One borrower's line, by the audit's own reckoning, in minor units."""
+
+    account_id: str
+    program_id: str
+    currency: str
+    limit_minor: int
+    status: str = "open"
+    held_minor: int = 0
+    authorized_minor: int = 0
+    outstanding_minor: int = 0
+    credit_minor: int = 0
+
+    @property
+    def open_to_buy_minor(self) -> int:
+        """Limit less all that is occupied, and the borrower's credit."""
+        return (
+            self.limit_minor
+            - self.held_minor
+            - self.authorized_minor
+            - self.outstanding_minor
+            + self.credit_minor
+        )
+
+
+class Program(msgspec.Struct, gc=False):
+    """One version of a product, and all that was ever split under it here."""
+
+    currency: str
+    lenders: tuple[str, ...]
+    shares_ppm: tuple[int, ...]
+    tolerance_ppm: int
+    split_minor: int
+    split_parts: list[int]
+
+
+class Purchase(msgspec.Struct, gc=False):
+    """An authorization and what became of it; parts by lender, in order."""
+
+    account_id: str
+    merchant_id: str
+    currency: str
+    lenders: tuple[str, ...]
+    program: Program
+    day: str
+    expires_at_ms: int
+    total_minor: int
+    open_minor: int
+    open_parts: list[int]
+    captured_parts: list[int]
+    refunded_parts: list[int]
+    outstanding_parts: list[int]
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    outstanding_minor: int = 0
+    captured_after_refund: bool = False
+
+
+class Hold(msgspec.Struct, gc=False):
+    """A limit hold: what it still occupies."""
+
+    account_id: str
+    currency: str
+    expires_at_ms: int
+    held_minor: int
+
+
+class Slice(msgspec.Struct, gc=False):
+    """One lender's headroom on this shard; `free_minor` may never be negative."""
+
+    received_minor: int = 0
+    returned_minor: int = 0
+    free_minor: int = 0
+    authorized_minor: int = 0
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    underrun_minor: int = 0  # The largest ever.
+
+
+class Books:
+    """All that one shard's journal says so far, and what is wrong with it."""
+
+    def __init__(self, journal: str, day: str) -> None:
+        self.journal = journal
+        self.day = day
+        self.sequence = 0
+        self.at_ms = 0
+        self.accounts: dict[str, Account] = {}
+        self.currencies: dict[str, str] = {}
+        self.purchases: dict[str, Purchase] = {}
+        self.holds: dict[str, Hold] = {}
+        self.programs: dict[tuple[str, int], Program] = {}
+        self.current_programs: dict[str, Program] = {}
+        self.merchants: set[str] = set()
+        self.slices: dict[str, Slice] = {}
+        self.facts: list[ReferenceFact] = []
+        self.totals = DayTotals()
+        self.day_ends: dict[str, tuple[int, DayTotals]] = {}
+        self.ledger: defaultdict[str, int] = defaultdict(int)
+        self.differences: list[str] = []
+
+    def differ(self, text: str) -> None:
+        """Note what is wrong with the present record."""
+        self.differences.append(f"{self.journal}, record {self.sequence}: {text}")
+
+    def post(self, booked: Sequence[Leg]) -> None:
+        """Book an event's legs; they must sum to zero."""
+        ledger = self.ledger
+        total = 0
+        for name, amount in booked:
+            ledger[name] += amount
+            total += amount
+        if total:
+            self.differ(f"its postings sum to {total}, not to zero.")
+
+    def lender_totals(self, lender_id: str) -> LenderTotals:
+        """Today's totals of a lender, begun at zero."""
+        totals = self.totals.lenders.get(lender_id)
+        if totals is None:
+            totals = self.totals.lenders[lender_id] = LenderTotals()
+        return totals
+
+    def merchant_totals(self, merchant_id: str) -> MerchantTotals:
+        """Today's totals of a merchant, begun at zero."""
+        totals = self.totals.merchants.get(merchant_id)
+        if totals is None:
+            totals = self.totals.merchants[merchant_id] = MerchantTotals()
+        return totals
+
+    def is_split(
+        self, what: str, amount: int, parts: Sequence[int], lenders: Sequence[str]
+    ) -> bool:
+        """Whether the parts are one a lender; wrong sums and signs are noted."""
+        if len(parts) != len(lenders):
+            self.differ(f"{what} has {len(parts)} parts for {len(lenders)} lenders.")
+            return False
+        if sum(parts) != amount:
+            self.differ(f"the parts of {what} sum to {sum(parts)}, not to {amount}.")
+        if min(parts) < 0:
+            self.differ(f"{what} has a negative part: {list(parts)}.")
+        return True
+
+    def check_open_to_buy(self, account: Account, reported_minor: int) -> None:
+        """Limit less all that is open, held and owed is what the event says."""
+        own_minor = account.open_to_buy_minor
+        if own_minor != reported_minor:
+            self.differ(
+                f"it leaves account {account.account_id} {reported_minor} to buy, "
+                f"by its purchases and holds it is {own_minor}."
+            )
+
+    def check_made_id(self, made_id: str) -> None:
+        """An id the processor makes ends in the sequence of its record."""
+        if made_id[8:] != f"{self.sequence:x}":
+            self.differ(f"the id {made_id} was not made by this record.")
+
+    def spend(self, lender_id: str, amount_minor: int) -> Slice:
+        """Take from what is free (or give back, when negative); note an under-run."""
+        lease = self.slices.get(lender_id)
+        if lease is None:
+            self.differ(f"lender {lender_id} is not known to this shard.")
+            lease = self.slices[lender_id] = Slice()
+        lease.free_minor -= amount_minor
+        short_minor = -lease.free_minor
+        if amount_minor > 0 and short_minor > 0:
+            lease.underrun_minor = max(lease.underrun_minor, short_minor)
+            self.differ(f"the slice of lender {lender_id} is overspent {short_minor}.")
+        return lease
+
+    def count_split(self, program: Program, amount: int, parts: Sequence[int]) -> None:
+        """Every lender's share of all ever split stays within one minor unit."""
+        program.split_minor += amount
+        if len(parts) == 1:
+            return
+        split = program.split_parts
+        for i, share_ppm in enumerate(program.shares_ppm):
+            split[i] += parts[i]
+            off_ppm = split[i] * limits.PPM - share_ppm * program.split_minor
+            if abs(off_ppm) > limits.PPM:
+                self.differ(
+                    f"lender {program.lenders[i]} has {split[i]} of "
+                    f"{program.split_minor} ever split; its share is {share_ppm} ppm."
+                )
+
+    def check_slices(self, lenders: Sequence[str]) -> None:
+        """What was leased is where the slice and the ledger say it is."""
+        for lender_id in lenders:
+            lease = self.slices[lender_id]
+            leased = lease.received_minor - lease.returned_minor
+            spent = lease.captured_minor - lease.refunded_minor
+            if leased != lease.free_minor + lease.authorized_minor + spent:
+                self.differ(f"the slice of lender {lender_id} does not add up.")
+            if (
+                -self.ledger[f"lender_authorized:{lender_id}"] != lease.authorized_minor
+                or self.ledger[f"lender_reserve:{lender_id}"] != spent
+            ):
+                self.differ(f"the slice of lender {lender_id} is not what is posted.")

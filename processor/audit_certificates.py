@@ -1,0 +1,141 @@
+"""Whether the lenders really had too little when purchases were declined for it.
+
+A decline for reserve names a refusal of settlement; the refusal is a
+certificate: what settlement had unleased and what every shard had free right
+after one of its records.  Here each point of the cut is held against the
+shards' own journals, headroom that was on its way counts as headroom, and a
+decline that its certificate does not prove is a false decline.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from processor.audit_declines import ReserveDecline
+from processor.audit_settlement import (
+    SETTLEMENT_ITSELF,
+    Certificate,
+    SettlementAudit,
+)
+from processor.audit_shard import ShardAudit
+from processor.events import CutPoint, ReserveRefused
+
+
+class Certificates:
+    """Judges every decline for reserve; counts the false ones."""
+
+    def __init__(
+        self, settlement: SettlementAudit, shards: Mapping[int, ShardAudit]
+    ) -> None:
+        self.differences: list[str] = []
+        self.false_declines = 0
+        self._settlement = settlement
+        self._shards = shards
+        self._headroom = {
+            number: self._prove(certificate)
+            for number, certificate in settlement.certificates.items()
+        }
+
+    def judge(self) -> None:
+        """Hold every decline against its certificate, each used once."""
+        used: set[int] = set()
+        for shard in self._shards.values():
+            for claim in shard.reserve_declines:
+                where = f"shard {claim.shard}, record {claim.sequence}"
+                why = self._why_false(claim)
+                if claim.refusal in used:
+                    why = f"refusal {claim.refusal} was used for another before"
+                used.add(claim.refusal)
+                self._count(where, why)
+        for sequence, command, event in self._settlement.withdrawals_declined:
+            claim = ReserveDecline(
+                SETTLEMENT_ITSELF,
+                sequence,
+                command.lender_id,
+                event.refusal,
+                event.missing_minor,
+                0,
+                command.amount_minor,
+                command.amount_minor,
+            )
+            self._count(f"settlement, record {sequence}", self._why_false(claim))
+
+    def _count(self, where: str, why: str) -> None:
+        if why:
+            self.false_declines += 1
+            self.differences.append(f"{where}: a false decline for reserve: {why}.")
+
+    def _why_false(self, claim: ReserveDecline) -> str:
+        """Why a decline is not proved; "" if it is."""
+        certificate = self._settlement.certificates.get(claim.refusal)
+        if certificate is None:
+            return f"settlement has no refusal {claim.refusal}"
+        refused = certificate.refused
+        if (refused.lender_id, refused.shard) != (claim.lender_id, claim.shard):
+            return f"refusal {claim.refusal} is about another lender or shard"
+        own = [point for point in refused.cut if point.shard == claim.shard]
+        if own and own[0].sequence >= claim.sequence:
+            return f"refusal {claim.refusal} is younger than the decline"
+        headroom_minor, told_minor = self._headroom[claim.refusal]
+        if refused.needed_minor <= headroom_minor:
+            return (
+                f"lender {claim.lender_id} had {headroom_minor}, "
+                f"{refused.needed_minor} was needed"
+            )
+        part_minor = claim.missing_minor + told_minor
+        if claim.missing_minor <= 0 or not (
+            claim.part_min <= part_minor <= claim.part_max
+        ):
+            return (
+                f"{claim.missing_minor} cannot have been missing of lender "
+                f"{claim.lender_id}, which had {told_minor}"
+            )
+        if claim.free_minor >= part_minor:
+            return f"the shard itself had {claim.free_minor} free"
+        return ""
+
+    def _prove(self, certificate: Certificate) -> tuple[int, int]:
+        """The headroom with and without what was on its way, as the cut has it."""
+        refused = certificate.refused
+        told_minor = refused.unleased_minor
+        told_minor += sum(point.free_minor for point in refused.cut)
+        headroom_minor = told_minor
+        for point in refused.cut:
+            granted = certificate.granted.get(point.shard, 0)
+            credited = certificate.credited.get(point.shard, 0)
+            headroom_minor += granted - point.received_minor
+            headroom_minor += point.returned_minor - credited
+            self._check_point(refused, point)
+        return headroom_minor, told_minor
+
+    def _check_point(self, refused: ReserveRefused, point: CutPoint) -> None:
+        """The shard's own journal says the same at that record."""
+        name = f"certificate {refused.refusal}, shard {point.shard}"
+        shard = self._shards.get(point.shard)
+        if shard is None or point.sequence > shard.rows.sequence:
+            self.differences.append(
+                f"{name}: record {point.sequence} is in no journal of that shard."
+            )
+            return
+        cut = shard.cuts.get((refused.lender_id, point.sequence), (0, 0, 0))
+        said = (point.received_minor, point.returned_minor, point.free_minor)
+        if cut != said:
+            self.differences.append(
+                f"{name}: it says received, returned and free of "
+                f"{refused.lender_id} were {said} at record {point.sequence}, "
+                f"the journal says {cut}."
+            )
+        if shard.rows.epoch_at(point.sequence) > point.epoch:
+            self.differences.append(
+                f"{name}: record {point.sequence} is of a later epoch than "
+                f"{point.epoch}."
+            )
+
+
+def want_cuts(settlement: SettlementAudit, shards: Sequence[ShardAudit]) -> None:
+    """Tell the shards' audits, before they begin, which points to keep."""
+    by_number = {shard.identity.number: shard for shard in shards}
+    for certificate in settlement.certificates.values():
+        for point in certificate.refused.cut:
+            if point.shard in by_number:
+                by_number[point.shard].want_cut(
+                    certificate.refused.lender_id, point.sequence
+                )

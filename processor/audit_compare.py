@@ -1,0 +1,155 @@
+"""The audit's model beside a shard's state: object by object, no difference.
+
+The state is what `machine.apply` makes of the same journal, or what a living
+shard has in memory.  Two calculations that agree on every account, every
+purchase and every slice are unlikely to be wrong in the same way.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from processor.audit_books import Account, Books, Hold, Purchase, Slice
+from processor.audit_reserve import differing_totals
+from processor.audit_settlement import SettlementAudit
+from processor.audit_shard import ShardAudit
+from processor.settlement_state import SettlementState
+from processor.state import Account as AccountState
+from processor.state import Authorization as AuthorizationState
+from processor.state import Hold as HoldState
+from processor.state import ShardState
+from processor.state import Slice as SliceState
+
+Figures = tuple[tuple[str, object, object], ...]  # Name, the audit's, the state's.
+
+
+def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
+    """Every difference between the audit of a shard and its state."""
+    books = model.books
+    differences = [
+        *_missing("account", books.accounts, state.accounts),
+        *_missing("authorization", books.purchases, state.authorizations),
+        *_missing("hold", books.holds, state.holds),
+        *_missing("slice", books.slices, state.slices),
+        *_differing("the shard", _shard(books, state)),
+    ]
+    for account_id in books.accounts.keys() & state.accounts.keys():
+        figures = _account(books.accounts[account_id], state.accounts[account_id])
+        differences += _differing(f"account {account_id}", figures)
+    for made_id in books.purchases.keys() & state.authorizations.keys():
+        figures = _purchase(books.purchases[made_id], state.authorizations[made_id])
+        differences += _differing(f"authorization {made_id}", figures)
+    for hold_id in books.holds.keys() & state.holds.keys():
+        figures = _hold(books.holds[hold_id], state.holds[hold_id])
+        differences += _differing(f"hold {hold_id}", figures)
+    for lender_id in books.slices.keys() & state.slices.keys():
+        figures = _slice(books.slices[lender_id], state.slices[lender_id])
+        differences += _differing(f"the slice of {lender_id}", figures)
+    differences += [
+        f"the open day has {text}."
+        for text in differing_totals(state.totals, books.totals)
+    ]
+    return [f"{books.journal}, audit and state: {text}" for text in differences]
+
+
+def _missing(
+    what: str, own: Mapping[str, object], theirs: Mapping[str, object]
+) -> Iterator[str]:
+    for name in sorted(own.keys() - theirs.keys()):
+        yield f"{what} {name} is missing in the state."
+    for name in sorted(theirs.keys() - own.keys()):
+        yield f"{what} {name} is in the state alone."
+
+
+def _differing(what: str, figures: Figures) -> Iterator[str]:
+    for name, own, theirs in figures:
+        if own != theirs:
+            yield f"{what} has {name} {own} by the audit, {theirs} in the state."
+
+
+def _shard(books: Books, state: ShardState) -> Figures:
+    return (
+        ("sequence", books.sequence, state.sequence),
+        ("day", books.day, state.day),
+        ("reference version", len(books.facts), state.reference_version),
+    )
+
+
+def _account(own: Account, state: AccountState) -> Figures:
+    return (
+        ("status", own.status, state.status.value),
+        ("limit", own.limit_minor, state.limit_minor),
+        ("held", own.held_minor, state.held_minor),
+        ("authorized", own.authorized_minor, state.authorized_minor),
+        ("outstanding", own.outstanding_minor, state.outstanding_minor),
+        ("credit", own.credit_minor, state.credit_minor),
+        ("open to buy", own.open_to_buy_minor, state.open_to_buy_minor),
+    )
+
+
+def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
+    return (
+        ("account", own.account_id, state.account_id),
+        ("merchant", own.merchant_id, state.merchant_id),
+        ("day", own.day, state.purchase_day),
+        ("total", own.total_minor, state.total_minor),
+        ("open", own.open_minor, state.open_minor),
+        ("captured", own.captured_minor, state.captured_minor),
+        ("refunded", own.refunded_minor, state.refunded_minor),
+        ("outstanding", own.outstanding_minor, state.outstanding_minor),
+        ("captured parts", tuple(own.captured_parts), state.captured_parts),
+        ("refunded parts", tuple(own.refunded_parts), state.refunded_parts),
+        ("outstanding parts", tuple(own.outstanding_parts), state.outstanding_parts),
+    )
+
+
+def _hold(own: Hold, state: HoldState) -> Figures:
+    return (
+        ("account", own.account_id, state.account_id),
+        ("held", own.held_minor, state.held_minor),
+    )
+
+
+def _slice(own: Slice, state: SliceState) -> Figures:
+    return (
+        ("received", own.received_minor, state.received_minor),
+        ("returned", own.returned_minor, state.returned_minor),
+        ("free", own.free_minor, state.free_minor),
+        ("authorized", own.authorized_minor, state.authorized_minor),
+        ("captured", own.captured_minor, state.captured_minor),
+        ("refunded", own.refunded_minor, state.refunded_minor),
+    )
+
+
+def compare_with_settlement(
+    model: SettlementAudit, state: SettlementState
+) -> list[str]:
+    """Every difference between the audit of settlement and its state."""
+    differences = [
+        *_missing("lender", model.lenders, state.lenders),
+        *_missing("business day", model.days, state.days),
+        *_differing("settlement", _settlement(model, state)),
+    ]
+    for lender_id in model.lenders.keys() & state.lenders.keys():
+        own, theirs = model.lenders[lender_id], state.lenders[lender_id]
+        figures = (
+            ("deposit", own.deposit_minor, theirs.deposit_minor),
+            ("advance line", own.advance_line_minor, theirs.advance_line_minor),
+            ("unleased", own.unleased_minor, theirs.unleased_minor),
+            ("leased", own.leased_minor, theirs.leased_minor),
+        )
+        differences += _differing(f"lender {lender_id}", figures)
+    for day in model.days.keys() & state.days.keys():
+        differences += [
+            f"{day} has {text}."
+            for text in differing_totals(state.days[day].totals, model.days[day].totals)
+        ]
+    return [f"settlement, audit and state: {text}" for text in differences]
+
+
+def _settlement(model: SettlementAudit, state: SettlementState) -> Figures:
+    return (
+        ("sequence", model.sequence, state.sequence),
+        ("day", model.day, state.day),
+        ("refusals", len(model.certificates), state.refusals),
+        ("reference data", model.facts, state.reference),
+        ("merchants", len(model.merchants), len(state.merchants)),
+    )

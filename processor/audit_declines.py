@@ -1,0 +1,112 @@
+"""Whether a decline for money was right: for the limit here, for the reserve later.
+
+A decline for the limit is judged on the spot by the account as the audit knows
+it.  A decline for reserve is kept as a claim: whether it was right can only be
+said beside settlement's certificate.
+"""
+
+import msgspec
+
+from processor import commands as c
+from processor import events as e
+from processor import limits
+from processor.audit_books import Account, Books, Program
+
+
+class ReserveDecline(msgspec.Struct, frozen=True, gc=False):
+    """A shard's word that a lender had too little: to be proved.
+
+    `free_minor` is what the shard itself had free of the lender then.  The
+    lender's part of the purchase was between `part_min` and `part_max`.
+    """
+
+    shard: int
+    sequence: int
+    lender_id: str
+    refusal: int
+    missing_minor: int
+    free_minor: int
+    part_min: int
+    part_max: int
+
+
+class Wish(msgspec.Struct, frozen=True, gc=False):
+    """What a declined command wanted: of the lenders, and more of the limit."""
+
+    account: Account
+    program: Program
+    amount_minor: int
+    growth_minor: int
+
+
+def check_limit_decline(
+    books: Books, command: c.Command | None, event: e.Declined
+) -> None:
+    """The limit was short, and by exactly what was said."""
+    wish = _wish(books, command)
+    if wish is None:
+        books.differ("it declines for the limit what does not need any.")
+        return
+    missing_minor = wish.growth_minor - wish.account.open_to_buy_minor
+    if missing_minor <= 0:
+        books.differ(f"declined for the limit although {-missing_minor} was to spare.")
+    elif missing_minor != event.missing_minor:
+        books.differ(f"{missing_minor} was missing, not {event.missing_minor}.")
+
+
+def reserve_decline(
+    books: Books, shard: int, command: c.Command | None, event: e.Declined
+) -> ReserveDecline | None:
+    """The claim of a decline for reserve; None when it makes no sense."""
+    wish = _wish(books, command)
+    if wish is None or event.lender_id not in wish.program.lenders:
+        books.differ(f"declined for a lender not behind it: {event.lender_id!r}.")
+        return None
+    lenders = wish.program.lenders
+    lowest, highest = wish.amount_minor, wish.amount_minor
+    if len(lenders) > 1:
+        # Shares so far and shares after are each less than one unit off.
+        share_ppm = wish.program.shares_ppm[lenders.index(event.lender_id)]
+        exact = share_ppm * wish.amount_minor // limits.PPM
+        lowest, highest = exact - 1, exact + 2
+    return ReserveDecline(
+        shard,
+        books.sequence,
+        event.lender_id,
+        event.refusal,
+        event.missing_minor,
+        books.slices[event.lender_id].free_minor,
+        lowest,
+        highest,
+    )
+
+
+def _wish(books: Books, command: c.Command | None) -> Wish | None:
+    if isinstance(command, c.Authorize | c.PlaceHold):
+        amount = command.amount_minor
+        return _new_debt(books, command.account_id, amount, amount)
+    if isinstance(command, c.IncreaseHold | c.ConvertHold):
+        hold = books.holds.get(command.hold_id)
+        if hold is None:
+            return None
+        amount = command.amount_minor or hold.held_minor
+        growth = 0 if isinstance(command, c.ConvertHold) else amount
+        return _new_debt(books, hold.account_id, amount, growth)
+    if isinstance(command, c.IncrementAuthorization | c.CaptureAuthorization):
+        purchase = books.purchases.get(command.authorization_id)
+        if purchase is None:
+            return None
+        amount = command.amount_minor or 0
+        if isinstance(command, c.CaptureAuthorization):
+            amount -= purchase.open_minor
+        account = books.accounts[purchase.account_id]
+        return Wish(account, purchase.program, amount, amount)
+    return None
+
+
+def _new_debt(books: Books, account_id: str, amount: int, growth: int) -> Wish | None:
+    """Under the version of the program that is in force."""
+    account = books.accounts.get(account_id)
+    if account is None or account.program_id not in books.current_programs:
+        return None
+    return Wish(account, books.current_programs[account.program_id], amount, growth)

@@ -1,0 +1,164 @@
+"""Whether each record's event answers its command, and each request only once.
+
+The audit compares what was asked with what was done, field by field, in a
+table of its own; what the processor does by itself must have no command.
+"""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from processor import commands as c
+from processor import events as e
+from processor import limits
+
+# Command → the event it may end in, and (its field, the event's) that must agree.
+_ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]]] = {
+    c.OpenAccount: (
+        e.AccountOpened,
+        (
+            ("account_id", "account_id"),
+            ("program_id", "program_id"),
+            ("currency", "currency"),
+            ("limit_minor", "limit_minor"),
+        ),
+    ),
+    c.ChangeLimit: (
+        e.LimitChanged,
+        (("account_id", "account_id"), ("limit_minor", "limit_minor")),
+    ),
+    c.FreezeAccount: (e.AccountFrozen, (("account_id", "account_id"),)),
+    c.UnfreezeAccount: (e.AccountUnfrozen, (("account_id", "account_id"),)),
+    c.CloseAccount: (e.AccountClosed, (("account_id", "account_id"),)),
+    c.Authorize: (
+        e.Authorized,
+        (
+            ("account_id", "account_id"),
+            ("merchant_id", "merchant_id"),
+            ("capture", "captured"),
+        ),
+    ),
+    c.PlaceHold: (e.HoldPlaced, (("account_id", "account_id"),)),
+    c.Repay: (e.Repaid, (("account_id", "account_id"),)),
+    c.IncrementAuthorization: (
+        e.AuthorizationIncremented,
+        (("authorization_id", "authorization_id"),),
+    ),
+    c.CaptureAuthorization: (
+        e.Captured,
+        (("authorization_id", "authorization_id"),),
+    ),
+    c.ReverseAuthorization: (
+        e.AuthorizationReversed,
+        (("authorization_id", "authorization_id"),),
+    ),
+    c.Refund: (e.Refunded, (("authorization_id", "authorization_id"),)),
+    c.IncreaseHold: (e.HoldIncreased, (("hold_id", "hold_id"),)),
+    c.ReleaseHold: (e.HoldReleased, (("hold_id", "hold_id"),)),
+    c.ConvertHold: (
+        e.Authorized,
+        (
+            ("hold_id", "hold_id"),
+            ("merchant_id", "merchant_id"),
+            ("capture", "captured"),
+        ),
+    ),
+    c.RegisterLender: (
+        e.LenderRegistered,
+        (
+            ("lender_id", "lender_id"),
+            ("currency", "currency"),
+            ("advance_line_minor", "advance_line_minor"),
+        ),
+    ),
+    c.DepositReserve: (e.ReserveDeposited, (("lender_id", "lender_id"),)),
+    c.WithdrawReserve: (e.ReserveWithdrawn, (("lender_id", "lender_id"),)),
+    c.RegisterProgram: (
+        e.ProgramRegistered,
+        (
+            ("program_id", "program_id"),
+            ("currency", "currency"),
+            ("shares", "shares"),
+            ("capture_tolerance_ppm", "capture_tolerance_ppm"),
+        ),
+    ),
+    c.RegisterMerchant: (e.MerchantRegistered, (("merchant_id", "merchant_id"),)),
+    c.CloseDay: (e.DayCut, (("day", "day"),)),
+}
+
+_OF_ITSELF = frozenset(
+    {
+        e.AuthorizationExpired,
+        e.HoldExpired,
+        e.SliceReceived,
+        e.SliceReturned,
+        e.DayMoved,
+        e.ReferenceReceived,
+        e.ShardJoined,
+        e.SliceGranted,
+        e.SliceCredited,
+        e.ReserveRefused,
+        e.ShardDayReported,
+        e.DayClosed,
+    }
+)
+
+Getter = Callable[[Any], Any]
+
+
+def _getters(fields: tuple[tuple[str, str], ...]) -> tuple[Getter, Getter]:
+    return (
+        attrgetter(*(asked for asked, _ in fields)),
+        attrgetter(*(done for _, done in fields)),
+    )
+
+
+_AGREES = {
+    command: (event, *_getters(fields)) for command, (event, fields) in _ENDS_IN.items()
+}
+_HAS_AMOUNT = frozenset(
+    command for command in _ENDS_IN if "amount_minor" in command.__struct_fields__
+)
+
+
+class Requests:
+    """Every request id so far, by caller, and the number of its command."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], int] = {}
+        self._count = 0
+
+    def check(self, command: c.Command | None, event: e.Event) -> str:
+        """What is wrong between command and event, as a sentence; "" if nothing."""
+        kind = type(event)
+        if command is None:
+            return "" if kind in _OF_ITSELF else f"nobody asked for {kind.__name__}."
+        again = self._used_again(command)
+        if again:
+            return again
+        if kind is e.Declined:
+            return ""
+        asked = type(command)
+        expected, asked_of, done_of = _AGREES[asked]
+        if kind is not expected:
+            return f"{asked.__name__} ended in {kind.__name__}."
+        if asked_of(command) != done_of(event):
+            return (
+                f"{asked.__name__} asked for {asked_of(command)}, got {done_of(event)}."
+            )
+        if asked in _HAS_AMOUNT:
+            amount: int | None = command.amount_minor  # type: ignore[attr-defined]
+            done: int = event.amount_minor  # type: ignore[attr-defined]
+            if amount is not None and amount != done:
+                return f"{asked.__name__} asked for {amount}, got {done}."
+        return ""
+
+    def _used_again(self, command: c.Command) -> str:
+        """An id may come again only after so many others that it is forgotten."""
+        self._count += 1
+        key = (command.caller, command.request_id)
+        before = self._seen.get(key)
+        self._seen[key] = self._count
+        if before is None or self._count - before > limits.REMEMBERED_REQUESTS_MAX:
+            return ""
+        return f"the request {command.request_id} of {command.caller} was done before."

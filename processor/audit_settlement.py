@@ -1,0 +1,311 @@
+"""The audit of settlement: reserves, leases, days and certificates, again.
+
+At every record, for every lender: what is leased to the shards fits into
+deposit and advance line.  Nothing of the machine that wrote the journal takes
+part.  What only the shards' journals can prove is kept for `audit`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from processor import events as e
+from processor import limits
+from processor.audit_requests import Requests
+from processor.audit_reserve import add_totals, differing_totals
+from processor.audit_rows import Rows, name_of
+from processor.commands import WithdrawReserve
+from processor.declines import DeclineReason
+from processor.journal import Batch, Identity
+from processor.postings import reserve_legs
+from processor.records import SETTLEMENT_RECORDS, SettlementRecord
+
+SETTLEMENT_ITSELF = -1  # The asker of a withdrawal.
+
+
+class Lender(msgspec.Struct, gc=False):
+    """One lender's reserve; what each shard was granted and gave back, in all."""
+
+    currency: str
+    advance_line_minor: int
+    deposit_minor: int
+    granted: dict[int, int]
+    credited: dict[int, int]
+    overcommitted_minor: int = 0  # The largest ever.
+
+    @property
+    def leased_minor(self) -> int:
+        """What is with the shards or on the way, used or free."""
+        return sum(self.granted.values()) - sum(self.credited.values())
+
+    @property
+    def unleased_minor(self) -> int:
+        """Deposit and advance line less what is leased."""
+        return self.deposit_minor + self.advance_line_minor - self.leased_minor
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """A refusal, with what settlement had leased of the lender at that moment."""
+
+    sequence: int
+    refused: e.ReserveRefused
+    granted: dict[int, int]
+    credited: dict[int, int]
+
+
+class Day(msgspec.Struct):
+    """A business day that was cut, and what the shards have reported of it."""
+
+    reports: dict[int, e.ShardDayReported]
+    totals: e.DayTotals
+    is_closed: bool = False
+
+
+class SettlementAudit:
+    """Settlement's journal so far; `differences` is what is wrong with it."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.differences: list[str] = []
+        self.rows = Rows(identity, self.differences)
+        self.counts: Counter[str] = Counter()
+        self.day = identity.first_day
+        self.sequence = 0
+        self.lenders: dict[str, Lender] = {}
+        self.versions: dict[str, int] = {}  # Of programs.
+        self.merchants: set[str] = set()
+        self.facts: list[e.ReferenceFact] = []
+        self.joined: dict[int, str] = {}
+        self.certificates: dict[int, Certificate] = {}
+        self.grants: list[e.SliceGranted] = []
+        self.withdrawals_declined: list[tuple[int, WithdrawReserve, e.Declined]] = []
+        self.days: dict[str, Day] = {}
+        self.ledger: defaultdict[str, int] = defaultdict(int)
+        self._requests = Requests()
+
+    def batch(self, batch: Batch) -> None:
+        """Check one row and every record in it."""
+        self.rows.check(batch, self.day)
+        self.sequence = batch.first_sequence - 1
+        try:
+            records = SETTLEMENT_RECORDS.decode(batch.records)
+        except msgspec.MsgspecError as error:
+            self.rows.is_unreadable(batch, error)
+            self.sequence = batch.last_sequence
+            return
+        self.rows.check_count(batch, len(records))
+        day = self.day
+        for record in records:
+            if self.day != day:
+                self.rows.day_moved_within(batch)
+                day = self.day
+            self._record(record)
+
+    @property
+    def trial_balance_minor(self) -> int:
+        """The sum of all ledger accounts."""
+        return sum(self.ledger.values())
+
+    @property
+    def overspend_minor(self) -> int:
+        """What was leased beyond deposit and line, each lender at its worst."""
+        return sum(lender.overcommitted_minor for lender in self.lenders.values())
+
+    def differ(self, text: str) -> None:
+        """Note what is wrong with the present record."""
+        name = name_of(self.identity)
+        self.differences.append(f"{name}, record {self.sequence}: {text}")
+
+    def _record(self, record: SettlementRecord) -> None:
+        self.sequence += 1
+        event = record.event
+        self.counts[type(event).__name__] += 1
+        wrong = self._requests.check(record.command, event)
+        if wrong:
+            self.differ(wrong)
+        if isinstance(event, e.Declined):
+            self._declined(record, event)
+            return
+        lender_id = getattr(event, "lender_id", None)
+        if lender_id is not None and not isinstance(event, e.LenderRegistered):
+            if lender_id not in self.lenders:
+                self.differ(f"lender {lender_id} is not registered.")
+                return
+            self._post(event)
+        _EFFECTS[type(event)](self, event)
+        if lender_id is not None:
+            self._check_reserve(lender_id)
+
+    def _post(self, event: e.Event) -> None:
+        total = 0
+        for name, amount in reserve_legs(event, self.lenders):
+            self.ledger[name] += amount
+            total += amount
+        if total:
+            self.differ(f"its postings sum to {total}, not to zero.")
+
+    def _check_reserve(self, lender_id: str) -> None:
+        lender = self.lenders[lender_id]
+        short_minor = -lender.unleased_minor
+        if short_minor > 0:
+            if short_minor > lender.overcommitted_minor:
+                lender.overcommitted_minor = short_minor
+            self.differ(
+                f"lender {lender_id} is overspent {short_minor}: {lender.leased_minor} "
+                f"is leased of {lender.deposit_minor} deposit and "
+                f"{lender.advance_line_minor} advance line."
+            )
+
+    def _declined(self, record: SettlementRecord, event: e.Declined) -> None:
+        self.counts[f"Declined {event.reason.value}"] += 1
+        if event.reason is not DeclineReason.RESERVE_EXHAUSTED:
+            return
+        command = record.command
+        if not isinstance(command, WithdrawReserve) or (
+            command.lender_id not in self.lenders
+        ):
+            self.differ("declined for reserve what is no withdrawal.")
+            return
+        if event.refusal:
+            self.withdrawals_declined.append((self.sequence, command, event))
+            return
+        deposit_minor = self.lenders[command.lender_id].deposit_minor
+        if event.missing_minor != command.amount_minor - deposit_minor or (
+            event.missing_minor <= 0
+        ):
+            self.differ(f"it declines {command.amount_minor} of {deposit_minor}.")
+
+    # Registers and reserves.
+
+    def _lender_registered(self, event: e.LenderRegistered) -> None:
+        if event.lender_id in self.lenders:
+            self.differ(f"lender {event.lender_id} is registered a second time.")
+            return
+        self.lenders[event.lender_id] = Lender(
+            event.currency, event.advance_line_minor, 0, {}, {}
+        )
+        self.facts.append(event)
+
+    def _reserve_changed(self, event: e.ReserveDeposited | e.ReserveWithdrawn) -> None:
+        self.lenders[event.lender_id].deposit_minor = event.deposit_minor
+        if event.deposit_minor < 0:
+            self.differ(f"the deposit of {event.lender_id} is negative.")
+
+    def _program_registered(self, event: e.ProgramRegistered) -> None:
+        lenders = [self.lenders.get(share.lender_id) for share in event.shares]
+        if any(x is None or x.currency != event.currency for x in lenders):
+            self.differ(f"program {event.program_id} has an unfit lender.")
+        if sum(share.share_ppm for share in event.shares) != limits.PPM:
+            self.differ(f"the shares of program {event.program_id} are not whole.")
+        before = self.versions.get(event.program_id, 0)
+        if event.version != before + 1:
+            self.differ(
+                f"version {event.version} of {event.program_id} after {before}."
+            )
+        self.versions[event.program_id] = event.version
+        self.facts.append(event)
+
+    def _merchant_registered(self, event: e.MerchantRegistered) -> None:
+        if event.merchant_id in self.merchants:
+            self.differ(f"merchant {event.merchant_id} is registered a second time.")
+        self.merchants.add(event.merchant_id)
+        self.facts.append(event)
+
+    # Leases.
+
+    def _shard_joined(self, event: e.ShardJoined) -> None:
+        if event.shard in self.joined or not (
+            0 <= event.shard < self.identity.shard_count
+        ):
+            self.differ(f"shard {event.shard} cannot join (again).")
+        self.joined[event.shard] = event.journal_id
+
+    def _granted(self, event: e.SliceGranted) -> None:
+        granted = self.lenders[event.lender_id].granted
+        more_minor = event.granted_minor - granted.get(event.shard, 0)
+        if more_minor <= 0:
+            self.differ(f"what is granted of {event.lender_id} falls by {-more_minor}.")
+        if event.shard not in self.joined:
+            self.differ(f"shard {event.shard} is granted a slice but never joined.")
+        granted[event.shard] = event.granted_minor
+        self.grants.append(event)
+
+    def _credited(self, event: e.SliceCredited) -> None:
+        lender = self.lenders[event.lender_id]
+        more_minor = event.returned_minor - lender.credited.get(event.shard, 0)
+        if more_minor <= 0:
+            self.differ(
+                f"what is credited of {event.lender_id} falls by {-more_minor}."
+            )
+        if event.returned_minor > lender.granted.get(event.shard, 0):
+            self.differ(f"shard {event.shard} is credited more than it was granted.")
+        lender.credited[event.shard] = event.returned_minor
+
+    def _refused(self, event: e.ReserveRefused) -> None:
+        lender = self.lenders[event.lender_id]
+        if event.refusal != len(self.certificates) + 1:
+            self.differ(f"refusal {event.refusal} follows {len(self.certificates)}.")
+        if event.unleased_minor != lender.unleased_minor:
+            self.differ(
+                f"the certificate says {event.unleased_minor} was unleased of "
+                f"{event.lender_id}, it was {lender.unleased_minor}."
+            )
+        if [point.shard for point in event.cut] != list(
+            range(self.identity.shard_count)
+        ):
+            self.differ(f"certificate {event.refusal} has not asked every shard once.")
+        self.certificates[event.refusal] = Certificate(
+            self.sequence, event, dict(lender.granted), dict(lender.credited)
+        )
+
+    # The day.
+
+    def _day_cut(self, event: e.DayCut) -> None:
+        if event.day != self.day or event.next_day <= event.day:
+            self.differ(
+                f"{event.day} to {event.next_day} is cut, the day is {self.day}."
+            )
+        closing = [day for day, cut in self.days.items() if not cut.is_closed]
+        if closing:
+            self.differ(f"{event.day} is cut while {closing[0]} is not closed.")
+        self.days[event.day] = Day({}, e.DayTotals())
+        self.day = event.next_day
+
+    def _day_reported(self, event: e.ShardDayReported) -> None:
+        day = self.days.get(event.day)
+        if day is None or day.is_closed or event.shard in day.reports:
+            self.differ(f"shard {event.shard} reports {event.day} out of turn.")
+            return
+        day.reports[event.shard] = event
+        add_totals(day.totals, event.totals)
+
+    def _day_closed(self, event: e.DayClosed) -> None:
+        day = self.days.get(event.day)
+        if day is None or day.is_closed:
+            self.differ(f"{event.day} is closed out of turn.")
+            return
+        if set(day.reports) != set(range(self.identity.shard_count)):
+            self.differ(
+                f"{event.day} is closed with the reports of {sorted(day.reports)}."
+            )
+        for text in differing_totals(event.totals, day.totals):
+            self.differ(f"the totals of {event.day} have {text}.")
+        day.is_closed = True
+
+
+_EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
+    e.LenderRegistered: SettlementAudit._lender_registered,
+    e.ReserveDeposited: SettlementAudit._reserve_changed,
+    e.ReserveWithdrawn: SettlementAudit._reserve_changed,
+    e.ProgramRegistered: SettlementAudit._program_registered,
+    e.MerchantRegistered: SettlementAudit._merchant_registered,
+    e.ShardJoined: SettlementAudit._shard_joined,
+    e.SliceGranted: SettlementAudit._granted,
+    e.SliceCredited: SettlementAudit._credited,
+    e.ReserveRefused: SettlementAudit._refused,
+    e.DayCut: SettlementAudit._day_cut,
+    e.ShardDayReported: SettlementAudit._day_reported,
+    e.DayClosed: SettlementAudit._day_closed,
+}

@@ -1,0 +1,199 @@
+"""The audit of one shard: its journal folded again, by other hands.
+
+Every record is checked where it stands: against its command, against the
+purchases, holds and slices before it, and by double entry.  Nothing of the
+machine that wrote the journal takes part.  The same object serves a journal
+read from disk and rows that a living shard hands out.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from processor import audit_accounts as accounts
+from processor import audit_money as money
+from processor import audit_purchases as purchases
+from processor import audit_reserve as reserve
+from processor import events as e
+from processor.audit_books import Books
+from processor.audit_declines import (
+    ReserveDecline,
+    check_limit_decline,
+    reserve_decline,
+)
+from processor.audit_purchases import Touched
+from processor.audit_requests import Requests
+from processor.audit_rows import Rows, name_of
+from processor.declines import DeclineReason
+from processor.ids import shard_of_slot, slot_of_account
+from processor.journal import Batch, Identity
+from processor.postings import legs
+from processor.records import SHARD_RECORDS, ShardRecord
+
+# Lenders' cut points wanted: (lender, sequence) → received, returned, free.
+Cut = tuple[int, int, int]
+
+
+class ShardAudit:
+    """One shard's journal so far; `differences` is what is wrong with it."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.books = Books(name_of(identity), identity.first_day)
+        self.differences = self.books.differences
+        self.rows = Rows(identity, self.differences)
+        self.counts: Counter[str] = Counter()
+        self.reserve_declines: list[ReserveDecline] = []
+        self.cuts: dict[tuple[str, int], Cut] = {}
+        self._wanted: dict[int, set[str]] = {}
+        self._requests = Requests()
+
+    def want_cut(self, lender_id: str, sequence: int) -> None:
+        """Keep what the lender's slice is right after a record, once it comes."""
+        assert sequence == 0 or sequence > self.books.sequence
+        if sequence == 0:
+            self.cuts[lender_id, 0] = (0, 0, 0)
+        self._wanted.setdefault(sequence, set()).add(lender_id)
+
+    def batch(self, batch: Batch) -> None:
+        """Check one row and every record in it."""
+        books = self.books
+        self.rows.check(batch, books.day)
+        books.at_ms = batch.at_ms
+        books.sequence = batch.first_sequence - 1
+        try:
+            records = SHARD_RECORDS.decode(batch.records)
+        except msgspec.MsgspecError as error:
+            self.rows.is_unreadable(batch, error)
+            books.sequence = batch.last_sequence
+            return
+        self.rows.check_count(batch, len(records))
+        day = books.day
+        for record in records:
+            if books.day != day:
+                self.rows.day_moved_within(batch)
+                day = books.day
+            self._record(record)
+
+    def finish(self) -> None:
+        """What can be said at the end: sums over all objects, and the ledger."""
+        self._check_accounts()
+        self.books.check_slices(tuple(self.books.slices))
+
+    @property
+    def trial_balance_minor(self) -> int:
+        """The sum of all ledger accounts."""
+        return sum(self.books.ledger.values())
+
+    @property
+    def overspend_minor(self) -> int:
+        """What the slices were overspent, each at its worst."""
+        return sum(lease.underrun_minor for lease in self.books.slices.values())
+
+    def _record(self, record: ShardRecord) -> None:
+        books, event = self.books, record.event
+        kind = type(event)
+        books.sequence += 1
+        self.counts[kind.__name__] += 1
+        wrong = self._requests.check(record.command, event)
+        if wrong:
+            books.differ(wrong)
+        if isinstance(event, e.Declined):
+            self._declined(record, event)
+        else:
+            touched = _EFFECTS[kind](books, event)
+            if touched is not None:
+                books.post(legs(event, books))
+                books.check_slices(touched)
+        if books.sequence in self._wanted:
+            self._keep_cuts()
+        if kind is e.AccountOpened:
+            self._check_place(record)
+
+    def _declined(self, record: ShardRecord, event: e.Declined) -> None:
+        self.books.totals.declined_count += 1
+        self.counts[f"Declined {event.reason.value}"] += 1
+        if event.reason is DeclineReason.CREDIT_LIMIT_EXCEEDED:
+            check_limit_decline(self.books, record.command, event)
+        elif event.reason is DeclineReason.RESERVE_EXHAUSTED:
+            claim = reserve_decline(
+                self.books, self.identity.number, record.command, event
+            )
+            if claim is not None:
+                self.reserve_declines.append(claim)
+
+    def _keep_cuts(self) -> None:
+        sequence = self.books.sequence
+        for lender_id in self._wanted[sequence]:
+            lease = self.books.slices.get(lender_id)
+            if lease is not None:
+                self.cuts[lender_id, sequence] = (
+                    lease.received_minor,
+                    lease.returned_minor,
+                    lease.free_minor,
+                )
+
+    def _check_place(self, record: ShardRecord) -> None:
+        event = record.event
+        assert isinstance(event, e.AccountOpened)
+        slot = slot_of_account(event.account_id)
+        home = shard_of_slot(slot, self.identity.shard_count)
+        if home != self.identity.number:
+            self.books.differ(f"account {event.account_id} belongs to shard {home}.")
+
+    def _check_accounts(self) -> None:
+        """What an account occupies is the sum of its objects, and as posted."""
+        books = self.books
+        held: Counter[str] = Counter()
+        opened: Counter[str] = Counter()
+        owed: Counter[str] = Counter()
+        for hold in books.holds.values():
+            held[hold.account_id] += hold.held_minor
+        for purchase in books.purchases.values():
+            opened[purchase.account_id] += purchase.open_minor
+            owed[purchase.account_id] += purchase.outstanding_minor
+        for account in books.accounts.values():
+            name = account.account_id
+            for what, minor, of_objects, posted in (
+                ("holds", account.held_minor, held, "account_held"),
+                ("has open", account.authorized_minor, opened, "account_authorized"),
+                ("owes", account.outstanding_minor, owed, "loan"),
+            ):
+                booked = books.ledger.get(f"{posted}:{name}", 0)
+                if not minor == of_objects[name] == booked:
+                    self.differences.append(
+                        f"{books.journal}: account {name} {what} {minor}, its objects "
+                        f"sum to {of_objects[name]}, posted is {booked}."
+                    )
+            booked = books.ledger.get(f"borrower_credit:{name}", 0)
+            if account.credit_minor != -booked:
+                self.differences.append(
+                    f"{books.journal}: account {name} has {account.credit_minor} of "
+                    "credit, which is not what is posted."
+                )
+
+
+_EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {
+    e.AccountOpened: accounts.account_opened,
+    e.LimitChanged: accounts.limit_changed,
+    e.AccountFrozen: accounts.account_frozen,
+    e.AccountUnfrozen: accounts.account_unfrozen,
+    e.AccountClosed: accounts.account_closed,
+    e.HoldPlaced: accounts.hold_placed,
+    e.HoldIncreased: accounts.hold_increased,
+    e.HoldReleased: accounts.hold_released,
+    e.HoldExpired: accounts.hold_expired,
+    e.Authorized: purchases.authorized,
+    e.AuthorizationIncremented: purchases.incremented,
+    e.Captured: purchases.captured,
+    e.AuthorizationReversed: purchases.reversed_,
+    e.AuthorizationExpired: purchases.expired,
+    e.Refunded: money.refunded,
+    e.Repaid: money.repaid,
+    e.SliceReceived: reserve.slice_received,
+    e.SliceReturned: reserve.slice_returned,
+    e.ReferenceReceived: reserve.reference_received,
+    e.DayMoved: reserve.day_moved,
+}

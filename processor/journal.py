@@ -1,0 +1,318 @@
+"""The journal: one SQLite file a node, one row a batch, one writer for ever.
+
+- A batch is durable or it is not there: one INSERT is one transaction, with
+  `synchronous=FULL` in WAL mode.
+- The writer takes a new epoch when it opens.  Every append proves it inside
+  its own transaction, so a writer that was replaced writes nothing more.
+- Rows are chained: each carries a checksum over itself and the one before.
+- One connection and no other, ever: SQLite 3.7.0 to 3.51.2 can corrupt a WAL
+  that two connections checkpoint and write.  An operating-system lock on
+  `<journal>.lock` keeps other processes out; whoever comes second is told who
+  is there.  The journal file itself is never opened by anything but SQLite,
+  because closing it would drop SQLite's own locks.
+- A file that is missing, foreign, of another kind or damaged is refused by
+  name.  It is never created in place of one that should exist.
+
+After any error from `append` the node must end: what is durable is then only
+known by reading the journal again.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import msgspec
+
+FORMAT = 1
+_APPLICATION_ID = 0x466F7265  # "Fore".
+_CHAIN_BYTES = 16
+_ROWS_PER_READ = 256
+
+_SCHEMA = f"""
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
+CREATE TABLE identity (body BLOB NOT NULL) STRICT;
+CREATE TABLE owner (epoch INTEGER NOT NULL) STRICT;
+CREATE TABLE batch (
+    first_sequence INTEGER PRIMARY KEY,
+    last_sequence  INTEGER NOT NULL,
+    epoch          INTEGER NOT NULL,
+    day            TEXT    NOT NULL,
+    at_ms          INTEGER NOT NULL,
+    records        BLOB    NOT NULL,
+    chain          BLOB    NOT NULL
+) STRICT;
+INSERT INTO owner VALUES (0);
+"""
+_APPEND = """
+INSERT INTO batch SELECT ?, ?, ?, ?, ?, ?, ?
+WHERE (SELECT epoch FROM owner) = ?
+"""
+_READ = """
+SELECT first_sequence, last_sequence, epoch, day, at_ms, records, chain
+FROM batch WHERE first_sequence > ? ORDER BY first_sequence LIMIT ?
+"""
+
+
+class JournalRefused(Exception):
+    """The journal cannot be used as it is; the message names it and says why."""
+
+
+class Fenced(Exception):
+    """A later writer has taken the journal over."""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Whose journal it is; written once, when it is created."""
+
+    cluster_id: str
+    kind: str  # "shard" or "settlement".
+    number: int
+    shard_count: int
+    journal_id: str
+    first_day: str
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One row: the records of one step, in msgpack."""
+
+    first_sequence: int
+    last_sequence: int
+    epoch: int
+    day: str
+    at_ms: int
+    records: bytes
+    chain: bytes
+
+
+def chain_of(
+    previous: bytes,
+    first_sequence: int,
+    last_sequence: int,
+    epoch: int,
+    day: str,
+    at_ms: int,
+    records: bytes,
+) -> bytes:
+    """The checksum of a row over its content and the row before."""
+    head = f"{first_sequence},{last_sequence},{epoch},{day},{at_ms},"
+    digest = blake2b(previous, digest_size=_CHAIN_BYTES)
+    digest.update(head.encode())
+    digest.update(records)
+    return digest.digest()
+
+
+def chain_start(identity: Identity) -> bytes:
+    """What the first row is chained to: the identity of the journal."""
+    return blake2b(msgspec.json.encode(identity), digest_size=_CHAIN_BYTES).digest()
+
+
+class Journal:
+    """An open journal: the only writer, in its own epoch."""
+
+    def __init__(self, path: Path, lock: int, connection: aiosqlite.Connection) -> None:
+        self.path = path
+        self.identity: Identity
+        self.epoch = 0
+        self._lock = lock
+        self._connection = connection
+        self._next_sequence = 1
+        self._chain = b""
+
+    @classmethod
+    async def open(cls, path: Path, create: Identity | None = None) -> "Journal":
+        """Open, or with `create` make it if it does not exist; take the next epoch.
+
+        Raises JournalRefused, naming the file and the reason.
+        """
+        lock = _lock(path)
+        try:
+            if create is None:
+                check_file(path)
+            connection = await aiosqlite.connect(path, isolation_level=None)
+        except BaseException:
+            os.close(lock)
+            raise
+        journal = cls(path, lock, connection)
+        try:
+            await journal._begin(create)
+        except sqlite3.DatabaseError as error:
+            await journal.close()
+            raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
+        except BaseException:
+            await journal.close()
+            raise
+        return journal
+
+    async def _begin(self, create: Identity | None) -> None:
+        connection = self._connection
+        await connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        await connection.execute("PRAGMA journal_mode = WAL")
+        await connection.execute("PRAGMA synchronous = FULL")
+        if await self._one("PRAGMA synchronous") != 2:
+            raise JournalRefused(f"{self.path}: SQLite did not accept synchronous=FULL")
+        if create is not None and not await self._one("PRAGMA application_id"):
+            if await self._one("SELECT count(*) FROM sqlite_master"):
+                raise JournalRefused(f"{self.path} is not a journal of Forebay")
+            body = msgspec.json.encode(create).hex()
+            await connection.executescript(
+                f"BEGIN;{_SCHEMA}INSERT INTO identity VALUES (X'{body}');COMMIT;"
+            )
+        _check_format(
+            self.path,
+            await self._one("PRAGMA application_id"),
+            await self._one("PRAGMA user_version"),
+        )
+        body = await self._one("SELECT body FROM identity")
+        self.identity = msgspec.json.decode(body, type=Identity)
+        await connection.execute("UPDATE owner SET epoch = epoch + 1")
+        self.epoch = await self._one("SELECT epoch FROM owner")
+        self._chain = chain_start(self.identity)
+
+    async def _one(self, query: str) -> Any:
+        async with self._connection.execute(query) as cursor:
+            row = await cursor.fetchone()
+        return None if row is None else row[0]
+
+    async def recover(self) -> AsyncIterator[Batch]:
+        """Every row from the first, each checked; append only after the last.
+
+        Raises JournalRefused at the first row that does not fit.
+        """
+        while True:
+            batches = await self.read(self._next_sequence - 1, _ROWS_PER_READ)
+            if not batches:
+                return
+            for batch in batches:
+                self._chain = check_batch(
+                    self.path, batch, self._next_sequence, self._chain
+                )
+                self._next_sequence = batch.last_sequence + 1
+                yield batch
+
+    async def read(self, after_sequence: int, rows: int) -> list[Batch]:
+        """Up to `rows` rows that begin after a sequence."""
+        try:
+            found = await self._connection.execute_fetchall(
+                _READ, (after_sequence, rows)
+            )
+        except sqlite3.DatabaseError as error:
+            raise JournalRefused(f"{self.path} is damaged: {error}") from error
+        return [Batch(*row) for row in found]
+
+    async def append(self, count: int, day: str, at_ms: int, records: bytes) -> None:
+        """Make one batch of `count` records durable.
+
+        Raises Fenced when a later writer owns the journal.  After any
+        exception the caller must end: it cannot know what is on disk.
+        """
+        assert count > 0
+        first = self._next_sequence
+        last = first + count - 1
+        chain = chain_of(self._chain, first, last, self.epoch, day, at_ms, records)
+        row = (first, last, self.epoch, day, at_ms, records, chain, self.epoch)
+        cursor = await self._connection.execute(_APPEND, row)
+        if cursor.rowcount != 1:
+            raise Fenced(f"{self.path} has a later writer than epoch {self.epoch}")
+        self._next_sequence = last + 1
+        self._chain = chain
+
+    async def close(self) -> None:
+        """Close the file and let the next writer in."""
+        await self._connection.close()
+        os.close(self._lock)
+
+
+def check_batch(
+    path: Path, batch: Batch, expected_sequence: int, previous: bytes
+) -> bytes:
+    """The chain after a row; raises JournalRefused if the row does not fit."""
+    chain = chain_of(
+        previous,
+        batch.first_sequence,
+        batch.last_sequence,
+        batch.epoch,
+        batch.day,
+        batch.at_ms,
+        batch.records,
+    )
+    if chain != batch.chain or batch.first_sequence != expected_sequence:
+        raise JournalRefused(
+            f"{path} is damaged: the row of record {batch.first_sequence} does not "
+            f"follow record {expected_sequence - 1} (checksum or sequence)"
+        )
+    return chain
+
+
+def check_file(path: Path) -> None:
+    """Raise JournalRefused unless the file exists and is not empty."""
+    if not path.exists():
+        raise JournalRefused(
+            f"{path} is missing; it is never created again: restore it from a backup"
+        )
+    if path.stat().st_size == 0:
+        raise JournalRefused(f"{path} is empty: restore it from a backup")
+
+
+def _check_format(path: Path, application_id: int, version: int) -> None:
+    if application_id != _APPLICATION_ID:
+        raise JournalRefused(f"{path} is not a journal of Forebay")
+    if version != FORMAT:
+        raise JournalRefused(
+            f"{path} has journal format {version}, this program reads {FORMAT}"
+        )
+
+
+def _lock(path: Path) -> int:
+    """Hold `<journal>.lock`, or raise JournalRefused and say who has it."""
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(lock, 64).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise JournalRefused(
+            f"{path} is in use by process {owner}; a journal has one owner"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock
+
+
+@contextmanager
+def read_journal(path: Path) -> Iterator[tuple[Identity, Iterator[Batch]]]:
+    """The identity and rows of a journal that nobody is writing.
+
+    Takes the owner's lock for as long as it reads.  The rows come as they
+    are: checking them is the reader's.  Raises JournalRefused.
+    """
+    lock = _lock(path)
+    try:
+        check_file(path)
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            yield _read_offline(path, connection)
+        except sqlite3.DatabaseError as error:
+            raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
+        finally:
+            connection.close()
+    finally:
+        os.close(lock)
+
+
+def _read_offline(
+    path: Path, connection: sqlite3.Connection
+) -> tuple[Identity, Iterator[Batch]]:
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    _check_format(path, application_id, version)
+    (body,) = connection.execute("SELECT body FROM identity").fetchone()
+    rows = connection.execute(_READ, (0, -1))
+    return msgspec.json.decode(body, type=Identity), (Batch(*row) for row in rows)

@@ -1,0 +1,70 @@
+"""Every bound of the house, and how the bounds relate.
+
+A bound is met with a fast refusal before anything is journaled, never with a
+crash or an unbounded queue.  Nothing else may define one.  The assertions at
+the end run on import: a change that breaks a relation does not start.
+"""
+
+from typing import Final
+
+# Money.  JSON numbers are exact below 2**53 in every client.
+JSON_INTEGER_MAX: Final = 2**53 - 1
+AMOUNT_MINOR_MAX: Final = 10**12  # One command.
+LIMIT_MINOR_MAX: Final = 10**13  # One account's limit.
+RESERVE_MINOR_MAX: Final = 10**15  # One lender's deposits or advance line.
+PPM: Final = 1_000_000
+
+# Names.
+ID_LENGTH_MAX: Final = 64
+NAME_LENGTH_MAX: Final = 128
+REFERENCE_LENGTH_MAX: Final = 64
+
+# What one object may hold.
+LENDERS_PER_PROGRAM_MAX: Final = 8
+LENDERS_MAX: Final = 1_000
+PROGRAMS_MAX: Final = 10_000
+MERCHANTS_MAX: Final = 1_000_000
+HOLDS_PER_ACCOUNT_MAX: Final = 1_000
+AUTHORIZATIONS_PER_ACCOUNT_MAX: Final = 1_000  # Open ones.
+EXPIRY_SECONDS_MAX: Final = 366 * 24 * 3_600
+
+# Placement.
+SLOTS: Final = 4_096
+SHARDS_MAX: Final = 256
+
+# A shard's batch: what one journal row may carry.
+BATCH_COMMANDS_MAX: Final = 8_192
+INBOX_COMMANDS_MAX: Final = 65_536
+PARKED_COMMANDS_MAX: Final = 8_192  # Waiting for reserve, per shard.
+PARKED_MS_MAX: Final = 3_000
+REMEMBERED_REQUESTS_MAX: Final = 1_000_000  # Answers kept for replay, per journal.
+
+REFERENCE_WAIT_MS_MAX: Final = 2_000  # For the shards to hold what was registered.
+
+# The stream.
+FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
+WINDOW_COMMANDS_MAX: Final = 16_384  # In flight on one connection.
+REFERENCE_ITEMS_PER_FRAME_MAX: Final = 1_000
+
+# The door.
+BODY_BYTES_MAX: Final = 1024 * 1024
+BULK_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+BULK_COMMANDS_MAX: Final = 8_192
+ANSWER_WAIT_MS_MAX: Final = 10_000
+DRAIN_MS_MAX: Final = 10_000
+
+# Slices of reserve.
+SLICE_SECONDS_AHEAD: Final = 2  # How much recent demand a slice should cover.
+SLICE_SHARE_DIVISOR: Final = 2  # A grant leaves this part of what is unleased.
+
+assert AMOUNT_MINOR_MAX <= LIMIT_MINOR_MAX <= RESERVE_MINOR_MAX < JSON_INTEGER_MAX
+assert 2 * RESERVE_MINOR_MAX < JSON_INTEGER_MAX  # Deposit plus advance line.
+assert BULK_COMMANDS_MAX <= WINDOW_COMMANDS_MAX <= INBOX_COMMANDS_MAX
+assert BATCH_COMMANDS_MAX <= INBOX_COMMANDS_MAX
+assert REFERENCE_WAIT_MS_MAX < ANSWER_WAIT_MS_MAX
+assert PARKED_MS_MAX < ANSWER_WAIT_MS_MAX <= DRAIN_MS_MAX
+assert BODY_BYTES_MAX <= BULK_BODY_BYTES_MAX < FRAME_BYTES_MAX
+assert SLOTS % 16 == 0  # Three hexadecimal digits name a slot.
+assert SLOTS == 16**3
+assert SHARDS_MAX <= 16**2  # Two hexadecimal digits name a shard.
+assert SHARDS_MAX <= SLOTS

@@ -1,0 +1,88 @@
+"""Decide what a command does to a shard's state, then do it.
+
+Pure functions: no clock, no randomness, no I/O.  `decide` looks and never
+touches; `apply` touches and never refuses.  A decline is an event too.  The
+journal holds events, so the rules may change without rewriting history, and
+recovery is `apply` alone.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from processor import accounts, authorizations, holds, reference, refunds, repayments
+from processor import commands as c
+from processor import events as e
+from processor.rules import Decision, Moment
+from processor.state import ShardState
+
+Decide = Callable[[ShardState, Any, Moment], Decision]
+Apply = Callable[[ShardState, Any], None]
+ApplyWithCommand = Callable[[ShardState, Any, Any], None]
+
+_DECIDE: dict[type[c.Command], Decide] = {
+    c.OpenAccount: accounts.decide_open_account,
+    c.ChangeLimit: accounts.decide_change_limit,
+    c.FreezeAccount: accounts.decide_freeze_account,
+    c.UnfreezeAccount: accounts.decide_unfreeze_account,
+    c.CloseAccount: accounts.decide_close_account,
+    c.Authorize: authorizations.decide_authorize,
+    c.IncrementAuthorization: authorizations.decide_increment,
+    c.CaptureAuthorization: authorizations.decide_capture,
+    c.ReverseAuthorization: authorizations.decide_reverse,
+    c.PlaceHold: holds.decide_place_hold,
+    c.IncreaseHold: holds.decide_increase_hold,
+    c.ReleaseHold: holds.decide_release_hold,
+    c.ConvertHold: authorizations.decide_convert_hold,
+    c.Refund: refunds.decide_refund,
+    c.Repay: repayments.decide_repay,
+}
+
+_APPLY: dict[type[e.Event], Apply] = {
+    e.AccountOpened: accounts.apply_account_opened,
+    e.LimitChanged: accounts.apply_limit_changed,
+    e.AccountFrozen: accounts.apply_account_frozen,
+    e.AccountUnfrozen: accounts.apply_account_unfrozen,
+    e.AccountClosed: accounts.apply_account_closed,
+    e.AuthorizationIncremented: authorizations.apply_incremented,
+    e.Captured: authorizations.apply_captured,
+    e.AuthorizationReversed: authorizations.apply_reversed,
+    e.AuthorizationExpired: authorizations.apply_expired,
+    e.HoldIncreased: holds.apply_hold_increased,
+    e.HoldReleased: holds.apply_hold_released,
+    e.HoldExpired: holds.apply_hold_expired,
+    e.Refunded: refunds.apply_refunded,
+    e.Repaid: repayments.apply_repaid,
+    e.SliceReceived: reference.apply_slice_received,
+    e.SliceReturned: reference.apply_slice_returned,
+    e.ReferenceReceived: reference.apply_reference_received,
+    e.DayMoved: reference.apply_day_moved,
+}
+
+# What an object keeps of the command that made it, such as its reference.
+_APPLY_WITH_COMMAND: dict[type[e.Event], ApplyWithCommand] = {
+    e.Authorized: authorizations.apply_authorized,
+    e.HoldPlaced: holds.apply_hold_placed,
+}
+
+
+def decide(state: ShardState, command: c.Command, moment: Moment) -> Decision:
+    """What the command ends in; the state is not touched.
+
+    The answer is an event (possibly a decline), or the reserve it needs and
+    the slices here do not have.
+    """
+    return _DECIDE[type(command)](state, command, moment)
+
+
+def apply(state: ShardState, event: e.Event, command: c.Command | None) -> None:
+    """Make the event so.  Never refuses: an assertion here ends the shard."""
+    state.sequence += 1
+    kind = type(event)
+    if kind is e.Declined:
+        state.totals.declined_count += 1
+        return
+    change = _APPLY.get(kind)
+    if change is not None:
+        change(state, event)
+    else:
+        _APPLY_WITH_COMMAND[kind](state, event, command)

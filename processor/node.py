@@ -1,0 +1,145 @@
+"""What shard and settlement have in common: an inbox, steps, and a journal.
+
+A node is a state machine without I/O.  Messages come in by `receive`; `step`
+works through a batch of them and hands out records to journal and messages to
+deliver.  Whoever drives it must make the records durable before it delivers a
+single message of the same step, must not step again before, and must end the
+node when that fails: its memory is ahead of its journal then.
+
+Two drivers exist for every node: the actor, with a real journal and real
+connections, and the simulator, with neither.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from processor import limits
+from processor.answers import answer_to
+from processor.commands import Command
+from processor.events import Event
+from processor.messages import Answer, Message, Outcome, Query, Submit
+from processor.remembered import Remembered, differing_field
+
+
+class Step(msgspec.Struct, gc=False):
+    """The outcome of a step: journal `records` first, then deliver.
+
+    All records belong to the business day `day`.
+    """
+
+    day: str
+    records: list[Any]
+    deliveries: list[tuple[int, Message]]
+
+
+class Node:
+    """An inbox worked off in steps; see the module for the contract."""
+
+    def __init__(self, remembered: Remembered) -> None:
+        self.remembered = remembered
+        self.stopped_because = ""  # Not empty: serve no more.
+        self._inbox: deque[tuple[int, Message]] = deque()
+        self._records: list[Any] = []
+        self._deliveries: list[tuple[int, Message]] = []
+        self._now_ms = 0
+        self._batch_is_over = False
+
+    @property
+    def day(self) -> str:
+        """The business day stamped on the next record."""
+        raise NotImplementedError
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step would do something that waits in the inbox."""
+        return bool(self._inbox) or bool(self._deliveries)
+
+    @property
+    def inbox_length(self) -> int:
+        """Messages waiting."""
+        return len(self._inbox)
+
+    def wakes_at_ms(self) -> int | None:
+        """When a step is due though nothing comes in; None for never."""
+        return None
+
+    def receive(self, connection: int, messages: Sequence[Message]) -> None:
+        """Take messages from a connection, in order; over the bound, refuse."""
+        room = limits.INBOX_COMMANDS_MAX - len(self._inbox)
+        for message in messages[:room] if room < len(messages) else messages:
+            self._inbox.append((connection, message))
+        for message in messages[max(room, 0) :]:
+            if isinstance(message, Submit | Query):
+                self._not_done(connection, message.correlation, "overloaded")
+            else:  # Protocol messages are few and bounded by themselves.
+                self._inbox.append((connection, message))
+
+    def disconnected(self, connection: int) -> None:
+        """A connection is gone; what is addressed to it will be dropped."""
+
+    def step(self, now_ms: int) -> Step:
+        """Work off one batch.  `now_ms` is the one reading of the clock."""
+        self._now_ms = max(now_ms, self._now_ms)
+        self._records = []
+        self._batch_is_over = False
+        day = self.day
+        inbox = self._inbox
+        self._begin_step()
+        for _ in range(min(len(inbox), limits.BATCH_COMMANDS_MAX)):
+            if self._batch_is_over:
+                break
+            connection, message = inbox.popleft()
+            self._handle(connection, message)
+        if not self._batch_is_over:
+            self._end_step()
+        step = Step(day, self._records, self._deliveries)
+        self._deliveries = []
+        return step
+
+    def _begin_step(self) -> None:
+        """What is due by time."""
+
+    def _end_step(self) -> None:
+        """What follows from the batch as a whole."""
+
+    def _handle(self, connection: int, message: Message) -> None:
+        raise NotImplementedError
+
+    def _record(self, command: Any, event: Any) -> None:
+        """Apply an event and put it among the records of this step."""
+        raise NotImplementedError
+
+    def _deliver(self, connection: int, message: Message) -> None:
+        self._deliveries.append((connection, message))
+
+    def _not_done(self, connection: int, correlation: int, why: str) -> None:
+        self._deliver(connection, Answer(correlation, Outcome.NOT_DONE, why.encode()))
+
+    def _answer_again(
+        self, connection: int, correlation: int, command: Command
+    ) -> bool:
+        """Answer a request id that was used before; False if it is new."""
+        found = self.remembered.find(command)
+        if found is None:
+            return False
+        field = differing_field(found[0], command)
+        if field is None:
+            answer = Answer(correlation, Outcome.REPLAYED, answer_to(*found))
+        else:
+            answer = Answer(correlation, Outcome.CONFLICT, field.encode())
+        self._deliver(connection, answer)
+        return True
+
+    def _answer(
+        self, connection: int, correlation: int, command: Command, event: Event
+    ) -> None:
+        """Record what a command ended in, remember it, and answer."""
+        self._record(command, event)
+        self.remembered.remember(command, event)
+        self._deliver(
+            connection,
+            Answer(correlation, Outcome.DECIDED, answer_to(command, event)),
+        )

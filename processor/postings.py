@@ -1,0 +1,252 @@
+"""Double entry: what each event books, as signed legs that sum to zero.
+
+Minor units; a debit is positive, a credit negative.  A is the account, L each
+lender with its part, M the merchant.
+
+| event                  | debit                         | credit                     |
+| ---------------------- | ----------------------------- | -------------------------- |
+| authorized, increment, | account_authorized:A  amount  | lender_authorized:L  parts |
+|   extra of a capture   |                               |                            |
+| reversed, expired,     | lender_authorized:L  parts    | account_authorized:A  am.  |
+|   captured, released   |                               |                            |
+| captured               | loan:A  amount                | lender_claim:L  parts      |
+|                        | lender_reserve:L  parts       | merchant_payable:M  amount |
+| credit used by it      | borrower_credit:A  used       | loan:A  used               |
+|                        | lender_claim:L  its parts     | lender_remittance:L  same  |
+| refunded               | merchant_payable:M  amount    | lender_reserve:L  parts    |
+|                        | lender_claim:L  principal p.  | loan:A  principal          |
+|                        | lender_due:L  p. - principal  | borrower_credit:A  credit  |
+| repaid                 | cash  amount                  | loan:A  each allocation    |
+|                        |                               | borrower_credit:A  credit  |
+|                        | lender_claim:L  parts         | lender_remittance:L  same  |
+| hold placed, increased | account_held:A  amount        | holds_open  amount         |
+| hold released, expired | holds_open  amount            | account_held:A  amount     |
+| deposited              | cash  amount                  | lender_reserve:L  change   |
+| withdrawn              | lender_reserve:L  change      | cash  amount               |
+
+`lender_due` may have either sign: what a refund took back to the reserve
+beyond the claim it ended.  The two sides come from different fields of the
+event wherever there are two (the amount, its parts, the balance after it), so
+that a wrong event really fails to balance.  The names of what several
+currencies share end with the currency.
+
+This module knows the chart and nothing else: it must never look at a rule or
+repair an event.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from processor import events as e
+
+Leg = tuple[str, int]
+
+
+class Purchase(Protocol):
+    """What the books must know of a purchase beyond its events."""
+
+    @property
+    def account_id(self) -> str: ...
+    @property
+    def merchant_id(self) -> str: ...
+    @property
+    def currency(self) -> str: ...
+    @property
+    def lenders(self) -> tuple[str, ...]: ...
+
+
+class Hold(Protocol):
+    """What the books must know of a limit hold beyond its events."""
+
+    @property
+    def account_id(self) -> str: ...
+    @property
+    def currency(self) -> str: ...
+
+
+class Reserve(Protocol):
+    """A lender's reserve as it was before the event."""
+
+    @property
+    def currency(self) -> str: ...
+    @property
+    def deposit_minor(self) -> int: ...
+
+
+class Names(Protocol):
+    """Whose money it is; a purchase is there before its authorization posts."""
+
+    @property
+    def purchases(self) -> Mapping[str, Purchase]: ...
+    @property
+    def holds(self) -> Mapping[str, Hold]: ...
+    @property
+    def currencies(self) -> Mapping[str, str]: ...  # By account.
+
+
+def legs(event: e.Event, names: Names) -> list[Leg]:
+    """The postings of a shard's event; none when it moves no money."""
+    post = _SHARD.get(type(event))
+    return [] if post is None else post(event, names)
+
+
+def reserve_legs(event: e.Event, reserves: Mapping[str, Reserve]) -> list[Leg]:
+    """The postings of settlement's event, against the reserve before it."""
+    if isinstance(event, e.ReserveDeposited):
+        sign = 1
+    elif isinstance(event, e.ReserveWithdrawn):
+        sign = -1
+    else:
+        return []
+    reserve = reserves[event.lender_id]
+    return [
+        (f"cash:{reserve.currency}", sign * event.amount_minor),
+        (
+            f"lender_reserve:{event.lender_id}",
+            reserve.deposit_minor - event.deposit_minor,
+        ),
+    ]
+
+
+def _occupied(purchase: Purchase, amount: int, parts: Sequence[int]) -> list[Leg]:
+    return [
+        (f"account_authorized:{purchase.account_id}", amount),
+        *_by_lender("lender_authorized", purchase, parts, -1),
+    ]
+
+
+def _given_back(purchase: Purchase, amount: int, parts: Sequence[int]) -> list[Leg]:
+    return [
+        (f"account_authorized:{purchase.account_id}", -amount),
+        *_by_lender("lender_authorized", purchase, parts, 1),
+    ]
+
+
+def _debt(purchase: Purchase, amount: int, parts: Sequence[int]) -> list[Leg]:
+    return [
+        *_given_back(purchase, amount, parts),
+        (f"loan:{purchase.account_id}", amount),
+        *_by_lender("lender_claim", purchase, parts, -1),
+        *_by_lender("lender_reserve", purchase, parts, 1),
+        (f"merchant_payable:{purchase.merchant_id}:{purchase.currency}", -amount),
+    ]
+
+
+def _by_lender(
+    name: str, purchase: Purchase, parts: Sequence[int], sign: int
+) -> list[Leg]:
+    return [
+        (f"{name}:{lender_id}", sign * part)
+        for lender_id, part in zip(purchase.lenders, parts, strict=True)
+    ]
+
+
+def _claims_paid(purchase: Purchase, parts: Sequence[int]) -> list[Leg]:
+    return [
+        *_by_lender("lender_claim", purchase, parts, 1),
+        *_by_lender("lender_remittance", purchase, parts, -1),
+    ]
+
+
+def _credit_used(purchase: Purchase, used: int, parts: Sequence[int]) -> list[Leg]:
+    if not used:
+        return []
+    return [
+        (f"borrower_credit:{purchase.account_id}", used),
+        (f"loan:{purchase.account_id}", -used),
+        *_claims_paid(purchase, parts),
+    ]
+
+
+def _held(hold: Hold, amount: int) -> list[Leg]:
+    return [
+        (f"account_held:{hold.account_id}", amount),
+        (f"holds_open:{hold.currency}", -amount),
+    ]
+
+
+def _authorized(event: e.Authorized, names: Names) -> list[Leg]:
+    purchase = names.purchases[event.authorization_id]
+    booked = _occupied(purchase, event.amount_minor, event.parts)
+    if event.hold_id:
+        freed = event.hold_taken_minor + event.hold_released_minor
+        booked += _held(names.holds[event.hold_id], -freed)
+    if event.captured:
+        booked += _debt(purchase, event.amount_minor, event.parts)
+        booked += _credit_used(purchase, event.credit_used_minor, event.credit_parts)
+    return booked
+
+
+def _incremented(event: e.AuthorizationIncremented, names: Names) -> list[Leg]:
+    purchase = names.purchases[event.authorization_id]
+    return _occupied(purchase, event.amount_minor, event.parts)
+
+
+def _captured(event: e.Captured, names: Names) -> list[Leg]:
+    purchase = names.purchases[event.authorization_id]
+    booked = _debt(purchase, event.amount_minor, event.parts)
+    if event.extra_minor:
+        booked += _occupied(purchase, event.extra_minor, event.extra_parts)
+    if event.released_minor:
+        booked += _given_back(purchase, event.released_minor, event.released_parts)
+    return booked + _credit_used(purchase, event.credit_used_minor, event.credit_parts)
+
+
+def _ended(
+    event: e.AuthorizationReversed | e.AuthorizationExpired, names: Names
+) -> list[Leg]:
+    purchase = names.purchases[event.authorization_id]
+    return _given_back(purchase, event.amount_minor, event.parts)
+
+
+def _refunded(event: e.Refunded, names: Names) -> list[Leg]:
+    purchase = names.purchases[event.authorization_id]
+    due = [
+        back - claim
+        for back, claim in zip(event.parts, event.principal_parts, strict=True)
+    ]
+    return [
+        (
+            f"merchant_payable:{purchase.merchant_id}:{purchase.currency}",
+            event.amount_minor,
+        ),
+        *_by_lender("lender_reserve", purchase, event.parts, -1),
+        (f"loan:{purchase.account_id}", -event.principal_minor),
+        *_by_lender("lender_claim", purchase, event.principal_parts, 1),
+        *_by_lender("lender_due", purchase, due, 1),
+        (f"borrower_credit:{purchase.account_id}", -event.credit_minor),
+    ]
+
+
+def _repaid(event: e.Repaid, names: Names) -> list[Leg]:
+    booked = [
+        (f"cash:{names.currencies[event.account_id]}", event.amount_minor),
+        (f"borrower_credit:{event.account_id}", -event.credit_minor),
+    ]
+    for paid in event.allocations:
+        booked.append((f"loan:{event.account_id}", -paid.amount_minor))
+        booked += _claims_paid(names.purchases[paid.authorization_id], paid.parts)
+    return booked
+
+
+def _hold_placed(event: e.HoldPlaced, names: Names) -> list[Leg]:
+    return _held(names.holds[event.hold_id], event.amount_minor)
+
+
+def _hold_lowered(event: e.HoldReleased | e.HoldExpired, names: Names) -> list[Leg]:
+    return _held(names.holds[event.hold_id], -event.amount_minor)
+
+
+_SHARD: dict[type[e.Event], Callable[[Any, Names], list[Leg]]] = {
+    e.Authorized: _authorized,
+    e.AuthorizationIncremented: _incremented,
+    e.Captured: _captured,
+    e.AuthorizationReversed: _ended,
+    e.AuthorizationExpired: _ended,
+    e.Refunded: _refunded,
+    e.Repaid: _repaid,
+    e.HoldPlaced: _hold_placed,
+    e.HoldIncreased: _hold_placed,
+    e.HoldReleased: _hold_lowered,
+    e.HoldExpired: _hold_lowered,
+}

@@ -1,0 +1,142 @@
+"""What every rule shares: the outcome of a decision and the lenders' money.
+
+`decide_*` functions look and never touch; `apply_*` functions touch and never
+refuse.  Recovery replays `apply_*` alone, so no rule may live there.
+"""
+
+import msgspec
+
+from processor import limits
+from processor.apportion import apportion
+from processor.declines import DeclineReason
+from processor.events import Declined, Event, Parts
+from processor.messages import Need
+from processor.state import Account, AccountStatus, Program, ShardState
+
+
+class NeedsReserve(msgspec.Struct, frozen=True, gc=False):
+    """Undecided: the lenders' slices here do not cover it; settlement may."""
+
+    needs: tuple[Need, ...]
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """Settlement's word that a lender has only `headroom_minor` anywhere."""
+
+    lender_id: str
+    headroom_minor: int
+    refusal: int
+
+
+Decision = Event | NeedsReserve
+
+
+class Moment(msgspec.Struct, gc=False):
+    """What a decision may know besides state and command.
+
+    One reading of the clock for the whole batch, and, for a command that has
+    waited for reserve, settlement's refusal.
+    """
+
+    now_ms: int
+    refusal: Refusal | None = None
+
+
+def declined(reason: DeclineReason, missing_minor: int = 0) -> Declined:
+    """A refusal; `missing_minor` is the headroom that was missing."""
+    return Declined(reason, missing_minor)
+
+
+def decline_new_debt(account: Account | None, currency: str) -> Declined | None:
+    """What stops any new hold or authorization on an account."""
+    if account is None:
+        return declined(DeclineReason.ACCOUNT_NOT_FOUND)
+    if account.currency != currency:
+        return declined(DeclineReason.CURRENCY_MISMATCH)
+    return decline_status(account)
+
+
+def decline_status(account: Account) -> Declined | None:
+    """What an account's status stops."""
+    if account.status is AccountStatus.CLOSED:
+        return declined(DeclineReason.ACCOUNT_CLOSED)
+    if account.status is AccountStatus.FROZEN:
+        return declined(DeclineReason.ACCOUNT_FROZEN)
+    return None
+
+
+def split(program: Program, amount_minor: int) -> Parts:
+    """An amount over the program's lenders, exact over all it ever split."""
+    return apportion(program.shares_ppm, limits.PPM, program.split_parts, amount_minor)
+
+
+def reserve_for(
+    state: ShardState, program: Program, parts: Parts, moment: Moment
+) -> Decision | None:
+    """None when every lender's slice covers its part; all are taken or none.
+
+    Otherwise the needs to ask settlement for, or, when settlement has refused,
+    the decline.  A refusal counts only while the part is more than the
+    headroom it found; the split may have moved by a unit since.
+    """
+    for lender_id, part in zip(program.lenders, parts, strict=True):
+        lease = state.slices.get(lender_id)
+        if part > (lease.free_minor if lease is not None else 0):
+            break
+    else:
+        return None
+    refusal = moment.refusal
+    if refusal is not None and refusal.lender_id in program.lenders:
+        part = parts[program.lenders.index(refusal.lender_id)]
+        if part > refusal.headroom_minor:
+            return Declined(
+                DeclineReason.RESERVE_EXHAUSTED,
+                part - refusal.headroom_minor,
+                refusal.lender_id,
+                refusal.refusal,
+            )
+    return NeedsReserve(
+        tuple(
+            Need(lender_id, part)
+            for lender_id, part in zip(program.lenders, parts, strict=True)
+            if part
+        )
+    )
+
+
+def occupy_reserve(state: ShardState, program: Program, parts: Parts) -> None:
+    """Take parts out of the slices for an authorization, and move the carry."""
+    for lender_id, part in zip(program.lenders, parts, strict=True):
+        lease = state.slices[lender_id]
+        assert lease.free_minor >= part
+        lease.free_minor -= part
+        lease.authorized_minor += part
+    program.split_parts = add(program.split_parts, parts)
+
+
+def release_reserve(state: ShardState, program: Program, parts: Parts) -> None:
+    """Give authorized parts back to the slices."""
+    for lender_id, part in zip(program.lenders, parts, strict=True):
+        lease = state.slices[lender_id]
+        lease.authorized_minor -= part
+        lease.free_minor += part
+        assert lease.authorized_minor >= 0
+
+
+def add(a: Parts, b: Parts) -> Parts:
+    """Two tuples of parts, lender by lender."""
+    if len(a) == 1:
+        return (a[0] + b[0],)
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def subtract(a: Parts, b: Parts) -> Parts:
+    """What is left of parts, lender by lender; never negative."""
+    left = tuple(x - y for x, y in zip(a, b, strict=True))
+    assert min(left) >= 0
+    return left
+
+
+def zeros(program: Program) -> Parts:
+    """No part for any lender of the program."""
+    return (0,) * len(program.lenders)

@@ -1,0 +1,397 @@
+"""One shard: batches of commands in, records and answers out, without I/O.
+
+Two things make it more than `decide` and `apply` in a loop.
+
+Idempotency comes first: a request id that was used is answered from memory,
+before any rule is asked.
+
+A command that needs more reserve than the slices here hold is *parked*: the
+shard asks settlement for all it needs, once.  Later commands of the same
+account wait behind it, all others pass.  Settlement grants it (the receipt is
+recorded and the command decided in the same step, so nobody can spend the
+grant first) or refuses it with a certificate, and only then is it declined.
+If settlement does not answer in time the caller hears that nothing was done;
+unknown is never declined.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+import msgspec
+
+from processor import events as e
+from processor import limits
+from processor import messages as m
+from processor.authorizations import decide_expire_authorization
+from processor.commands import Command
+from processor.demand import Demand
+from processor.holds import decide_expire_hold
+from processor.machine import apply, decide
+from processor.node import Node
+from processor.records import ShardRecord
+from processor.remembered import Remembered
+from processor.rules import Moment, NeedsReserve, Refusal
+from processor.state import AuthorizationStatus, HoldStatus, ShardState, Slice
+from processor.views import view
+
+SETTLEMENT = 0  # The connection to settlement; gateways have positive numbers.
+
+
+class Waiting(msgspec.Struct, gc=False):
+    """A command that cannot be decided yet, and who asked."""
+
+    connection: int
+    correlation: int
+    command: Command
+    gives_up_at_ms: int
+
+
+class Parked(msgspec.Struct):
+    """A command that waits for reserve, and those of its account behind it."""
+
+    ask: int
+    account_id: str
+    first: Waiting
+    needs: tuple[m.Need, ...]
+    behind: deque[Waiting] = msgspec.field(default_factory=deque)
+
+
+class Shard(Node):
+    """A shard that has recovered; `epoch` is the one it took when it started."""
+
+    def __init__(
+        self, state: ShardState, remembered: Remembered, epoch: int, journal_id: str
+    ) -> None:
+        super().__init__(remembered)
+        self.state = state
+        self.epoch = epoch
+        self.settlement_is_connected = False
+        self._journal_id = journal_id
+        self._moment = Moment(0)
+        self._asks = 0
+        self._parked: dict[int, Parked] = {}
+        self._parked_accounts: dict[str, Parked] = {}
+        self._parked_count = 0
+        self._demand: dict[str, Demand] = {}
+        self._low: dict[str, None] = {}  # A set that keeps its order.
+        self._expiries: list[tuple[int, str]] = _open_expiries(state)
+
+    @property
+    def day(self) -> str:
+        return self.state.day
+
+    @property
+    def parked_count(self) -> int:
+        """Commands waiting for reserve, those behind them included."""
+        return self._parked_count
+
+    def wakes_at_ms(self) -> int | None:
+        due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
+        if self._expiries:
+            due.append(self._expiries[0][0])
+        return min(due, default=None)
+
+    # Settlement's connection.
+
+    def settlement_connected(self) -> None:
+        """Say hello with all that the journal says, then ask again."""
+        self.settlement_is_connected = True
+        self._deliver(
+            SETTLEMENT,
+            m.ShardHello(
+                self.state.shard,
+                self.epoch,
+                self.state.sequence,
+                self._journal_id,
+                self.state.reference_version,
+                self.state.day,
+                tuple(_lease(lease) for lease in self.state.slices.values()),
+            ),
+        )
+        for parked in self._parked.values():
+            self._ask(parked)
+
+    def disconnected(self, connection: int) -> None:
+        if connection == SETTLEMENT:
+            self.settlement_is_connected = False
+
+    # One message after the other.
+
+    def _begin_step(self) -> None:
+        self._moment.now_ms = self._now_ms
+        self._expire_due()
+        self._give_up_parked()
+
+    def _end_step(self) -> None:
+        if not self._low or not self.settlement_is_connected:
+            return
+        for lender_id in self._low:
+            lease = self.state.slices[lender_id]
+            wanted_minor = self._demand[lender_id].wanted_minor(
+                lease.free_minor, self._now_ms
+            )
+            if wanted_minor:
+                self._deliver(
+                    SETTLEMENT,
+                    m.SliceWanted(
+                        lender_id,
+                        wanted_minor,
+                        lease.received_minor,
+                        self.state.sequence,
+                    ),
+                )
+        self._low.clear()
+
+    def _handle(self, connection: int, message: m.Message) -> None:
+        if isinstance(message, m.Submit):
+            self._submit(
+                Waiting(
+                    connection,
+                    message.correlation,
+                    message.command,
+                    self._now_ms + limits.PARKED_MS_MAX,
+                )
+            )
+        elif isinstance(message, m.Query):
+            self._query(connection, message)
+        else:
+            _PROTOCOL[type(message)](self, message)
+
+    def _query(self, connection: int, query: m.Query) -> None:
+        body = view(self.state, query.kind, query.object_id)
+        outcome = m.Outcome.NOT_FOUND if body is None else m.Outcome.READ
+        self._deliver(connection, m.Answer(query.correlation, outcome, body or b""))
+
+    def _record(self, command: Any, event: Any) -> None:
+        apply(self.state, event, command)
+        self._records.append(ShardRecord(command, event))
+        if isinstance(event, e.Authorized):
+            if not event.captured:
+                heappush(self._expiries, (event.expires_at_ms, event.authorization_id))
+            self._count_spending(event.program_id, event.program_version, event.parts)
+        elif isinstance(event, e.HoldPlaced):
+            heappush(self._expiries, (event.expires_at_ms, event.hold_id))
+
+    def _count_spending(
+        self, program_id: str, version: int, parts: Sequence[int]
+    ) -> None:
+        program = self.state.program_versions[program_id, version]
+        for lender_id, part in zip(program.lenders, parts, strict=True):
+            demand = self._demand.get(lender_id)
+            if demand is None:
+                demand = self._demand[lender_id] = Demand()
+            demand.spend(part)
+            self._low[lender_id] = None
+
+    # Commands.
+
+    def _submit(self, waiting: Waiting) -> None:
+        command = waiting.command
+        if self._answer_again(waiting.connection, waiting.correlation, command):
+            return
+        if self._parked_accounts:
+            parked = self._parked_accounts.get(self._account_of(command))
+            if parked is not None:
+                self._wait_behind(parked, waiting)
+                return
+        self._decide(waiting, None)
+
+    def _decide(self, waiting: Waiting, refusal: Refusal | None) -> None:
+        self._moment.refusal = refusal
+        decision = decide(self.state, waiting.command, self._moment)
+        if isinstance(decision, NeedsReserve):
+            self._park(waiting, decision)
+        else:
+            self._answer(
+                waiting.connection, waiting.correlation, waiting.command, decision
+            )
+
+    def _account_of(self, command: Command) -> str:
+        """The account a command is about; its own id if that is unknown."""
+        object_id: str = getattr(command, command.ROUTED_BY)
+        if command.ROUTED_BY == "authorization_id":
+            authorization = self.state.authorizations.get(object_id)
+            return object_id if authorization is None else authorization.account_id
+        if command.ROUTED_BY == "hold_id":
+            hold = self.state.holds.get(object_id)
+            return object_id if hold is None else hold.account_id
+        return object_id
+
+    # Waiting for reserve.
+
+    def _park(self, waiting: Waiting, decision: NeedsReserve) -> None:
+        if not self.settlement_is_connected:
+            self._refuse_waiting(waiting, "settlement cannot be reached")
+            return
+        if self._parked_count >= limits.PARKED_COMMANDS_MAX:
+            self._refuse_waiting(waiting, "too many purchases wait for reserve")
+            return
+        self._asks += 1
+        parked = Parked(
+            self._asks, self._account_of(waiting.command), waiting, decision.needs
+        )
+        self._parked[parked.ask] = parked
+        self._parked_accounts[parked.account_id] = parked
+        self._parked_count += 1
+        self._ask(parked)
+
+    def _ask(self, parked: Parked) -> None:
+        self._deliver(
+            SETTLEMENT, m.SliceAsked(parked.ask, parked.needs, self.state.sequence)
+        )
+
+    def _wait_behind(self, parked: Parked, waiting: Waiting) -> None:
+        if self._parked_count >= limits.PARKED_COMMANDS_MAX:
+            self._refuse_waiting(waiting, "too many purchases wait for reserve")
+            return
+        parked.behind.append(waiting)
+        self._parked_count += 1
+
+    def _unpark(self, ask: int, refusal: Refusal | None, why_not: str = "") -> None:
+        """Decide the parked command, or tell why not, then those behind it."""
+        parked = self._parked.pop(ask, None)
+        if parked is None:
+            return  # Given up before the answer came.
+        del self._parked_accounts[parked.account_id]
+        self._parked_count -= 1 + len(parked.behind)
+        if why_not:
+            self._refuse_waiting(parked.first, why_not)
+        elif not self._answer_again(
+            parked.first.connection, parked.first.correlation, parked.first.command
+        ):
+            self._decide(parked.first, refusal)
+        for waiting in parked.behind:
+            if waiting.gives_up_at_ms <= self._now_ms:
+                self._refuse_waiting(waiting, "settlement did not answer in time")
+            else:
+                self._submit(waiting)
+
+    def _refuse_waiting(self, waiting: Waiting, why: str) -> None:
+        self._not_done(waiting.connection, waiting.correlation, why)
+
+    def _give_up_parked(self) -> None:
+        late = [
+            parked.ask
+            for parked in self._parked.values()
+            if parked.first.gives_up_at_ms <= self._now_ms
+        ]
+        for ask in late:
+            self._unpark(ask, None, "settlement did not answer in time")
+
+    # What time brings.
+
+    def _expire_due(self) -> None:
+        """Record what has run out, a batch at most; the rest in the next step."""
+        expiries = self._expiries
+        for _ in range(limits.BATCH_COMMANDS_MAX):
+            if not expiries or expiries[0][0] > self._now_ms:
+                return
+            _, object_id = heappop(expiries)
+            if object_id in self.state.holds:
+                event = decide_expire_hold(self.state, object_id, self._now_ms)
+            else:
+                event = decide_expire_authorization(self.state, object_id, self._now_ms)
+            if event is not None:
+                assert isinstance(event, e.Event)
+                self._record(None, event)
+
+    # What settlement says.
+
+    def _granted(self, message: m.GrantSlice) -> None:
+        lease = self.state.slices[message.lender_id]
+        if message.granted_minor > lease.received_minor:
+            self._record(
+                None, e.SliceReceived(message.lender_id, message.granted_minor)
+            )
+
+    def _ask_granted(self, message: m.AskGranted) -> None:
+        self._unpark(message.ask, None)
+
+    def _ask_refused(self, message: m.AskRefused) -> None:
+        self._unpark(
+            message.ask,
+            Refusal(message.lender_id, message.headroom_minor, message.refusal),
+        )
+
+    def _recalled(self, message: m.RecallSlice) -> None:
+        lease = self.state.slices[message.lender_id]
+        if lease.free_minor and not message.keep:
+            self._record(
+                None,
+                e.SliceReturned(
+                    message.lender_id, lease.returned_minor + lease.free_minor
+                ),
+            )
+        self._deliver(
+            SETTLEMENT,
+            m.SliceReported(
+                message.round, _lease(lease), self.epoch, self.state.sequence
+            ),
+        )
+
+    def _reference_sent(self, message: m.ReferenceSent) -> None:
+        new_count = message.version - self.state.reference_version
+        if new_count > 0:
+            assert new_count <= len(message.facts)
+            facts = message.facts[-new_count:]
+            self._record(None, e.ReferenceReceived(message.version, facts))
+        self._deliver(SETTLEMENT, m.ReferenceHeld(self.state.reference_version))
+
+    def _move_day(self, message: m.MoveDay) -> None:
+        state = self.state
+        if state.day == message.day:
+            self._record(None, e.DayMoved(message.day, message.next_day, state.totals))
+            self._batch_is_over = True
+        assert state.ended_day == message.day
+        self._deliver(
+            SETTLEMENT,
+            m.DayEnded(message.day, state.ended_sequence, state.ended_totals),
+        )
+
+    def _welcomed(self, message: m.ShardWelcome) -> None:
+        assert self.state.day <= message.day
+
+    def _refused(self, message: m.ShardRefused) -> None:
+        self.stopped_because = message.reason
+
+
+_PROTOCOL: dict[type[m.Message], Any] = {
+    m.GrantSlice: Shard._granted,
+    m.AskGranted: Shard._ask_granted,
+    m.AskRefused: Shard._ask_refused,
+    m.RecallSlice: Shard._recalled,
+    m.ReferenceSent: Shard._reference_sent,
+    m.MoveDay: Shard._move_day,
+    m.ShardWelcome: Shard._welcomed,
+    m.ShardRefused: Shard._refused,
+}
+
+
+def _lease(lease: Slice) -> m.Lease:
+    return m.Lease(
+        lease.lender_id,
+        lease.received_minor,
+        lease.returned_minor,
+        lease.free_minor,
+        lease.authorized_minor,
+        lease.captured_minor,
+        lease.refunded_minor,
+    )
+
+
+def _open_expiries(state: ShardState) -> list[tuple[int, str]]:
+    """When each open hold and authorization runs out, as a heap."""
+    expiries = [
+        (authorization.expires_at_ms, authorization.authorization_id)
+        for authorization in state.authorizations.values()
+        if authorization.status is AuthorizationStatus.OPEN
+    ]
+    expiries += [
+        (hold.expires_at_ms, hold.hold_id)
+        for hold in state.holds.values()
+        if hold.status is HoldStatus.OPEN
+    ]
+    heapify(expiries)
+    return expiries
