@@ -9,13 +9,14 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
+from actors.auditor import Auditor, TooBusy
 from actors.manifest import (
     ClusterRefused,
     Manifest,
@@ -26,17 +27,16 @@ from actors.manifest import (
     save,
 )
 from actors.node_actors import NodeConfig
-from actors.nodes import Nodes
+from actors.nodes import Nodes, NothingDone
 from actors.runner import Statistics
 from actors.supervisor import Supervised
-from processor.journal import Batch, Identity
+from processor.verdict import Verdict
 
 __all__ = ["Cluster", "ClusterConfig", "ClusterRefused"]
 
 _NAMESPACE = "forebay"
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Control calls only.
 _CONNECT_SECONDS_MAX = 10.0
-_ROWS_PER_READ = 64
 
 
 class ClusterConfig(msgspec.Struct, frozen=True):
@@ -108,9 +108,7 @@ class Cluster:
                 None if self.manifest.is_ready else identity,
             )
             self._supervised[name] = Supervised(config, self._announce)
-        async with asyncio.TaskGroup() as group:
-            for name in names:
-                group.create_task(self._supervised[name].start())
+        await asyncio.gather(*(self._supervised[name].start() for name in names))
 
     def _announce(self, name: str, address: str) -> None:
         """A node has a new place (or none): tell all who connect to it."""
@@ -145,29 +143,22 @@ class Cluster:
         )
         return [f for f in figures if isinstance(f, Statistics)]
 
-    async def digest(self, name: str) -> tuple[int, str]:
-        """A node's last sequence, and the fingerprint of its state there."""
-        found: tuple[int, str] = await self._supervised[name].actor.digest.remote()
-        return found
-
-    async def identity(self, name: str) -> Identity:
-        """Whose journal a node's is."""
-        found: Identity = await self._supervised[name].actor.identity.remote()
-        return found
-
-    async def rows(self, name: str, last_sequence: int) -> AsyncIterator[Batch]:
-        """A node's journal rows from the first to a sequence."""
-        after = 0
-        while after < last_sequence:
-            actor = self._supervised[name].actor
-            rows: list[Batch] = await actor.read_rows.remote(after, _ROWS_PER_READ)
-            for row in rows:
-                if row.first_sequence > last_sequence:
-                    return
-                yield row
-                after = row.first_sequence
-            if not rows:
-                await asyncio.sleep(0.01)  # The last one is being written.
+    async def audit(self) -> Verdict:
+        """Audit the running system.  Raises TooBusy, or NothingDone if one is down."""
+        down = [s.name for s in self._supervised.values() if s.started is None]
+        if down:
+            raise NothingDone(f"{', '.join(down)} cannot be reached")
+        actors = {name: s.actor for name, s in self._supervised.items()}
+        auditor: Any = ray.remote(Auditor).options(num_cpus=0).remote()
+        try:
+            verdict: Verdict = await auditor.audit.remote(actors)
+        except RayTaskError as error:
+            if isinstance(error.cause, TooBusy):
+                raise error.cause from None
+            raise
+        finally:
+            ray.kill(auditor)
+        return verdict
 
 
 def start_ray() -> None:

@@ -71,6 +71,11 @@ class _NodeActor:
         await asyncio.Event().wait()
 
     @ray.method
+    async def sequence(self) -> int:
+        """The last record of the state; the journal ends there or will."""
+        return self._runner.node.sequence
+
+    @ray.method
     async def read_rows(self, after_sequence: int, rows: int) -> list[Batch]:
         """Journal rows, for an audit of the running system."""
         return await self._journal.read(after_sequence, rows)
@@ -110,7 +115,7 @@ class ShardActor(_NodeActor):
     async def statistics(self) -> Statistics:
         """Figures for the metrics."""
         state = self._shard.state
-        figures = self._runner.statistics(self._config.name, state.sequence)
+        figures = self._runner.statistics(self._config.name)
         figures.parked = self._shard.parked_count
         figures.accounts = len(state.accounts)
         return figures
@@ -146,9 +151,7 @@ class SettlementActor(_NodeActor):
     @ray.method
     async def statistics(self) -> Statistics:
         """Figures for the metrics."""
-        return self._runner.statistics(
-            self._config.name, self._settlement.state.sequence
-        )
+        return self._runner.statistics(self._config.name)
 
     @ray.method
     async def digest(self) -> tuple[int, str]:

@@ -174,13 +174,13 @@ class Runner:
         self.append_seconds += seconds
         self.append_seconds_max = max(self.append_seconds_max, seconds)
 
-    def statistics(self, name: str, sequence: int) -> Statistics:
+    def statistics(self, name: str) -> Statistics:
         """The figures of this moment."""
         return Statistics(
             name,
             os.getpid(),
             self.journal.epoch,
-            sequence,
+            self.node.sequence,
             self.node.day,
             self.node.inbox_length,
             len(self.node.remembered),

@@ -15,12 +15,13 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from actors.node_actors import NodeConfig, SettlementActor, ShardActor, Started
-from processor.journal import JournalRefused
+from processor.journal import JournalInUse, JournalRefused
 
 _RETRY_SECONDS_FIRST = 0.1
 _RETRY_SECONDS_MAX = 5.0
 _CONTROL_CALLS_MAX = 100
 _STOP_SECONDS_MAX = 10.0
+_LEFTOVER_SECONDS_MAX = 10.0
 
 log = logging.getLogger("forebay.supervisor")
 
@@ -42,8 +43,20 @@ class Supervised:
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> Started:
-        """The first life.  Raises JournalRefused."""
-        started = await self._begin_life()
+        """The first life.  Raises JournalRefused.
+
+        A journal in use is waited for: the owner of the data directory is this
+        process, so what holds it is an actor of a killed one, about to end.
+        """
+        deadline = asyncio.get_running_loop().time() + _LEFTOVER_SECONDS_MAX
+        while True:
+            try:
+                started = await self._begin_life()
+                break
+            except JournalInUse:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS_FIRST)
         self._watching = asyncio.create_task(self._keep_alive(), name=self.name)
         return started
 

@@ -23,6 +23,7 @@ from gateway.noop import NoopEndpoint
 from gateway.openapi import document
 from gateway.problems import Refusal
 from gateway.routes import (
+    AUDIT_PATH,
     BULK_PATH,
     COMMAND_ROUTES,
     NOOP_PATH,
@@ -36,10 +37,11 @@ _log = logging.getLogger("forebay.gateway")
 class GatewayApp:
     """Every route of the gateway, as one ASGI application."""
 
-    def __init__(self, door: Door, *, with_noop: bool) -> None:
-        self._door = door
+    def __init__(
+        self, door: Door, *, audit: queries.Audit | None, with_noop: bool
+    ) -> None:
         self._posts = _posts(door, with_noop)
-        self._quiet = _quiet(door, self._posts)
+        self._quiet = _quiet(door, self._posts, audit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +50,11 @@ class GatewayApp:
             path: str = scope["path"]
             endpoint = self._posts.get(path) or self._posts.get(_template(path))
             if endpoint is not None:
-                await _guarded(endpoint, scope, receive, send)
+                try:
+                    await endpoint(scope, receive, send)
+                except Exception:  # The edge: the caller gets a problem.
+                    _log.exception("a fault while answering %s", path)
+                    await send_refusal(send, _internal())
                 return
         await self._quiet(scope, receive, send)
 
@@ -71,17 +77,9 @@ def _posts(door: Door, with_noop: bool) -> dict[str, ASGIApp]:
     return posts
 
 
-async def _guarded(
-    endpoint: ASGIApp, scope: Scope, receive: Receive, send: Send
-) -> None:
-    try:
-        await endpoint(scope, receive, send)
-    except Exception:  # The edge of the program: the caller gets a problem.
-        _log.exception("a fault while answering %s", scope["path"])
-        await send_refusal(send, _internal())
-
-
-def _quiet(door: Door, posts: dict[str, ASGIApp]) -> Starlette:
+def _quiet(
+    door: Door, posts: dict[str, ASGIApp], audit: queries.Audit | None
+) -> Starlette:
     routes: list[BaseRoute] = [
         Route(r.path, queries.query_handler(r, door)) for r in QUERY_ROUTES
     ]
@@ -97,6 +95,7 @@ def _quiet(door: Door, posts: dict[str, ASGIApp]) -> Starlette:
 
     routes += [
         Route(STATUS_PATH, queries.status_handler(door)),
+        Route(AUDIT_PATH, queries.audit_handler(door, audit)),
         Route("/livez", queries.live_handler()),
         Route("/readyz", queries.ready_handler(door)),
         Route("/metrics", queries.metrics_handler(door)),

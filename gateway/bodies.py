@@ -94,6 +94,11 @@ def values_of(body: msgspec.Struct, names: tuple[str, ...]) -> list[Any]:
     ]
 
 
+def builder(command: type[c.Command]) -> Callable[..., c.Command]:
+    """The command's constructor, to be called with values in its order."""
+    return command
+
+
 def is_converted(command: type[c.Command]) -> bool:
     """Whether a field of the command has another form in a body."""
     return any(f.name in _TO_COMMAND for f in msgspec.structs.fields(command))

@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import bodies
 from gateway import problems as p
-from gateway.commands import Build
 from gateway.door import Door
 from gateway.exchange import (
     JSON,
@@ -24,7 +23,6 @@ from gateway.exchange import (
     ClientGone,
     Headers,
     bulk_type,
-    refuse_declared_length,
     send_bytes,
     send_refusal,
 )
@@ -56,7 +54,7 @@ class ItemForm(msgspec.Struct, frozen=True):
     def command(self, principal: Principal, item: msgspec.Struct) -> Command:
         """The command; Refusal if its caller may not, or a value cannot be."""
         require(principal, self.route.role)
-        build: Build = self.route.command
+        build = bodies.builder(self.route.command)
         if not self.is_converted:
             return build(principal.caller, *astuple(item))
         request_id, *values = bodies.values_of(item, self.names)
@@ -120,8 +118,7 @@ class BulkEndpoint:
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         bytes_max = self._door.bounds.bulk_body_bytes_max
-        refuse_declared_length(headers, bytes_max)
-        return await self._door.bodies.read(receive, bytes_max)
+        return await self._door.bodies.read(receive, headers, bytes_max)
 
     def _items(self, media_type: bytes, body: bytes) -> list[msgspec.Struct | Refusal]:
         """The items, or why one is none; Refusal if the whole cannot be read."""
@@ -167,7 +164,7 @@ class BulkEndpoint:
             return item
         try:
             command = self.forms[type(item)].command(principal, item)
-            return command, self._door.submit(command)
+            return command, self._door.submit(command, perf_counter())
         except Refusal as refusal:
             return refusal
 
@@ -185,7 +182,8 @@ class BulkEndpoint:
         if isinstance(result, Refusal):
             counters.bulk_commands.was_refused(result.kind.slug)
         else:
-            counters.bulk_commands.answered(result.outcome, result.body)
+            is_replay = result.outcome is Outcome.REPLAYED
+            counters.bulk_commands.answered(is_replay, result.body)
         return result
 
 

@@ -5,7 +5,6 @@ bytes.  Nothing is parsed or built between the shard's answer and the socket.
 """
 
 import re
-from collections.abc import Callable
 from time import perf_counter
 
 import msgspec
@@ -19,7 +18,7 @@ from gateway.exchange import (
     ClientGone,
     Headers,
     ok_start,
-    refuse_declared_length,
+    replayed_start,
     require_json,
     send_refusal,
 )
@@ -34,8 +33,6 @@ from processor.messages import Outcome
 # The same form as FIELDS["request_id"], on the header's bytes.
 _is_request_id = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.ID_LENGTH_MAX).fullmatch
 
-Build = Callable[..., Command]
-
 
 class CommandEndpoint:
     """POST of one command."""
@@ -43,10 +40,11 @@ class CommandEndpoint:
     def __init__(self, route: CommandRoute, door: Door) -> None:
         self.body_struct = bodies.body_struct(route.command, route.parameter)
         self._door = door
+        self._keys = door.keys
         self._role = route.role
         self._decode = msgspec.json.Decoder(self.body_struct).decode
         self._counters = door.counters.of(route.path)
-        self._build: Build = route.command
+        self._build = bodies.builder(route.command)
         self._names = self.body_struct.__struct_fields__
         self._parameter = route.parameter
         self._needs_key = route.needs_key
@@ -58,9 +56,13 @@ class CommandEndpoint:
         door = self._door
         counters = self._counters
         try:
-            command = await self._command(scope, receive)
+            headers: Headers = dict(scope["headers"])
+            caller, request_id = self._who(headers)
+            data = await door.bodies.read(receive, headers, self._bytes_max)
+            command = self._command(caller, request_id, scope, data)
             door.admit(1)
-            answer = await door.answer(command, door.submit(command))
+            future = door.submit(command, started_seconds)
+            answer = await door.answer(command, future)
         except Refusal as refusal:
             counters.took(perf_counter() - started_seconds)
             counters.was_refused(refusal.kind.slug)
@@ -68,30 +70,37 @@ class CommandEndpoint:
             return
         except ClientGone:
             return
-        body, outcome = answer.body, answer.outcome
+        body = answer.body
+        is_replay = answer.outcome is Outcome.REPLAYED
         counters.took(perf_counter() - started_seconds)
-        counters.answered(outcome, body)
-        await send(ok_start(len(body), outcome is Outcome.REPLAYED))
+        counters.answered(is_replay, body)
+        await send(replayed_start(len(body)) if is_replay else ok_start(len(body)))
         await send({"type": "http.response.body", "body": body})
 
-    async def _command(self, scope: Scope, receive: Receive) -> Command:
-        headers: Headers = dict(scope["headers"])
-        door = self._door
-        principal = door.keys.principal_of(headers.get(b"authorization"))
+    def _who(self, headers: Headers) -> tuple[str, str]:
+        """The caller and the request id; Refusal by anything in the headers."""
+        principal = self._keys.principal_of(headers.get(b"authorization"))
         if self._role not in principal.roles:
             require(principal, self._role)
-        request_id = _request_id(headers) if self._needs_key else ""
         if headers.get(b"content-type") != JSON:
             require_json(headers)
-        refuse_declared_length(headers, self._bytes_max)
-        data = await door.bodies.read(receive, self._bytes_max)
+        if not self._needs_key:
+            return principal.caller, ""
+        request_id = headers.get(b"idempotency-key")
+        if request_id is None or not _is_request_id(request_id):
+            raise _key_missing(request_id)
+        return principal.caller, request_id.decode()
+
+    def _command(
+        self, caller: str, request_id: str, scope: Scope, data: bytes
+    ) -> Command:
         try:
             body = self._decode(data or b"{}")
         except bodies.DECODE_ERRORS as error:
             raise bodies.refusal_of(error, self._names) from None
         if self._is_plain:
-            return self._build(principal.caller, request_id, *astuple(body))
-        return self._from_path(scope["path"], principal.caller, request_id, body)
+            return self._build(caller, request_id, *astuple(body))
+        return self._from_path(scope["path"], caller, request_id, body)
 
     def _from_path(
         self, path: str, caller: str, request_id: str, body: msgspec.Struct
@@ -104,13 +113,10 @@ class CommandEndpoint:
         return self._build(caller, request_id, *values)
 
 
-def _request_id(headers: Headers) -> str:
-    value = headers.get(b"idempotency-key")
-    if value is not None and _is_request_id(value):
-        return value.decode()
+def _key_missing(value: bytes | None) -> Refusal:
     what = "is missing" if value is None else "is not usable"
     must_be = FIELDS["request_id"].must_be
-    raise Refusal(
+    return Refusal(
         KEY_MISSING,
         f"The Idempotency-Key header {what}; it must be {must_be}.",
         (FieldError("Idempotency-Key", f"must be {must_be}"),),

@@ -28,8 +28,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     commands_in_flight_max: int
     answer_wait_ms_max: int
     drain_ms_max: int
-    # Per generation; two generations of (caller, key) are kept.
-    recent_keys_max: int
+    recent_keys: int  # A power of two.
 
 
 BOUNDS = Bounds(
@@ -39,20 +38,20 @@ BOUNDS = Bounds(
     commands_in_flight_max=limits.WINDOW_COMMANDS_MAX,
     answer_wait_ms_max=limits.ANSWER_WAIT_MS_MAX,
     drain_ms_max=limits.DRAIN_MS_MAX,
-    recent_keys_max=limits.INBOX_COMMANDS_MAX,
+    recent_keys=limits.WINDOW_COMMANDS_MAX,
 )
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to listen, where the data is, and what the cluster looks like.
+    """Where to listen, where the data is, and what a new cluster looks like.
 
-    A port of 0 asks for a free one.
+    A port of 0 asks for a free one; 0 shards for as many as the data has.
     """
 
     data_dir: Path
     host: Annotated[str, Meta(min_length=1)]
     port: Annotated[int, Meta(ge=0, le=65_535)]
-    shard_count: Annotated[int, Meta(ge=1, le=limits.SHARDS_MAX)]
+    shard_count: Annotated[int, Meta(ge=0, le=limits.SHARDS_MAX)]
     first_day: datetime.date
     with_noop: bool = False
     bounds: Bounds = BOUNDS

@@ -7,6 +7,7 @@ declined.
 
 import asyncio
 import logging
+from array import array
 from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any, TypeVar
@@ -27,49 +28,45 @@ from gateway.problems import (
 )
 from processor.commands import Command
 from processor.messages import Answer, Outcome
-from processor.remembered import differing_field
 
 SWEEP_SECONDS = 0.1
 Told = TypeVar("Told")
+Waiting = asyncio.Future[Answer]
 _log = logging.getLogger("forebay.gateway")
 
 
 class RecentKeys:
-    """The newest commands by (caller, key): catches a key used on two shards.
+    """Which (caller, key) was last seen for what: catches a key used on two shards.
 
     A shard knows exactly which keys it has seen; no shard knows another's.
-    This is the best effort across them.  Two generations, so that forgetting
-    the oldest costs nothing on the way.
+    This is the best effort across them: a table of fixed size, of hashes only,
+    in which a new command takes the place of the one there.  Nothing grows,
+    nothing is kept alive, nothing has to be cleared away.
     """
 
-    def __init__(self, generation_max: int) -> None:
-        self._generation_max = generation_max
-        self._young: dict[tuple[str, str], Command] = {}
-        self._old: dict[tuple[str, str], Command] = {}
+    def __init__(self, places: int) -> None:
+        assert places & (places - 1) == 0, "a power of two"
+        self._mask = places - 1
+        self._keys = array("q", bytes(8 * places))
+        self._routes = array("q", bytes(8 * places))
 
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
-
-    def first(self, command: Command) -> Command:
-        """The first command seen under the same key; the command itself if none."""
-        key = (command.caller, command.request_id)
-        found = self._young.setdefault(key, command)
-        if found is not command:
-            return found
-        older = self._old.get(key)
-        if older is not None:
-            self._young[key] = older
-            return older
-        if len(self._young) >= self._generation_max:
-            self._old, self._young = self._young, {}
-        return command
+    def is_reused(self, command: Command) -> bool:
+        """Whether the key was seen for a command that goes elsewhere."""
+        key = hash((command.caller, command.request_id))
+        route = hash(_routed(command))
+        place = key & self._mask
+        if self._keys[place] == key:
+            return self._routes[place] != route
+        self._keys[place] = key
+        self._routes[place] = route
+        return False
 
     def forget(self, command: Command) -> None:
         """A command that was not done leaves its key free."""
-        key = (command.caller, command.request_id)
-        for generation in (self._young, self._old):
-            if generation.get(key) is command:
-                del generation[key]
+        key = hash((command.caller, command.request_id))
+        place = key & self._mask
+        if self._keys[place] == key:
+            self._keys[place] = 0
 
 
 class Door:
@@ -82,8 +79,8 @@ class Door:
         self.counters = Counters()
         self.bodies = BodyReader(bounds.answer_wait_ms_max / 1_000)
         self.is_draining = False
-        self._recent = RecentKeys(bounds.recent_keys_max)
-        self._in_flight: dict[asyncio.Future[Answer], float] = {}
+        self._recent = RecentKeys(bounds.recent_keys)
+        self._in_flight: dict[Waiting, float] = {}
         self._in_flight_max = bounds.commands_in_flight_max
         self._wait_seconds_max = bounds.answer_wait_ms_max / 1_000
 
@@ -106,19 +103,16 @@ class Door:
                 f" {self._in_flight_max} may be. Nothing was done.",
             )
 
-    def submit(self, command: Command) -> asyncio.Future[Answer]:
+    def submit(self, command: Command, now_seconds: float) -> Waiting:
         """Send a command on, once it is admitted; `answer` must follow."""
-        first = self._recent.first(command)
-        if first is not command and _routed(first) != _routed(command):
-            field = differing_field(first, command)
-            assert field is not None, "what differs in its routing differs"
-            raise key_reused(field)
+        if self._recent.is_reused(command):
+            raise key_reused(command.ROUTED_BY or "command")
         try:
             future = self.nodes.submit(command)
         except NothingDone as error:
             self._recent.forget(command)
             raise _nothing_done(error) from None
-        self._in_flight[future] = perf_counter()
+        self._in_flight[future] = now_seconds
         return future
 
     async def answer(self, command: Command, future: asyncio.Future[Answer]) -> Answer:

@@ -30,8 +30,9 @@ class ClientGone(Exception):
 class BodyReader:
     """Reads bodies within a bound of bytes and of time.
 
-    A timer per request would cost more than the reading, so those who read are
-    only listed; `sweep` ends the ones that have read for too long.
+    Most bodies are there with the first message.  Who has to wait for more is
+    listed, and `sweep` ends those who have waited for too long: a timer for
+    each would cost more than the reading.
     """
 
     def __init__(self, wait_seconds_max: float) -> None:
@@ -39,17 +40,25 @@ class BodyReader:
         self._reading: dict[asyncio.Task[object], float] = {}
         self._too_slow: set[asyncio.Task[object]] = set()
 
-    async def read(self, receive: Receive, bytes_max: int) -> bytes:
+    async def read(self, receive: Receive, headers: Headers, bytes_max: int) -> bytes:
         """The whole body; Refusal over a bound, ClientGone if it ends early."""
+        message = await receive()
+        if message["type"] == "http.request" and not message["more_body"]:
+            body: bytes = message["body"]
+            if len(body) > bytes_max:
+                raise too_large(bytes_max)
+            return body
+        _refuse_declared_length(headers, bytes_max)
+        return await self._read_on(receive, message, bytes_max)
+
+    async def _read_on(
+        self, receive: Receive, message: Message, bytes_max: int
+    ) -> bytes:
         task = asyncio.current_task()
         assert task is not None
         self._reading[task] = perf_counter()
         try:
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
-                body: bytes = message.get("body", b"")
-            else:
-                body = await _rest(receive, message, bytes_max)
+            return await _rest(receive, message, bytes_max)
         except asyncio.CancelledError:
             if task not in self._too_slow:
                 raise
@@ -58,12 +67,9 @@ class BodyReader:
         finally:
             del self._reading[task]
             self._too_slow.discard(task)
-        if len(body) > bytes_max:
-            raise too_large(bytes_max)
-        return body
 
     def sweep(self, now_seconds: float) -> None:
-        """Give up on those who have been reading for too long."""
+        """Give up on those who have been waiting for too long."""
         for task, since_seconds in self._reading.items():
             if now_seconds - since_seconds < self._wait_seconds_max:
                 break  # In order of their start.
@@ -92,8 +98,8 @@ def too_large(bytes_max: int) -> Refusal:
     return Refusal(TOO_LARGE, f"The body has more than {bytes_max} bytes.")
 
 
-def refuse_declared_length(headers: Headers, bytes_max: int) -> None:
-    """Refuse by Content-Length, before a byte of the body is read."""
+def _refuse_declared_length(headers: Headers, bytes_max: int) -> None:
+    """Refuse by Content-Length, before all of it is read."""
     declared = headers.get(b"content-length", b"0")
     if len(declared) > 18 or (declared.isdigit() and int(declared) > bytes_max):
         raise too_large(bytes_max)
@@ -122,20 +128,27 @@ def _media_type(headers: Headers) -> bytes:
     return headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
 
 
-_starts: dict[tuple[int, bool], Message] = {}
+_starts: dict[int, Message] = {}
 
 
-def ok_start(length: int, is_replay: bool) -> Message:
+def ok_start(length: int) -> Message:
     """The head of a 200 with so many bytes of JSON; made once and kept."""
-    start = _starts.get((length, is_replay))
+    start = _starts.get(length)
     if start is None:
-        headers = [(b"content-type", JSON), (b"content-length", b"%d" % length)]
-        if is_replay:
-            headers.append((b"idempotency-replayed", b"true"))
-        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        start = _start(length)
         if len(_starts) < _STARTS_MAX:
-            _starts[length, is_replay] = start
+            _starts[length] = start
     return start
+
+
+def replayed_start(length: int) -> Message:
+    """The head of an answer that was given before."""
+    return _start(length, (b"idempotency-replayed", b"true"))
+
+
+def _start(length: int, *more: tuple[bytes, bytes]) -> Message:
+    headers = [(b"content-type", JSON), (b"content-length", b"%d" % length), *more]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
 async def send_bytes(

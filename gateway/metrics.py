@@ -6,9 +6,7 @@ label or parse an answer beyond its first bytes while a caller waits.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -18,7 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from processor.messages import Outcome
+from actors.runner import Statistics
 
 BUCKETS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0,
@@ -45,9 +43,9 @@ class RouteCounters:
         self.buckets[bisect_left(BUCKETS_SECONDS, seconds)] += 1
         self.total_seconds += seconds
 
-    def answered(self, outcome: Outcome, body: bytes) -> None:
+    def answered(self, is_replay: bool, body: bytes) -> None:
         """Count what an answer is; approved is all that is counted nowhere else."""
-        if outcome is Outcome.REPLAYED:
+        if is_replay:
             self.replayed += 1
         if body.startswith(_DECLINED):
             reason = body[_REASON_AT : body.index(b'"', _REASON_AT)]
@@ -61,7 +59,8 @@ class RouteCounters:
         """Outcome and count; `total` is how many there were in all."""
         declined = sum(self.declined.values())
         yield "answered", total - declined - sum(self.refused.values())
-        yield "declined", declined
+        if declined:
+            yield "declined", declined
         yield from sorted(self.refused.items())
 
 
@@ -82,7 +81,11 @@ class GatewayCollector(Collector):
     """One reading of the counters, and of what the nodes said of themselves."""
 
     def __init__(
-        self, counters: Counters, in_flight: int, ready: bool, nodes: Sequence[Any]
+        self,
+        counters: Counters,
+        in_flight: int,
+        ready: bool,
+        nodes: Sequence[Statistics],
     ) -> None:
         self._counters = counters
         self._in_flight = in_flight
@@ -177,24 +180,35 @@ def _cumulative(bounds: list[str], counts: list[int]) -> list[tuple[str, float]]
     return buckets
 
 
-def _node_families(nodes: Sequence[Any]) -> Iterable[Metric]:
-    """One gauge for each number the nodes tell of themselves."""
-    families: dict[str, Metric] = {}
-    for node in nodes:
-        told = msgspec.to_builtins(node)
-        label = str(told.get("node", told.get("name", "")))
-        for name, value in told.items():
-            if isinstance(value, bool | int | float):
-                family = families.setdefault(
-                    name,
-                    GaugeMetricFamily(
-                        f"forebay_node_{name}",
-                        f"What each node says of itself: {name}.",
-                        labels=("node",),
-                    ),
-                )
-                family.add_metric((label,), float(value))  # type: ignore[attr-defined]
-    return families.values()
+_NODE_GAUGES = {
+    "epoch": "The epoch of the node's journal: how often it was started.",
+    "sequence": "The last record of the node's journal.",
+    "inbox": "Messages that wait to be worked off.",
+    "remembered": "Request ids whose answers are kept.",
+    "parked": "Commands that wait for reserve.",
+    "accounts": "Accounts on the shard.",
+    "batch_records_max": "The most records in one batch since the node started.",
+    "append_seconds_max": "The longest append to the journal since it started.",
+}
+_NODE_COUNTERS = {
+    "batches": "Batches appended to the journal since the node started.",
+    "records": "Records appended to the journal since the node started.",
+    "append_seconds": "Time spent appending to the journal since it started.",
+}
+
+
+def _node_families(nodes: Sequence[Statistics]) -> Iterable[Metric]:
+    """What the nodes tell of themselves."""
+    for name, what in _NODE_GAUGES.items():
+        gauge = GaugeMetricFamily(f"forebay_node_{name}", what, labels=("node",))
+        for node in nodes:
+            gauge.add_metric((node.name,), getattr(node, name))
+        yield gauge
+    for name, what in _NODE_COUNTERS.items():
+        counter = CounterMetricFamily(f"forebay_node_{name}", what, labels=("node",))
+        for node in nodes:
+            counter.add_metric((node.name,), getattr(node, name))
+        yield counter
 
 
 def exposition(collector: GatewayCollector) -> bytes:

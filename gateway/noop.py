@@ -35,5 +35,5 @@ class NoopEndpoint:
                 0,
             )
         )
-        await send(ok_start(len(answer), False))
+        await send(ok_start(len(answer)))
         await send({"type": "http.response.body", "body": answer})

@@ -13,6 +13,7 @@ from gateway import bodies, bulk
 from gateway import problems as p
 from gateway.fields import FIELDS, ShareBody
 from gateway.routes import (
+    AUDIT_PATH,
     BULK_PATH,
     COMMAND_ROUTES,
     QUERY_ROUTES,
@@ -77,6 +78,7 @@ def document() -> bytes:
         paths.setdefault(query.path, {})["get"] = _query(query, schemas)
     paths[BULK_PATH] = {"post": _bulk(schemas)}
     paths[STATUS_PATH] = {"get": _status()}
+    paths[AUDIT_PATH] = {"get": _audit()}
     paths |= _open_paths()
     return msgspec.json.encode(
         {
@@ -272,6 +274,35 @@ def _status() -> Node:
             **_problems(_READ_PROBLEMS),
         },
     }
+
+
+def _audit() -> Node:
+    return {
+        "operationId": "audit",
+        "tags": ["status"],
+        "summary": "Recompute everything from the journals and compare",
+        "description": "May take minutes; a system that does not hold still for a"
+        " moment answers 503. Role: `auditor`.",
+        "responses": {
+            "200": {
+                "description": "The figures that must be zero, and every difference.",
+                "content": {"application/json": {"schema": _AUDIT_SCHEMA}},
+            },
+            **_problems((p.FORBIDDEN, *_READ_PROBLEMS)),
+        },
+    }
+
+
+_AUDIT_SCHEMA: Node = {
+    "type": "object",
+    "properties": {
+        "overspend_minor": {"type": "integer"},
+        "false_reserve_declines": {"type": "integer"},
+        "trial_balance_minor": {"type": "integer"},
+        "replay_equal": {"type": "boolean"},
+        "differences": {"type": "array", "items": {"type": "string"}},
+    },
+}
 
 
 def _open_paths() -> Node:

@@ -8,9 +8,10 @@ nothing the gateway does takes back what was submitted.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from actors.nodes import NothingDone, OutcomeUnknown, Overloaded
+from actors.runner import Statistics
 from processor.commands import Command
 from processor.messages import Answer
 
@@ -33,5 +34,5 @@ class NodesPort(Protocol):
     async def status(self) -> dict[str, object]:
         """Each node's epoch, sequence, process and business day."""
 
-    async def statistics(self) -> Sequence[Any]:
+    async def statistics(self) -> Sequence[Statistics]:
         """Each node's counters."""

@@ -4,8 +4,10 @@ Starlette serves them.  They read through the nodes like anybody else and
 change nothing.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from time import perf_counter
+from typing import Any
 
 import msgspec
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -14,12 +16,14 @@ from starlette.responses import Response
 
 from gateway.bodies import path_value
 from gateway.door import Door
+from gateway.keys import require
 from gateway.metrics import GatewayCollector, exposition
 from gateway.ports import NothingDone, OutcomeUnknown
-from gateway.problems import UNAVAILABLE, Refusal
-from gateway.routes import STATUS_PATH, QueryRoute
+from gateway.problems import NOT_FOUND, UNAVAILABLE, Refusal
+from gateway.routes import AUDIT_PATH, STATUS_PATH, QueryRoute, Role
 
 Handler = Callable[[Request], Awaitable[Response]]
+Audit = Callable[[], Coroutine[Any, Any, dict[str, object]]]  # Or NothingDone.
 _JSON = "application/json"
 
 
@@ -65,6 +69,37 @@ def status_handler(door: Door) -> Handler:
         return Response(msgspec.json.encode(told), media_type=_JSON)
 
     return status
+
+
+def audit_handler(door: Door, audit: Audit | None) -> Handler:
+    """GET of an audit of all journals, for auditors; it may take minutes.
+
+    One at a time: a second caller waits for the first one's audit.
+    """
+    counters = door.counters.of(AUDIT_PATH)
+    running: list[asyncio.Task[dict[str, object]]] = []
+
+    async def read(request: Request) -> Response:
+        started_seconds = perf_counter()
+        try:
+            principal = door.keys.principal_of(_authorization(request))
+            require(principal, Role.AUDITOR)
+            if audit is None:
+                raise Refusal(NOT_FOUND, "This server has no journals to audit.")
+            if not running or running[0].done():
+                running[:] = [asyncio.ensure_future(audit())]
+            found = await asyncio.shield(running[0])
+        except NothingDone as error:
+            counters.was_refused(UNAVAILABLE.slug)
+            raise Refusal(UNAVAILABLE, f"Nothing was audited: {error}.") from None
+        except Refusal as refusal:
+            counters.was_refused(refusal.kind.slug)
+            raise
+        finally:
+            counters.took(perf_counter() - started_seconds)
+        return Response(msgspec.json.encode(found), media_type=_JSON)
+
+    return read
 
 
 def live_handler() -> Handler:

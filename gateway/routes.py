@@ -249,4 +249,5 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
 
 BULK_PATH = "/v1/commands"
 STATUS_PATH = "/v1/status"
+AUDIT_PATH = "/v1/audit"
 NOOP_PATH = "/v1/noop"

@@ -7,7 +7,7 @@ It opens nothing for writing and never mends what it finds.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,67 +16,15 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from processor.audit import AuditReport, conclude
-from processor.audit_certificates import want_cuts
-from processor.audit_compare import compare_with_settlement, compare_with_state
-from processor.audit_settlement import SettlementAudit
-from processor.audit_shard import ShardAudit
-from processor.journal import Batch, Identity, JournalRefused, read_journal
-from processor.recovery import SettlementReplay, ShardReplay
+from processor.audit import AuditReport
+from processor.journal import Identity, JournalRefused, read_journal
+from processor.verdict import Verdict, Verification
 
 SETTLEMENT_FILE = "settlement.journal"
 SHARD_FILE = "shard-{:03d}.journal"
 SHOWN_MAX = 50  # Differences shown to a person; JSON has them all.
 
 Advance = Callable[[int], None]
-# What `apply` can raise on a journal that no processor wrote.
-BROKEN_REPLAY = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    msgspec.MsgspecError,
-)
-
-
-class Verdict(msgspec.Struct):
-    """What the journals of a data directory are worth."""
-
-    report: AuditReport
-    replay_differences: list[str]
-
-    @property
-    def replay_equal(self) -> bool:
-        """Whether audit and `apply` came to the same, object by object."""
-        return not self.replay_differences
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing at all is wrong."""
-        return self.replay_equal and self.report.is_clean
-
-    @property
-    def differences(self) -> list[str]:
-        """Every sentence about what is wrong."""
-        return self.report.differences + self.replay_differences
-
-    def as_json(self) -> bytes:
-        """One JSON object on one line."""
-        report = self.report
-        return msgspec.json.encode(
-            {
-                "overspend_minor": report.overspend_minor,
-                "false_reserve_declines": report.false_reserve_declines,
-                "trial_balance_minor": report.trial_balance_minor,
-                "replay_equal": self.replay_equal,
-                "differences": self.differences,
-                "days": report.days,
-                "lenders": report.lenders,
-                "counts": report.counts,
-            }
-        )
 
 
 def run_verify(path: Path, as_json: bool) -> int:
@@ -93,7 +41,7 @@ def run_verify(path: Path, as_json: bool) -> int:
         )
         return 1
     if as_json:
-        _print_json(verdict.as_json())
+        _print_json(msgspec.json.encode(verdict.summary()))
     else:
         _print(verdict, Console(soft_wrap=True, highlight=False))
     return 0 if verdict.is_clean else 1
@@ -114,17 +62,17 @@ def verify(path: Path, advance: Advance = lambda count: None) -> Verdict:
         _check_kinds(settlement_file, identity, "settlement")
         for file, (shard_identity, _) in zip(shard_files, shards, strict=True):
             _check_kinds(file, shard_identity, "shard")
-        of_settlement = SettlementAudit(identity)
-        differences = _fold(
-            SettlementReplay(identity), of_settlement, _counted(batches, advance)
-        )
-        of_shards = [ShardAudit(shard_identity) for shard_identity, _ in shards]
-        want_cuts(of_settlement, of_shards)
-        for of_shard, (shard_identity, rows) in zip(of_shards, shards, strict=True):
-            differences += _fold(
-                ShardReplay(shard_identity), of_shard, _counted(rows, advance)
-            )
-        return Verdict(conclude(of_settlement, of_shards), differences)
+        verification = Verification(identity, [shard for shard, _ in shards])
+        journals = [verification.settlement, *verification.shards]
+        for journal, rows in zip(
+            journals, [batches, *(r for _, r in shards)], strict=True
+        ):
+            for batch in rows:
+                journal.batch(batch)
+                advance(batch.last_sequence - batch.first_sequence + 1)
+            if journal is verification.settlement:
+                verification.settlement_is_read()
+        return verification.verdict()
 
 
 def _shard_files(path: Path, settlement: Identity) -> list[Path]:
@@ -138,45 +86,6 @@ def _shard_files(path: Path, settlement: Identity) -> list[Path]:
 def _check_kinds(file: Path, identity: Identity, kind: str) -> None:
     if identity.kind != kind:
         raise JournalRefused(f"{file} is the journal of a {identity.kind}")
-
-
-def _counted(batches: Iterable[Batch], advance: Advance) -> Iterator[Batch]:
-    for batch in batches:
-        yield batch
-        advance(batch.last_sequence - batch.first_sequence + 1)
-
-
-def _fold(
-    replay: ShardReplay | SettlementReplay,
-    model: ShardAudit | SettlementAudit,
-    batches: Iterable[Batch],
-) -> list[str]:
-    """Fold one journal by both; the differences at its end."""
-    broken: list[str] = []
-    for batch in batches:
-        if not broken:
-            broken += _replay_row(replay, batch, model.rows.name)
-        model.batch(batch)
-    if broken:
-        return broken
-    if isinstance(model, ShardAudit):
-        assert isinstance(replay, ShardReplay)
-        return compare_with_state(model, replay.state)
-    assert isinstance(replay, SettlementReplay)
-    return compare_with_settlement(model, replay.state)
-
-
-def _replay_row(
-    replay: ShardReplay | SettlementReplay, batch: Batch, name: str
-) -> list[str]:
-    try:
-        replay.replay(batch)
-    except BROKEN_REPLAY as error:
-        return [
-            f"{name}: recovery would stop at the row of record "
-            f"{batch.first_sequence} ({type(error).__name__}: {error})."
-        ]
-    return []
 
 
 def _progress() -> Progress:
@@ -222,7 +131,7 @@ def _summary(report: AuditReport, replay_equal: bool) -> Iterator[str]:
     for lender_id, sums in sorted(report.lenders.items()):
         yield (
             f"{lender_id}: {sums.currency} {sums.headroom_minor:,} of "
-            f"{sums.deposit_minor + sums.advance_line_minor:,} uncommitted (minor units)"
+            f"{sums.deposit_minor + sums.advance_line_minor:,} minor units are free"
         )
     yield (
         f"Overspend {report.overspend_minor}, false declines for reserve "

@@ -11,9 +11,9 @@ Rounding each amount on its own cannot do that; what was rounded before must
 count.  But "whoever is furthest behind gets the unit" is not enough either:
 with three parties or more, several may fall due at the same unit.  So units
 are jobs with windows, as in fair scheduling (Baruah, Cohen, Plaxton, Varvel,
-"Proportionate progress", Algorithmica 15, 1996):  the k-th unit of a party must be given
-before the total reaches ceil(k * weight_total / weights[i]), which is its
-deadline.  Every party first gets what its quota's floor demands, then the
+"Proportionate progress", Algorithmica 15, 1996):  the k-th unit of a party must
+be given before the total reaches ceil(k * weight_total / weights[i]), which is
+its deadline.  Every party first gets what its quota's floor demands, then the
 units left over go to the earliest deadlines.  Because the weights sum to the
 total, an earliest-deadline order always exists and never falls behind.
 
@@ -39,6 +39,8 @@ def apportion(
     assert amount >= 0
     if len(weights) == 1:
         return (amount,)
+    if amount == 0:  # Also when there is no weight to go by.
+        return (0,) * len(weights)
     reached = amount
     for given in taken:
         reached += given

@@ -80,15 +80,18 @@ class Certificates:
                 f"lender {claim.lender_id} had {headroom_minor}, "
                 f"{refused.needed_minor} was needed"
             )
-        part_minor = claim.missing_minor + told_minor
-        if claim.missing_minor <= 0 or not (
-            claim.part_min <= part_minor <= claim.part_max
-        ):
+        # What came free on the shard since the cut may be counted in or not.
+        parts = (
+            claim.missing_minor + told_minor,
+            claim.missing_minor + told_minor + claim.free_minor,
+        )
+        fitting = [x for x in parts if claim.part_min <= x <= claim.part_max]
+        if claim.missing_minor <= 0 or not fitting:
             return (
                 f"{claim.missing_minor} cannot have been missing of lender "
                 f"{claim.lender_id}, which had {told_minor}"
             )
-        if claim.free_minor >= part_minor:
+        if claim.free_minor + told_minor >= fitting[0]:
             return f"the shard itself had {claim.free_minor} free"
         return ""
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from processor import events as e
 from processor import limits
-from processor.audit_books import Account, Books, Purchase
+from processor.audit_books import Account, Books, Program, Purchase
 
 Touched = Sequence[str] | None
 
@@ -20,17 +20,35 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
     if account is None or program is None:
         books.differ("it authorizes under an unknown account or program version.")
         return None
-    if not books.is_split(
-        "the amount", event.amount_minor, event.parts, program.lenders
+    lenders = program.lenders
+    if not (
+        books.is_split("the amount", event.amount_minor, event.parts, lenders)
+        and _is_credit_split(books, event, lenders)
+        and _is_own_hold(books, event)
     ):
         return None
-    books.check_made_id(event.authorization_id)
     if (account.program_id, account.currency) != (event.program_id, program.currency):
         books.differ(f"account {account.account_id} has another program or currency.")
-    if account.status != "open":
-        books.differ(
-            f"it authorizes on account {account.account_id}, {account.status}."
-        )
+    _check_may_grow(books, account)
+    purchase = _new_purchase(books, account, program, event)
+    _occupy(books, account, purchase, event.amount_minor, event.parts)
+    if event.hold_id:
+        _convert(books, account, event)
+    if event.captured:
+        _become_debt(books, account, purchase, event.amount_minor, event.parts)
+        _use_credit(books, account, purchase, event)
+    books.totals.authorized_count += 1
+    if event.hold_id:  # What the hold occupied needs no room again.
+        books.check_open_to_buy(account, event.open_to_buy_minor)
+    else:
+        _check_room(books, account, event.open_to_buy_minor)
+    return lenders
+
+
+def _new_purchase(
+    books: Books, account: Account, program: Program, event: e.Authorized
+) -> Purchase:
+    books.check_made_id(event.authorization_id)
     if event.merchant_id not in books.merchants:
         books.differ(f"merchant {event.merchant_id} is not known to this shard.")
     none = [0] * len(program.lenders)
@@ -49,19 +67,7 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
         none.copy(),
         none.copy(),
     )
-    _occupy(books, account, purchase, event.amount_minor, event.parts)
-    if event.hold_id:
-        _convert(books, account, event)
-    if event.captured:
-        _become_debt(books, account, purchase, event.amount_minor, event.parts)
-        _use_credit(books, account, purchase, event)
-    books.totals.authorized_count += 1
-    books.check_open_to_buy(account, event.open_to_buy_minor)
-    if not event.hold_id and event.open_to_buy_minor < 0:
-        books.differ(
-            f"approved although {-event.open_to_buy_minor} of the limit was missing."
-        )
-    return program.lenders
+    return purchase
 
 
 def incremented(books: Books, event: e.AuthorizationIncremented) -> Touched:
@@ -73,10 +79,7 @@ def incremented(books: Books, event: e.AuthorizationIncremented) -> Touched:
         "the increment", event.amount_minor, event.parts, purchase.lenders
     ):
         return None
-    if account.status != "open":
-        books.differ(
-            f"it authorizes on account {account.account_id}, {account.status}."
-        )
+    _check_may_grow(books, account)
     _occupy(books, account, purchase, event.amount_minor, event.parts)
     _check_room(books, account, event.open_to_buy_minor)
     return purchase.lenders
@@ -162,6 +165,13 @@ def _open_purchase(books: Books, made_id: str) -> tuple[Account, Purchase] | Non
     return books.accounts[purchase.account_id], purchase
 
 
+def _check_may_grow(books: Books, account: Account) -> None:
+    if account.status != "open":
+        books.differ(
+            f"it authorizes on account {account.account_id}, {account.status}."
+        )
+
+
 def _check_room(books: Books, account: Account, reported_minor: int) -> None:
     """After it grew, an authorization still fits into the limit."""
     books.check_open_to_buy(account, reported_minor)
@@ -172,7 +182,9 @@ def _check_room(books: Books, account: Account, reported_minor: int) -> None:
 def _check_tolerance(books: Books, purchase: Purchase, extra_minor: int) -> None:
     allowed = purchase.total_minor * purchase.program.tolerance_ppm // limits.PPM
     if extra_minor > allowed:
-        books.differ(f"it captures {extra_minor} above what is open of {allowed}.")
+        books.differ(
+            f"it captures {extra_minor} above what was open; {allowed} is allowed."
+        )
 
 
 def _occupy(

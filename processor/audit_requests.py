@@ -126,7 +126,7 @@ class Requests:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], int] = {}
-        self._count = 0
+        self.count = 0
 
     def check(self, command: c.Command | None, event: e.Event) -> str:
         """What is wrong between command and event, as a sentence; "" if nothing."""
@@ -155,10 +155,10 @@ class Requests:
 
     def _used_again(self, command: c.Command) -> str:
         """An id may come again only after so many others that it is forgotten."""
-        self._count += 1
+        self.count += 1
         key = (command.caller, command.request_id)
         before = self._seen.get(key)
-        self._seen[key] = self._count
-        if before is None or self._count - before > limits.REMEMBERED_REQUESTS_MAX:
+        self._seen[key] = self.count
+        if before is None or self.count - before > limits.REMEMBERED_REQUESTS_MAX:
             return ""
         return f"the request {command.request_id} of {command.caller} was done before."

@@ -243,16 +243,11 @@ def decide_capture(
     open_minor = authorization.open_minor
     amount_minor = command.amount_minor or open_minor
     extra_minor = max(0, amount_minor - open_minor)
-    tolerance_minor = (
-        authorization.total_minor * program.capture_tolerance_ppm // limits.PPM
-    )
-    above_minor = (
-        authorization.captured_minor + amount_minor - authorization.total_minor
-    )
-    if extra_minor and above_minor > tolerance_minor:
-        return declined(
-            DeclineReason.CAPTURE_EXCEEDS_AUTHORIZED, amount_minor - open_minor
-        )
+    # What was given back is not authorized any more.
+    standing_minor = authorization.total_minor - authorization.given_back_minor
+    tolerance_minor = standing_minor * program.capture_tolerance_ppm // limits.PPM
+    if extra_minor > tolerance_minor:
+        return declined(DeclineReason.CAPTURE_EXCEEDS_AUTHORIZED, extra_minor)
     if extra_minor and extra_minor > account.open_to_buy_minor:
         return declined(
             DeclineReason.CREDIT_LIMIT_EXCEEDED,

@@ -64,6 +64,10 @@ class JournalRefused(Exception):
     """The journal cannot be used as it is; the message names it and says why."""
 
 
+class JournalInUse(JournalRefused):
+    """Another process owns the journal."""
+
+
 class Fenced(Exception):
     """A later writer has taken the journal over."""
 
@@ -270,14 +274,14 @@ def _check_format(path: Path, application_id: int, version: int) -> None:
 
 
 def _lock(path: Path) -> int:
-    """Hold `<journal>.lock`, or raise JournalRefused and say who has it."""
+    """Hold `<journal>.lock`, or raise JournalInUse and say who has it."""
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         owner = os.read(lock, 64).decode(errors="replace").strip() or "unknown"
         os.close(lock)
-        raise JournalRefused(
+        raise JournalInUse(
             f"{path} is in use by process {owner}; a journal has one owner"
         ) from None
     os.ftruncate(lock, 0)

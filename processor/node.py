@@ -53,6 +53,11 @@ class Node:
         raise NotImplementedError
 
     @property
+    def sequence(self) -> int:
+        """The last record that was applied."""
+        raise NotImplementedError
+
+    @property
     def has_work(self) -> bool:
         """Whether a step would do something that waits in the inbox."""
         return bool(self._inbox) or bool(self._deliveries)

@@ -109,43 +109,40 @@ def reserve_legs(event: e.Event, reserves: Mapping[str, Reserve]) -> list[Leg]:
 
 
 def _occupied(purchase: Purchase, amount: int, parts: Sequence[int]) -> list[Leg]:
-    return [
-        (f"account_authorized:{purchase.account_id}", amount),
-        *_by_lender("lender_authorized", purchase, parts, -1),
-    ]
+    booked = [(f"account_authorized:{purchase.account_id}", amount)]
+    for lender_id, part in zip(purchase.lenders, parts, strict=True):
+        booked.append((f"lender_authorized:{lender_id}", -part))
+    return booked
 
 
 def _given_back(purchase: Purchase, amount: int, parts: Sequence[int]) -> list[Leg]:
-    return [
-        (f"account_authorized:{purchase.account_id}", -amount),
-        *_by_lender("lender_authorized", purchase, parts, 1),
-    ]
+    return _occupied(purchase, -amount, [-part for part in parts])
 
 
 def _debt(purchase: Purchase, amount: int, parts: Sequence[int]) -> list[Leg]:
-    return [
-        *_given_back(purchase, amount, parts),
-        (f"loan:{purchase.account_id}", amount),
-        *_by_lender("lender_claim", purchase, parts, -1),
-        *_by_lender("lender_reserve", purchase, parts, 1),
+    account_id = purchase.account_id
+    booked = [
+        (f"account_authorized:{account_id}", -amount),
+        (f"loan:{account_id}", amount),
         (f"merchant_payable:{purchase.merchant_id}:{purchase.currency}", -amount),
     ]
-
-
-def _by_lender(
-    name: str, purchase: Purchase, parts: Sequence[int], sign: int
-) -> list[Leg]:
-    return [
-        (f"{name}:{lender_id}", sign * part)
-        for lender_id, part in zip(purchase.lenders, parts, strict=True)
-    ]
+    for lender_id, part in zip(purchase.lenders, parts, strict=True):
+        booked += (
+            (f"lender_authorized:{lender_id}", part),
+            (f"lender_claim:{lender_id}", -part),
+            (f"lender_reserve:{lender_id}", part),
+        )
+    return booked
 
 
 def _claims_paid(purchase: Purchase, parts: Sequence[int]) -> list[Leg]:
-    return [
-        *_by_lender("lender_claim", purchase, parts, 1),
-        *_by_lender("lender_remittance", purchase, parts, -1),
-    ]
+    booked: list[Leg] = []
+    for lender_id, part in zip(purchase.lenders, parts, strict=True):
+        booked += (
+            (f"lender_claim:{lender_id}", part),
+            (f"lender_remittance:{lender_id}", -part),
+        )
+    return booked
 
 
 def _credit_used(purchase: Purchase, used: int, parts: Sequence[int]) -> list[Leg]:
@@ -201,21 +198,23 @@ def _ended(
 
 def _refunded(event: e.Refunded, names: Names) -> list[Leg]:
     purchase = names.purchases[event.authorization_id]
-    due = [
-        back - claim
-        for back, claim in zip(event.parts, event.principal_parts, strict=True)
-    ]
-    return [
+    booked = [
         (
             f"merchant_payable:{purchase.merchant_id}:{purchase.currency}",
             event.amount_minor,
         ),
-        *_by_lender("lender_reserve", purchase, event.parts, -1),
         (f"loan:{purchase.account_id}", -event.principal_minor),
-        *_by_lender("lender_claim", purchase, event.principal_parts, 1),
-        *_by_lender("lender_due", purchase, due, 1),
         (f"borrower_credit:{purchase.account_id}", -event.credit_minor),
     ]
+    for lender_id, part, claim in zip(
+        purchase.lenders, event.parts, event.principal_parts, strict=True
+    ):
+        booked += (
+            (f"lender_reserve:{lender_id}", -part),
+            (f"lender_claim:{lender_id}", claim),
+            (f"lender_due:{lender_id}", part - claim),
+        )
+    return booked
 
 
 def _repaid(event: e.Repaid, names: Names) -> list[Leg]:

@@ -13,6 +13,7 @@ import msgspec
 from processor.commands import WithdrawReserve
 from processor.events import CutPoint
 from processor.messages import Lease, Need, RecallSlice
+from processor.settlement_state import Lender
 
 SETTLEMENT_ITSELF = -1  # As the asker: for a withdrawal.
 
@@ -20,8 +21,8 @@ SETTLEMENT_ITSELF = -1  # As the asker: for a withdrawal.
 class Ask(msgspec.Struct):
     """Headroom wanted, all of it or none: for a parked purchase or a withdrawal.
 
-    `rounds` holds, by lender, the complete recall that began after the ask
-    came: the evidence that a refusal needs.
+    `rounds_before` counts the rounds that had begun when it came: only a later
+    one is evidence against it.
     """
 
     shard: int
@@ -29,9 +30,10 @@ class Ask(msgspec.Struct):
     connection: int
     needs: tuple[Need, ...]
     gives_up_at_ms: int
+    rounds_before: int
+    sequence: int = 0  # How far the shard's journal had come.
     correlation: int = 0
     withdrawal: WithdrawReserve | None = None
-    rounds: dict[str, "Round"] = {}
 
 
 class Round(msgspec.Struct):
@@ -65,6 +67,21 @@ class Round(msgspec.Struct):
             lease.received_minor,
             lease.returned_minor,
             lease.free_minor,
+        )
+
+    def is_evidence(self, ask: Ask, lender: Lender) -> bool:
+        """Whether it shows all the headroom there is now, for this ask.
+
+        It must have begun after the ask came, and nothing may have been
+        granted since: a grant that is under way is not known to be used.
+        """
+        return (
+            self.lender_id == lender.lender_id
+            and self.number > ask.rounds_before
+            and all(
+                lease.granted_minor == self.points[shard].received_minor
+                for shard, lease in lender.leases.items()
+            )
         )
 
     def is_missing(self, shards: Iterable[int]) -> bool:

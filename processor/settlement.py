@@ -59,6 +59,10 @@ class Settlement(Node):
         return self.state.day
 
     @property
+    def sequence(self) -> int:
+        return self.state.sequence
+
+    @property
     def connected_shards(self) -> int:
         """How many shards are on the line."""
         return len(self._connection_of)
@@ -319,8 +323,9 @@ class Settlement(Node):
                 self._connection_of[shard],
                 message.needs,
                 self._now_ms + limits.PARKED_MS_MAX,
-            ),
-            message.sequence,
+                self._round_count,
+                message.sequence,
+            )
         )
 
     def _ask_for_withdrawal(
@@ -333,13 +338,14 @@ class Settlement(Node):
                 connection,
                 (m.Need(command.lender_id, command.amount_minor),),
                 self._now_ms + limits.PARKED_MS_MAX,
-                correlation,
-                command,
+                self._round_count,
+                correlation=correlation,
+                withdrawal=command,
             )
         )
 
-    def _try_ask(self, ask: Ask, sequence: int = 0) -> None:
-        """Grant it, refuse it on the evidence of a recall, or start one."""
+    def _try_ask(self, ask: Ask, recalled: Round | None = None) -> None:
+        """Grant it, refuse it on the evidence of a recall, or wait for one."""
         for need in ask.needs:
             under_way = self._recall_of.get(need.lender_id)
             if under_way is not None:
@@ -347,16 +353,16 @@ class Settlement(Node):
                 return
         for need in ask.needs:
             lender = self.state.lenders[need.lender_id]
-            if need.amount_minor > lender.unleased_minor:
-                evidence = ask.rounds.get(need.lender_id)
-                if evidence is not None:
-                    self._refuse(ask, need, evidence)
-                else:
-                    self._recall(need.lender_id, ask)
-                return
-        self._satisfy(ask, sequence)
+            if need.amount_minor <= lender.unleased_minor:
+                continue
+            if recalled is not None and recalled.is_evidence(ask, lender):
+                self._refuse(ask, need, recalled)
+            else:
+                self._recall(need.lender_id, ask)
+            return
+        self._satisfy(ask, is_plenty=recalled is None)
 
-    def _satisfy(self, ask: Ask, sequence: int) -> None:
+    def _satisfy(self, ask: Ask, is_plenty: bool) -> None:
         if ask.withdrawal is not None:
             event = decide_withdraw(self.state, ask.withdrawal)
             assert event is not None
@@ -364,11 +370,11 @@ class Settlement(Node):
             return
         for need in ask.needs:
             amount_minor = need.amount_minor
-            if not ask.rounds:
-                # Plenty: a little ahead, so that the next one need not ask.
+            if is_plenty:
+                # A little ahead, so that the next one need not ask.
                 spare_minor = self._spare_minor(need.lender_id)
                 amount_minor = max(amount_minor, min(spare_minor, 64 * amount_minor))
-            self._grant(ask.shard, need.lender_id, amount_minor, sequence)
+            self._grant(ask.shard, need.lender_id, amount_minor, ask.sequence)
         self._tell(ask.shard, m.AskGranted(ask.ask))
 
     def _refuse(self, ask: Ask, need: m.Need, evidence: Round) -> None:
@@ -413,9 +419,6 @@ class Settlement(Node):
         round_ = Round(
             self._next_round(), lender_id, False, ask.gives_up_at_ms, asks=[ask]
         )
-        # Who is in the round when it begins may be refused on its evidence.
-        # Older evidence is stale by the time this one is complete.
-        ask.rounds = {lender_id: round_}
         self._recall_of[lender_id] = round_
         self._start_round(round_)
 
@@ -453,11 +456,7 @@ class Settlement(Node):
             return
         del self._recall_of[round_.lender_id]
         for ask in round_.asks:
-            self._try_ask(ask)
-        following = self._recall_of.get(round_.lender_id)
-        if following is not None:
-            for ask in following.asks:  # All of them came before it begins.
-                ask.rounds = {round_.lender_id: following}
+            self._try_ask(ask, round_)
 
     def _give_up_late(self) -> None:
         """Answer who has waited too long; an open recall goes on for the others."""

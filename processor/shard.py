@@ -83,6 +83,10 @@ class Shard(Node):
         return self.state.day
 
     @property
+    def sequence(self) -> int:
+        return self.state.sequence
+
+    @property
     def parked_count(self) -> int:
         """Commands waiting for reserve, those behind them included."""
         return self._parked_count

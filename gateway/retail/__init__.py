@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.retail.client import ReplayFailed
 from gateway.retail.reader import UnreadableFile
-from gateway.retail.replay import run_replay
+from gateway.retail.replay import first_day_of, run_replay
 from gateway.retail.result import ReplayResult
 from gateway.retail.summary import json_line, print_summary
 from gateway.retail.verdict import Audit, fetch_audit
@@ -25,6 +25,7 @@ __all__ = [
     "ReplayResult",
     "UnreadableFile",
     "fetch_audit",
+    "first_day_of",
     "json_line",
     "print_summary",
     "run_replay",

@@ -8,8 +8,9 @@ the caller gets NoAnswer, and the outcome is still unknown.
 """
 
 import random
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -55,7 +56,7 @@ class Conflict(ReplayFailed):
 class Answer(msgspec.Struct, frozen=True):
     """What the server decided; fields that do not apply are empty."""
 
-    status: str
+    status: Literal["approved", "declined"]
     reason: str = ""
     authorization_id: str = ""
 
@@ -134,7 +135,7 @@ class Client:
         await self._session.close()
 
     async def command(
-        self, path: str, body: dict[str, object], request_id: str
+        self, path: str, body: Mapping[str, object], request_id: str
     ) -> Decided:
         """POST a command until it is decided.
 
@@ -193,7 +194,7 @@ class Client:
             method, self.url + path, data=payload or None, headers=headers
         ) as response:
             body = await response.read()
-            if response.status == 429 or response.status >= 500:
+            if response.status in (408, 429) or response.status >= 500:
                 after = response.headers.get("Retry-After", "")
                 raise _AskAgain(
                     _problem(response.status, body),

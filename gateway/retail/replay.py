@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +55,11 @@ async def run_replay(
     async with Client(url, key, in_flight) as client:
         with watcher_for(show_progress, plan) as watcher:
             return await Replay(client, plan, watcher, in_flight).run(file.name)
+
+
+def first_day_of(file: Path) -> date:
+    """The day a replay of the file begins with.  Raises UnreadableFile."""
+    return _plan_of(file).days[0].date
 
 
 def _plan_of(file: Path) -> Plan:

@@ -8,13 +8,15 @@ processor.  `trouble` is asked before each request what shall go wrong.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from datetime import date, timedelta
 from enum import Enum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Trouble(Enum):
@@ -61,6 +63,7 @@ class FakeServer:
         self.url = ""
         self.trouble: Callable[[str, str], Trouble] = lambda path, key: Trouble.NONE
         self.delay_seconds = 0.0
+        self.audit: dict[str, Any] | None = None
         self.day = date.fromisoformat(first_day)
         self.closed: list[str] = []
         self.merchants: dict[str, str] = {}
@@ -72,7 +75,7 @@ class FakeServer:
         self.done: list[tuple[str, dict[str, Any]]] = []  # Decided, not replayed.
         self.in_flight_most = 0
         self._in_flight = 0
-        self._memory: dict[str, tuple[str, bytes, dict[str, Any]]] = {}
+        self.memory: dict[str, tuple[str, bytes, dict[str, Any]]] = {}
 
     async def __aenter__(self) -> "FakeServer":
         application = web.Application()
@@ -119,14 +122,14 @@ class FakeServer:
 
     def _decided(self, path: str, key: str, body: bytes) -> web.Response:
         key = key or path
-        if key in self._memory:
-            known_path, known_body, answer = self._memory[key]
+        if key in self.memory:
+            known_path, known_body, answer = self.memory[key]
             if (known_path, known_body) != (path, body):
                 return _problem(422, "the key was used for other content")
             return web.json_response(answer, headers={"Idempotency-Replayed": "true"})
         wish = msgspec.json.decode(body)
         answer = self._carry_out(path, wish)
-        self._memory[key] = (path, body, answer)
+        self.memory[key] = (path, body, answer)
         self.done.append((path, wish | {"answer": answer}))
         return web.json_response(answer)
 
@@ -214,6 +217,8 @@ class FakeServer:
 
     def _view(self, path: str) -> web.Response:
         match path.split("/")[2:]:
+            case ["audit"] if self.audit is not None:
+                return web.json_response(self.audit)
             case ["business-days", "current"]:
                 return web.json_response({"day": str(self.day), "status": "open"})
             case ["business-days", day]:

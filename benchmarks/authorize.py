@@ -1,0 +1,232 @@
+"""How many authorizations a second, one by one, beside doing nothing at all?
+
+    python -m benchmarks.authorize [--quick]
+
+Starts a server of its own on an empty data directory and asks two endpoints in
+turn, A B A B …: `POST /v1/noop`, which decodes the same body and encodes an
+answer of the same form and does nothing in between, and
+`POST /v1/authorizations`.  64 connections, one request in flight on each,
+unique Idempotency-Keys, random accounts; both get requests of the same length
+with the same headers, and every answer is checked by `press.c`.
+
+Timed: answers that were read whole within the time, from the client's first
+byte to its last.  Everything between is in it: HTTP, the API key, idempotency,
+the limit, the lender's reserve, the journal's sync, the answer.  Not timed:
+starting, registering, the warm-up, and the answers that came after the time.
+
+Client and server share the machine's cores, and Ray's own processes run beside
+them: an absolute figure belongs to one machine and one hour.  What travels is
+the ratio, the median over pairs measured within seconds of each other.
+
+The journals must be on a real disk.  At the end the server's books are held
+against the client's: the sum of all amounts approved must be what the lender's
+position says, and their number what the closed day says, exactly.
+"""
+
+import argparse
+import shutil
+import statistics
+import sys
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.client import Client, Refused
+from benchmarks.machine import NoDisk, cpu_seconds, disk_of, work_directory
+from benchmarks.press import Press, Pressed, PressFailed
+from benchmarks.server import Server, ServerFailed, started_server
+from benchmarks.stage import AUTHORIZE, NOOP, check_books, server_pids, set_stage
+from benchmarks.wrk import cross_check
+
+_FULL = (5, 8.0)  # Pairs, and seconds of each measurement.
+_QUICK = (5, 1.2)
+_ACCOUNTS = 10_000
+_FAILURES = (NoDisk, ServerFailed, PressFailed, Refused, OSError)
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What was asked for."""
+
+    pairs: int
+    seconds: float
+    connections: int
+    accounts: int
+    work_dir: Path | None
+    wrk: bool
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """The answer, as the last line prints it."""
+
+    authorize_per_s: int
+    noop_per_s: int
+    ratio: float
+    median_ms_1_connection: float
+    p99_ms_1_connection: float
+    approved: int
+    approved_by_server: int
+    pairs: int
+    connections: int
+    wrk_ratio: float | None = None
+
+
+class Bench:
+    """A staged server and the client; remembers all that was approved."""
+
+    def __init__(self, server: Server, press: Press, options: Options) -> None:
+        self._pids = server_pids(server)
+        self._press = press
+        self._options = options
+        self.approved = 0
+        self.approved_minor = 0
+
+    def measure(self, path: str, connections: int, seconds: float) -> Pressed:
+        """One measurement, told about.  Raises PressFailed if not all was approved."""
+        before = [cpu_seconds(pid) for pid in self._pids]
+        pressed = self._press.run(path, connections, seconds)
+        after = [cpu_seconds(pid) for pid in self._pids]
+        if pressed.complaint:
+            raise PressFailed(f"{path}: {pressed.complaint}")
+        if path == AUTHORIZE:
+            self.approved += pressed.approved
+            self.approved_minor += pressed.approved_minor
+        used = [b - a for a, b in zip(before, after, strict=True)]
+        _tell_row(path, connections, pressed, used)
+        return pressed
+
+    def pairs(self) -> list[tuple[Pressed, Pressed]]:
+        """Do-nothing and authorize in turn, after a warm-up of both."""
+        options = self._options
+        for path in (NOOP, AUTHORIZE):
+            self._press_unmeasured(path, min(1.0, options.seconds))
+        _tell_head()
+        return [
+            (
+                self.measure(NOOP, options.connections, options.seconds),
+                self.measure(AUTHORIZE, options.connections, options.seconds),
+            )
+            for _ in range(options.pairs)
+        ]
+
+    def _press_unmeasured(self, path: str, seconds: float) -> None:
+        pressed = self._press.run(path, self._options.connections, seconds)
+        if pressed.complaint:
+            raise PressFailed(f"{path}: {pressed.complaint}")
+        if path == AUTHORIZE:
+            self.approved += pressed.approved
+            self.approved_minor += pressed.approved_minor
+
+
+def _tell(line: str = "") -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _tell_head() -> None:
+    _tell(
+        f"{'endpoint':22} {'conns':>5} {'per s':>8} {'median':>8} {'p99':>8} {'max':>8}"
+        f"   CPU µs a request: {'gateway':>7} {'nodes':>7} {'client':>7}"
+    )
+
+
+def _tell_row(path: str, connections: int, p: Pressed, used: list[float]) -> None:
+    gateway, *nodes = (1e6 * seconds / p.answered for seconds in used)
+    client = 1e6 * p.client_cpu_seconds / p.answered
+    _tell(
+        f"{path:22} {connections:5} {p.per_s:8,.0f} {p.median_ms:8.2f} {p.p99_ms:8.2f}"
+        f" {p.max_ms:8.2f} {'':20} {gateway:7.1f} {sum(nodes):7.1f} {client:7.1f}"
+    )
+
+
+def run(options: Options) -> Figures:
+    """The whole benchmark.  Raises one of _FAILURES when it proves nothing."""
+    work_dir = work_directory(options.work_dir)
+    try:
+        disk = disk_of(work_dir)
+        _tell(
+            f"journals on {disk.kind} ({disk.device}), one sync of 4 KiB "
+            f"{disk.sync_ms_median:.2f} ms; {options.accounts:,} accounts"
+        )
+        with started_server(work_dir, "--with-noop") as server:
+            press = Press(work_dir, server.port, server.key, options.accounts)
+            with Client(server.url, server.key) as client:
+                set_stage(client, options.accounts)
+                return _measure_all(server, press, client, options)
+    finally:
+        shutil.rmtree(work_dir, ignore_errors=True)
+
+
+def _measure_all(
+    server: Server, press: Press, client: Client, options: Options
+) -> Figures:
+    bench = Bench(server, press, options)
+    pairs = bench.pairs()
+    bench.measure(NOOP, 1, options.seconds)
+    alone = bench.measure(AUTHORIZE, 1, options.seconds)
+    counted = check_books(client, bench.approved, bench.approved_minor)
+    _tell(f"books: {counted:,} approved here and there, the same to the minor unit")
+    wrk_ratio = None
+    if options.wrk:
+        wrk_ratio = cross_check(
+            server, options.accounts, options.connections, options.seconds, _tell
+        )
+    noop = statistics.median(noop.per_s for noop, _ in pairs)
+    authorize = statistics.median(authorize.per_s for _, authorize in pairs)
+    ratio = statistics.median(b.per_s / a.per_s for a, b in pairs)
+    return Figures(
+        round(authorize),
+        round(noop),
+        round(ratio, 3),
+        alone.median_ms,
+        alone.p99_ms,
+        bench.approved,
+        counted,
+        options.pairs,
+        options.connections,
+        wrk_ratio,
+    )
+
+
+def _options(arguments: list[str] | None) -> Options:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.authorize",
+        description="Authorizations a second, one by one, beside doing nothing.",
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="in under 40 seconds")
+    add("--wrk", action="store_true", help="measure with wrk as well, and compare")
+    add("--work-dir", type=Path, help="a directory on a real disk")
+    add("--connections", type=int, default=64, help="default: 64")
+    add("--pairs", type=int, help=argparse.SUPPRESS)
+    add("--seconds", type=float, help=argparse.SUPPRESS)
+    add("--accounts", type=int, default=_ACCOUNTS, help=argparse.SUPPRESS)
+    asked = parser.parse_args(arguments)
+    pairs, seconds = _QUICK if asked.quick else _FULL
+    return Options(
+        asked.pairs or pairs,
+        asked.seconds or seconds,
+        asked.connections,
+        asked.accounts,
+        asked.work_dir,
+        asked.wrk,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run and print; 1 when the benchmark proves nothing."""
+    options = _options(arguments)
+    try:
+        figures = run(options)
+    except _FAILURES as error:
+        _tell(f"benchmarks.authorize: {error}")
+        return 1
+    _tell(
+        f"authorize ÷ noop {figures.ratio:.3f}; one connection: median "
+        f"{figures.median_ms_1_connection:.2f} ms, "
+        f"p99 {figures.p99_ms_1_connection:.2f} ms"
+    )
+    print(msgspec.json.encode(figures).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,335 @@
+"""`forebay`: the command line.  Parses, calls, prints; knows no rule.
+
+Exit codes: 0 done, 1 the answer is no, 2 it could not be asked.
+"""
+
+import asyncio
+import datetime
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
+
+import click
+
+if TYPE_CHECKING:
+    from gateway.config import GatewayConfig
+    from gateway.server import Served
+
+_DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def _refuse(message: object) -> NoReturn:
+    click.echo(f"forebay: {message}", err=True)
+    sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="forebay")
+def main() -> None:
+    """A transaction processor for consumer credit."""
+
+
+_data_dir = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The directory of the journals and the API keys.",
+)
+_url = click.option(
+    "--url",
+    default=_DEFAULT_URL,
+    show_default=True,
+    envvar="FOREBAY_URL",
+    help="The server (or FOREBAY_URL).",
+)
+_key = click.option(
+    "--key", required=True, envvar="FOREBAY_KEY", help="The API key (or FOREBAY_KEY)."
+)
+
+
+@main.command()
+@_data_dir
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port", default=8080, show_default=True, help="The port; 0 for a free one."
+)
+@click.option(
+    "--shards",
+    type=int,
+    help="Shards of a new data directory; by default one a core.",
+)
+@click.option(
+    "--first-day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The first business day of a new data directory; by default today.",
+)
+@click.option("--with-noop", is_flag=True, hidden=True)
+def serve(
+    data_dir: Path,
+    host: str,
+    port: int,
+    shards: int | None,
+    first_day: datetime.datetime | None,
+    with_noop: bool,
+) -> None:
+    """Serve the API until stopped by Ctrl-C or SIGTERM."""
+    import uvloop
+
+    from gateway.server import serve_until_stopped
+
+    today = datetime.date.today()
+    start = first_day.date() if first_day else today
+    config = _config(data_dir, host, port, shards, start, with_noop)
+    try:
+        uvloop.run(serve_until_stopped(config, today.isoformat(), _tell))
+    except _refusals() as error:
+        _refuse(error)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What starting a server raises when it may not or cannot be started."""
+    from actors.cluster import ClusterRefused
+    from gateway.config import ConfigRefused
+    from gateway.keys import KeysRefused
+    from processor.journal import JournalRefused
+
+    return ConfigRefused, KeysRefused, ClusterRefused, JournalRefused
+
+
+def _config(
+    data_dir: Path,
+    host: str,
+    port: int,
+    shards: int | None,
+    first_day: datetime.date,
+    with_noop: bool = False,
+) -> "GatewayConfig":
+    from gateway.config import ConfigRefused, decode_config
+
+    try:
+        return decode_config(
+            {
+                "data_dir": str(data_dir),
+                "host": host,
+                "port": port,
+                "shard_count": _shard_count(data_dir, shards),
+                "first_day": first_day,
+                "with_noop": with_noop,
+            }
+        )
+    except ConfigRefused as error:
+        _refuse(error)
+
+
+def _shard_count(data_dir: Path, shards: int | None) -> int:
+    """As asked; else as the directory has (0); else one a core."""
+    if shards is not None:
+        return shards
+    return 0 if (data_dir / "cluster.json").exists() else os.cpu_count() or 1
+
+
+def _tell(served: "Served") -> None:
+    if served.first_key is not None:
+        click.echo("A first API key with all roles, shown this once:")
+        click.echo(f"  {served.first_key}")
+    click.echo(f"API      {served.url}/v1")
+    click.echo(f"docs     {served.url}/docs")
+    click.echo(f"metrics  {served.url}/metrics")
+    click.echo("ready")
+    sys.stdout.flush()
+
+
+@main.group()
+def keys() -> None:
+    """Make, list and revoke API keys; a running server follows within a second."""
+
+
+@keys.command("add")
+@_data_dir
+@click.option("--caller", required=True, help="Who calls with it; owns its requests.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    type=click.Choice(["payments", "operator", "auditor"]),
+    help="What it may do; may be given more than once.",
+)
+def add_key(data_dir: Path, caller: str, roles: tuple[str, ...]) -> None:
+    """Make a key and print it: it is shown this once."""
+    from gateway.keys import KeyFile, KeysRefused
+    from gateway.routes import Role
+
+    today = datetime.date.today().isoformat()
+    try:
+        click.echo(KeyFile(data_dir).add(caller, [Role(r) for r in roles], today))
+    except KeysRefused as error:
+        _refuse(error)
+
+
+@keys.command("list")
+@_data_dir
+def list_keys(data_dir: Path) -> None:
+    """List the keys, without their secrets."""
+    from gateway.keys import KeyFile, KeysRefused
+
+    try:
+        records = KeyFile(data_dir).records()
+    except KeysRefused as error:
+        _refuse(error)
+    for record in records.values():
+        roles = ", ".join(role.value for role in record.roles)
+        click.echo(f"{record.key_id}  {record.created_on}  {record.caller}  {roles}")
+
+
+@keys.command("revoke")
+@_data_dir
+@click.argument("key_id")
+def revoke_key(data_dir: Path, key_id: str) -> None:
+    """Revoke the key of an id."""
+    from gateway.keys import KeyFile, KeysRefused
+
+    try:
+        if not KeyFile(data_dir).revoke(key_id):
+            _refuse(f"there is no key {key_id!r} in {data_dir}")
+    except KeysRefused as error:
+        _refuse(error)
+    click.echo(f"revoked {key_id}")
+
+
+@main.command()
+@_url
+@_key
+@click.argument("lender_id")
+def position(url: str, key: str, lender_id: str) -> None:
+    """Show a lender's reserve, exact at one cut over all shards."""
+    _show(_asked("GET", f"{url}/v1/lenders/{quote(lender_id)}/position", key))
+
+
+@main.group()
+def day() -> None:
+    """Show or close the business day."""
+
+
+@day.command("show")
+@_url
+@_key
+@click.argument("business_day", default="current")
+def show_day(url: str, key: str, business_day: str) -> None:
+    """Show a business day (the open one, unless named)."""
+    _show(_asked("GET", f"{url}/v1/business-days/{quote(business_day)}", key))
+
+
+@day.command("close")
+@_url
+@_key
+@click.argument("business_day")
+@click.option("--next-day", help="The day to open; by default the day after.")
+def close_day(url: str, key: str, business_day: str, next_day: str | None) -> None:
+    """Cut a business day and open the next."""
+    path = f"{url}/v1/business-days/{quote(business_day)}/close"
+    answer = _asked("POST", path, key, {"next_day": next_day})
+    _show(answer)
+    if answer.get("status") != "approved":
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--url", default=_DEFAULT_URL, show_default=True, envvar="FOREBAY_URL")
+@click.option("--key", envvar="FOREBAY_KEY", help="The API key (or FOREBAY_KEY).")
+@click.option("--embedded", is_flag=True, help="Start and stop a server for it.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The data directory of the embedded server.",
+)
+@click.option("--port", default=0, help="Its port; by default a free one.")
+@click.option("--shards", type=int, help="Its shards, if the directory is new.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+def replay(
+    file: Path,
+    url: str,
+    key: str | None,
+    embedded: bool,
+    data_dir: Path | None,
+    port: int,
+    shards: int | None,
+    as_json: bool,
+) -> None:
+    """Replay a file of real purchases, and audit the outcome.
+
+    Against the server at --url, or with --embedded against one of its own on
+    --data-dir.  Exit code 1 if the audit finds anything.
+    """
+    import uvloop
+
+    from gateway import embedded as own
+    from gateway.retail import ReplayFailed, UnreadableFile, json_line, print_summary
+
+    today = datetime.date.today()
+    refusals: tuple[type[Exception], ...] = (
+        *_refusals(),
+        ReplayFailed,
+        UnreadableFile,
+    )
+    if embedded and data_dir is not None:
+        config = _config(data_dir, "127.0.0.1", port, shards, today)
+        job = own.replay_embedded(config, file, today, show_progress=True)
+    elif not embedded and key is not None:
+        job = own.replay_against(url, key, file, show_progress=True)
+    else:
+        missing = "--data-dir" if embedded else "--key"
+        raise click.UsageError(f"{missing} is missing.")
+    try:
+        result, audit = uvloop.run(job)
+    except refusals as error:
+        _refuse(error)
+    if as_json:
+        click.echo(json_line(result, audit))
+    else:
+        print_summary(result, audit)
+    sys.exit(0 if audit.is_clean else 1)
+
+
+@main.command()
+@_data_dir
+@click.option("--port", default=0, help="The port; by default a free one.")
+@click.option("--once", is_flag=True, help="Exit after the audit.")
+def demo(data_dir: Path, port: int, once: bool) -> None:
+    """Replay the bundled week of real purchases, audit it, and keep serving."""
+    from gateway.demo import run_demo
+    from gateway.retail import WEEK, ReplayFailed, first_day_of
+
+    config = _config(data_dir, "127.0.0.1", port, None, first_day_of(WEEK))
+    try:
+        sys.exit(run_demo(config, once))
+    except (*_refusals(), ReplayFailed) as error:
+        _refuse(error)
+
+
+@main.command()
+@click.argument("data_dir", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+def verify(data_dir: Path, as_json: bool) -> None:
+    """Recompute everything from the journals alone; exit 1 on any difference."""
+    from gateway.verify import run_verify
+
+    sys.exit(run_verify(data_dir, as_json))
+
+
+def _asked(method: str, url: str, key: str, body: Any = None) -> dict[str, Any]:
+    """The JSON of an answer; a problem ends the program with what it says."""
+    from gateway.asking import AskFailed, ask
+
+    try:
+        return asyncio.run(ask(method, url, key, body))
+    except AskFailed as error:
+        _refuse(error)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    click.echo(json.dumps(answer, indent=2))

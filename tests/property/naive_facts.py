@@ -1,0 +1,547 @@
+"""How the naive shard takes in a fact: check every number in it, then add it.
+
+`Judge` holds one method a command.  Each works out what the event and the
+answer must be, compares, writes the lines, and returns the expected answer.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from processor import commands as c
+from processor import events as e
+from processor.declines import DeclineReason as Reason
+from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
+from tests.property.naive_model import (
+    Account,
+    Answer,
+    Hold,
+    NaiveShard,
+    Parts,
+    Purchase,
+    added,
+    check_draw,
+    check_split,
+    first_of,
+    taken_off,
+)
+
+
+@dataclass
+class Judge:
+    """Judges the facts of one shard against what the naive shard expects."""
+
+    expected: NaiveShard
+
+    # Facts that somebody asked for.
+
+    def judge(self, command: c.Command, event: e.Event, now_ms: int) -> Answer:
+        """Check a fact, add it, and say what its answer must be."""
+        self.expected.now_ms = now_ms
+        reasons = self.expected.reasons(command)
+        if isinstance(event, e.Declined):
+            if event.reason is Reason.RESERVE_EXHAUSTED:
+                assert {} == reasons
+                self.judge_refusal(command, event)
+            else:
+                assert event.reason is first_of(reasons)
+                assert event.missing_minor == reasons[event.reason]
+            self.count("declined")
+            return declined_answer(event)
+        assert {} == reasons
+        answer: Answer = getattr(self, f"take_{command.wire_name()}")(command, event)
+        return {"status": "approved"} | answer
+
+    def judge_refusal(self, command: c.Command, event: e.Declined) -> None:
+        """A decline for reserve rests on a refusal, and is still true here."""
+        lender_id, headroom = self.expected.refusals[event.refusal]
+        assert event.lender_id == lender_id
+        assert event.missing_minor > 0
+        part = event.missing_minor + headroom
+        assert part > self.expected.free(lender_id)
+        program, amount = self.would_split(command)
+        before = self.expected.split_so_far(program.program_id, program.version)
+        reached = sum(before) + amount
+        names = [share.lender_id for share in program.shares]
+        i = names.index(lender_id)
+        quota = Fraction(program.shares[i].share_ppm * reached, 1_000_000)
+        assert abs(before[i] + part - quota) < 1
+
+    def would_split(self, command: c.Command) -> tuple[e.ProgramRegistered, int]:
+        """The program and the amount of a purchase that was not to be."""
+        expected = self.expected
+        match command:
+            case c.Authorize():
+                program_id = expected.accounts[command.account_id].program
+                return expected.programs[program_id], command.amount_minor
+            case c.ConvertHold():
+                hold = expected.holds[command.hold_id]
+                program_id = expected.accounts[hold.account].program
+                held = expected.total("hold", command.hold_id)
+                return expected.programs[program_id], command.amount_minor or held
+            case c.IncrementAuthorization():
+                key = command.authorization_id
+                return expected.program_of(key), command.amount_minor
+            case c.CaptureAuthorization():
+                key = command.authorization_id
+                extra = (command.amount_minor or 0) - expected.open_of(key)
+                return expected.program_of(key), extra
+        raise AssertionError(f"{command} needs no reserve")
+
+    def take_open_account(self, command: c.OpenAccount, event: e.AccountOpened) -> Any:
+        account_id = command.account_id
+        assert event == e.AccountOpened(
+            account_id, command.program_id, command.currency, command.limit_minor
+        )
+        self.expected.accounts[account_id] = Account(
+            command.program_id, command.currency
+        )
+        self.expected.add("limit", account_id, command.limit_minor)
+        return {"account_id": account_id}
+
+    def take_change_limit(self, command: c.ChangeLimit, event: e.LimitChanged) -> Any:
+        account_id = command.account_id
+        change = command.limit_minor - self.expected.limit(account_id)
+        self.expected.add("limit", account_id, change)
+        open_to_buy = self.expected.open_to_buy(account_id)
+        assert event == e.LimitChanged(account_id, command.limit_minor, open_to_buy)
+        return {
+            "account_id": account_id,
+            "limit_minor": command.limit_minor,
+            "open_to_buy_minor": open_to_buy,
+        }
+
+    def take_freeze_account(
+        self, command: c.FreezeAccount, event: e.AccountFrozen
+    ) -> Any:
+        assert event == e.AccountFrozen(command.account_id)
+        return self.set_status(command.account_id, "frozen")
+
+    def take_unfreeze_account(
+        self, command: c.UnfreezeAccount, event: e.AccountUnfrozen
+    ) -> Any:
+        assert event == e.AccountUnfrozen(command.account_id)
+        return self.set_status(command.account_id, "open")
+
+    def take_close_account(
+        self, command: c.CloseAccount, event: e.AccountClosed
+    ) -> Any:
+        assert event == e.AccountClosed(command.account_id)
+        return self.set_status(command.account_id, "closed")
+
+    def set_status(self, account_id: str, status: str) -> Answer:
+        self.expected.accounts[account_id].status = status
+        return {"account_id": account_id}
+
+    def take_authorize(self, command: c.Authorize, event: e.Authorized) -> Any:
+        assert (event.hold_id, event.hold_taken_minor) == ("", 0)
+        assert event.hold_released_minor == 0
+        return self.take_purchase(
+            event, command.account_id, command.amount_minor, command
+        )
+
+    def take_convert_hold(self, command: c.ConvertHold, event: e.Authorized) -> Any:
+        hold = self.expected.holds[command.hold_id]
+        held = self.expected.total("hold", command.hold_id)
+        amount = command.amount_minor or held
+        rest = held - amount if command.final else 0
+        assert (event.hold_id, event.hold_taken_minor) == (command.hold_id, amount)
+        assert event.hold_released_minor == rest
+        self.expected.add("hold", command.hold_id, -amount - rest)
+        return self.take_purchase(event, hold.account, amount, command)
+
+    def take_purchase(
+        self,
+        event: e.Authorized,
+        account_id: str,
+        amount: int,
+        command: c.Authorize | c.ConvertHold,
+    ) -> Answer:
+        expected = self.expected
+        program = expected.programs[expected.accounts[account_id].program]
+        expires = expected.now_ms + 1_000 * program.authorization_expiry_seconds
+        assert event.account_id == account_id
+        assert event.merchant_id == command.merchant_id
+        assert event.amount_minor == amount
+        assert (event.program_id, event.program_version) == (
+            program.program_id,
+            program.version,
+        )
+        assert event.expires_at_ms == expires
+        assert event.captured == command.capture
+        self.check_name(event.authorization_id, "au", account_id)
+        self.check_new_split(program, event.parts, amount)
+        key = event.authorization_id
+        expected.purchases[key] = Purchase(
+            account_id,
+            command.merchant_id,
+            program.program_id,
+            program.version,
+            expires,
+            expected.day,
+            command.reference,
+        )
+        expected.add("authorize", key, amount, event.parts)
+        self.count("authorized")
+        if command.capture:
+            self.book_capture(key, amount, event.parts, event)
+        else:
+            assert (event.credit_used_minor, event.credit_parts) == (0, ())
+        open_to_buy = expected.open_to_buy(account_id)
+        assert event.open_to_buy_minor == open_to_buy
+        return {
+            "authorization_id": key,
+            "account_id": account_id,
+            "amount_minor": amount,
+            "captured_minor": amount if command.capture else 0,
+            "expires_at_ms": expires,
+            "open_to_buy_minor": open_to_buy,
+        }
+
+    def check_name(self, name: str, kind: str, account_id: str) -> None:
+        """A new name is new, says its kind, and leads to its account's shard."""
+        assert name not in self.expected.names
+        self.expected.names.add(name)
+        assert name[:3] == kind + "_"
+        assert slot_of_made_id(name) == slot_of_account(account_id)
+        assert shard_of_slot(slot_of_account(account_id), 1) == 0
+
+    def check_new_split(
+        self, program: e.ProgramRegistered, parts: Parts, amount: int
+    ) -> None:
+        """A new split is fair over all time, and the slices cover it."""
+        before = self.expected.split_so_far(program.program_id, program.version)
+        check_split([s.share_ppm for s in program.shares], before, parts, amount)
+        for share, part in zip(program.shares, parts, strict=True):
+            assert part <= self.expected.free(share.lender_id)
+
+    def book_capture(
+        self, key: str, amount: int, parts: Parts, event: e.Authorized | e.Captured
+    ) -> None:
+        """A debt begins; the borrower's credit balance pays for it at once."""
+        expected = self.expected
+        account_id = expected.purchases[key].account
+        merchant_id = expected.purchases[key].merchant
+        used = min(expected.credit(account_id), amount)
+        expected.add("capture", key, amount, parts)
+        expected.add("sold", merchant_id, amount)
+        self.count(f"sold:{merchant_id}")
+        assert event.credit_used_minor == used
+        if used:
+            none = (0,) * len(parts)
+            check_draw(parts, none, event.credit_parts, used, True)
+            expected.add("pay", key, used, event.credit_parts)
+            expected.add("credit", account_id, -used)
+
+    def take_increment_authorization(
+        self, command: c.IncrementAuthorization, event: e.AuthorizationIncremented
+    ) -> Any:
+        key, amount = command.authorization_id, command.amount_minor
+        self.check_new_split(self.expected.program_of(key), event.parts, amount)
+        self.expected.add("authorize", key, amount, event.parts)
+        return self.changed(key, amount, event)
+
+    def changed(
+        self,
+        key: str,
+        amount: int,
+        event: e.AuthorizationIncremented | e.AuthorizationReversed,
+    ) -> Answer:
+        account_id = self.expected.purchases[key].account
+        open_to_buy = self.expected.open_to_buy(account_id)
+        assert event.authorization_id == key
+        assert event.amount_minor == amount
+        assert event.open_to_buy_minor == open_to_buy
+        return {
+            "authorization_id": key,
+            "amount_minor": amount,
+            "open_to_buy_minor": open_to_buy,
+        }
+
+    def take_capture_authorization(
+        self, command: c.CaptureAuthorization, event: e.Captured
+    ) -> Any:
+        expected = self.expected
+        key = command.authorization_id
+        is_open = expected.open_of(key)
+        amount = command.amount_minor or is_open
+        extra = max(0, amount - is_open)
+        released = max(0, is_open - amount) if command.final else 0
+        assert event.authorization_id == key
+        assert (event.amount_minor, event.extra_minor) == (amount, extra)
+        assert event.released_minor == released
+        account_id = expected.purchases[key].account
+        self.check_name(event.capture_id, "ca", account_id)
+        taken = taken_off(event.parts, event.extra_parts)
+        self.check_leaving(key, taken, amount - extra)
+        assert sum(event.extra_parts) == extra
+        if extra:
+            program = expected.program_of(key)
+            self.check_new_split(program, event.extra_parts, extra)
+            expected.add("authorize", key, extra, event.extra_parts)
+        self.book_capture(key, amount, event.parts, event)
+        if released:
+            assert event.released_parts == expected.open_parts(key)
+            expected.add("back", key, released, event.released_parts)
+        open_to_buy = expected.open_to_buy(account_id)
+        # The answer leaves out what the credit balance paid: it changes nothing.
+        assert event.open_to_buy_minor == open_to_buy
+        return {
+            "authorization_id": key,
+            "capture_id": event.capture_id,
+            "amount_minor": amount,
+            "released_minor": released,
+            "open_to_buy_minor": open_to_buy,
+        }
+
+    def check_leaving(self, key: str, parts: Parts, amount: int) -> None:
+        """What leaves an authorization leaves in proportion to what it was."""
+        expected = self.expected
+        gone = added(expected.parts("capture", key), expected.parts("back", key))
+        stock = expected.parts("authorize", key)
+        is_steady = self.is_steady(key, "authorize", ("capture", "back"))
+        check_draw(stock, gone, parts, amount, is_steady)
+
+    def is_steady(self, key: str, stock: str, drains: tuple[str, ...]) -> bool:
+        """Whether the stock never grew after something had been drawn from it."""
+        kinds = [line.kind for line in self.expected.lines_of.get(key, ())]
+        drawn = [i for i, kind in enumerate(kinds) if kind in drains]
+        return not drawn or stock not in kinds[drawn[0] :]
+
+    def take_reverse_authorization(
+        self, command: c.ReverseAuthorization, event: e.AuthorizationReversed
+    ) -> Any:
+        key = command.authorization_id
+        amount = command.amount_minor or self.expected.open_of(key)
+        self.check_leaving(key, event.parts, amount)
+        self.expected.add("back", key, amount, event.parts)
+        return self.changed(key, amount, event)
+
+    def take_refund(self, command: c.Refund, event: e.Refunded) -> Any:
+        expected = self.expected
+        key = command.authorization_id
+        purchase = expected.purchases[key]
+        captured = expected.parts("capture", key)
+        refunded = expected.parts("refund", key)
+        amount = command.amount_minor or sum(captured) - sum(refunded)
+        principal = min(amount, expected.owed_of(key))
+        assert event.authorization_id == key
+        assert event.amount_minor == amount
+        assert event.principal_minor == principal
+        assert event.credit_minor == amount - principal
+        assert event.purchase_day == purchase.day
+        self.check_name(event.refund_id, "re", purchase.account)
+        is_steady = self.is_steady(key, "capture", ("refund",))
+        check_draw(captured, refunded, event.parts, amount, is_steady)
+        self.check_claims(key, event.principal_parts, principal)
+        expected.add("refund", key, amount, event.parts)
+        expected.add("forgive", key, principal, event.principal_parts)
+        expected.add("credit", purchase.account, amount - principal)
+        expected.add("taken back", purchase.merchant, amount)
+        self.count(f"taken back:{purchase.merchant}")
+        if amount == sum(captured) - sum(refunded):  # All of it is back.
+            assert expected.parts("refund", key) == captured
+        open_to_buy = expected.open_to_buy(purchase.account)
+        assert event.open_to_buy_minor == open_to_buy
+        return {
+            "authorization_id": key,
+            "refund_id": event.refund_id,
+            "amount_minor": amount,
+            "principal_minor": principal,
+            "credit_minor": amount - principal,
+            "purchase_day": purchase.day,
+            "open_to_buy_minor": open_to_buy,
+        }
+
+    def check_claims(self, key: str, parts: Parts, amount: int) -> None:
+        """What is paid of a purchase lowers each lender's claim in proportion."""
+        owed = self.expected.owed_parts(key)
+        check_draw(owed, (0,) * len(owed), parts, amount, True)
+
+    def take_repay(self, command: c.Repay, event: e.Repaid) -> Any:
+        expected = self.expected
+        account_id, left = command.account_id, command.amount_minor
+        self.check_name(event.repayment_id, "rp", account_id)
+        pays = []
+        for key in expected.unpaid(account_id):
+            if left:
+                paid = min(left, expected.owed_of(key))
+                pays.append((key, paid))
+                left -= paid
+        assert pays == [(a.authorization_id, a.amount_minor) for a in event.allocations]
+        for allocation in event.allocations:
+            key, paid = allocation.authorization_id, allocation.amount_minor
+            self.check_claims(key, allocation.parts, paid)
+            expected.add("pay", key, paid, allocation.parts)
+        expected.add("credit", account_id, left)
+        expected.add("repaid", "", command.amount_minor)
+        self.count("repaid")
+        open_to_buy = expected.open_to_buy(account_id)
+        assert (event.account_id, event.amount_minor) == (
+            account_id,
+            command.amount_minor,
+        )
+        assert event.credit_minor == left
+        assert event.open_to_buy_minor == open_to_buy
+        return {
+            "repayment_id": event.repayment_id,
+            "account_id": account_id,
+            "amount_minor": command.amount_minor,
+            "principal_minor": command.amount_minor - left,
+            "credit_minor": left,
+            "open_to_buy_minor": open_to_buy,
+        }
+
+    def take_place_hold(self, command: c.PlaceHold, event: e.HoldPlaced) -> Any:
+        expected = self.expected
+        account_id = command.account_id
+        program = expected.programs[expected.accounts[account_id].program]
+        expires = expected.now_ms + 1_000 * program.hold_expiry_seconds
+        self.check_name(event.hold_id, "ho", account_id)
+        expected.holds[event.hold_id] = Hold(account_id, expires, command.reference)
+        assert event.account_id == account_id
+        assert event.expires_at_ms == expires
+        answer = self.hold_changed(event.hold_id, command.amount_minor, event)
+        return answer | {"expires_at_ms": expires}
+
+    def take_increase_hold(
+        self, command: c.IncreaseHold, event: e.HoldIncreased
+    ) -> Any:
+        answer = self.hold_changed(command.hold_id, command.amount_minor, event)
+        return answer | {"expires_at_ms": None}
+
+    def take_release_hold(self, command: c.ReleaseHold, event: e.HoldReleased) -> Any:
+        held = self.expected.total("hold", command.hold_id)
+        amount = command.amount_minor or held
+        answer = self.hold_changed(command.hold_id, -amount, event)
+        return answer | {"expires_at_ms": None}
+
+    def hold_changed(
+        self,
+        key: str,
+        change: int,
+        event: e.HoldPlaced | e.HoldIncreased | e.HoldReleased,
+    ) -> Answer:
+        self.expected.add("hold", key, change)
+        open_to_buy = self.expected.open_to_buy(self.expected.holds[key].account)
+        assert event.hold_id == key
+        assert event.amount_minor == abs(change)
+        assert event.open_to_buy_minor == open_to_buy
+        return {
+            "hold_id": key,
+            "amount_minor": abs(change),
+            "open_to_buy_minor": open_to_buy,
+        }
+
+    def count(self, what: str) -> None:
+        self.expected.add("count", what, 1)
+
+    # Facts that nobody asked for.
+
+    def observe(self, event: e.Event, now_ms: int) -> None:
+        """Check and add what the shard did by itself or was told."""
+        expected = self.expected
+        expected.now_ms = now_ms
+        match event:
+            case e.AuthorizationExpired():
+                key = event.authorization_id
+                assert expected.purchases[key].expires_at_ms <= now_ms
+                assert event.amount_minor == expected.open_of(key) > 0
+                assert event.parts == expected.open_parts(key)
+                expected.add("back", key, event.amount_minor, event.parts)
+                expected.add("expired", key, 1)
+            case e.HoldExpired():
+                key = event.hold_id
+                assert expected.holds[key].expires_at_ms <= now_ms
+                assert event.amount_minor == expected.total("hold", key) > 0
+                expected.add("hold", key, -event.amount_minor)
+                expected.add("expired", key, 1)
+            case e.SliceReceived():
+                more = event.received_minor - expected.total("receive", event.lender_id)
+                assert more > 0
+                expected.add("receive", event.lender_id, more)
+            case e.SliceReturned():
+                more = event.returned_minor - expected.total("return", event.lender_id)
+                assert more == expected.free(event.lender_id) > 0
+                expected.add("return", event.lender_id, more)
+            case e.ReferenceReceived():
+                self.learn(event)
+            case e.DayMoved():
+                assert event.day == expected.day < event.next_day
+                assert without_zeros(event.totals) == self.totals_of(event.day)
+                expected.day = event.next_day
+            case _:
+                raise AssertionError(f"nobody asked for {event}")
+
+    def learn(self, event: e.ReferenceReceived) -> None:
+        for fact in event.facts:
+            match fact:
+                case e.LenderRegistered():
+                    self.expected.lenders.add(fact.lender_id)
+                case e.MerchantRegistered():
+                    self.expected.merchants.add(fact.merchant_id)
+                case e.ProgramRegistered():
+                    self.expected.programs[fact.program_id] = fact
+                    self.expected.versions[fact.program_id, fact.version] = fact
+
+    def totals_of(self, day: str) -> Answer:
+        """A day's totals, zeros left out."""
+        lines = [line for line in self.expected.lines if line.day == day]
+
+        def total(kind: str, key: str) -> int:
+            return sum(x.amount for x in lines if (x.kind, x.key) == (kind, key))
+
+        lenders = {
+            name: {
+                "captured_minor": self.expected.of_lender("capture", name, day),
+                "refunded_minor": self.expected.of_lender("refund", name, day),
+                "claim_repaid_minor": self.expected.of_lender("pay", name, day),
+                "claim_refunded_minor": self.expected.of_lender("forgive", name, day),
+            }
+            for name in self.expected.lenders
+        }
+        merchants = {
+            name: {
+                "captured_minor": total("sold", name),
+                "captured_count": total("count", f"sold:{name}"),
+                "refunded_minor": total("taken back", name),
+                "refunded_count": total("count", f"taken back:{name}"),
+            }
+            for name in self.expected.merchants
+        }
+        return without_zeros(
+            {
+                "lenders": lenders,
+                "merchants": merchants,
+                "authorized_count": total("count", "authorized"),
+                "declined_count": total("count", "declined"),
+                "repaid_minor": total("repaid", ""),
+                "repaid_count": total("count", "repaid"),
+            }
+        )
+
+
+def declined_answer(event: e.Declined) -> Answer:
+    """What a decline must say, without what it leaves out."""
+    answer: Answer = {
+        "status": "declined",
+        "reason": event.reason.value,
+        "transient": event.reason.is_transient,
+    }
+    if event.missing_minor:
+        answer["headroom_missing_minor"] = event.missing_minor
+    if event.lender_id:
+        answer["lender_id"] = event.lender_id
+    return answer
+
+
+def without_zeros(totals: Any) -> Any:
+    """Nested totals as plain dictionaries, without what is zero or empty."""
+    if isinstance(totals, msgspec.Struct):
+        totals = msgspec.to_builtins(totals)
+    if not isinstance(totals, dict):
+        return totals
+    kept = {key: without_zeros(value) for key, value in totals.items()}
+    return {key: value for key, value in kept.items() if value}

@@ -1,0 +1,442 @@
+"""What one shard must look like, worked out the slow and obvious way.
+
+Everything that was accepted goes into one list of lines, and every question is
+answered by adding that list up from the start.  It shares no rule with the
+processor on purpose: it imports commands, events and reasons, which are words,
+and must never import `rules`, `machine` or `apportion`.
+
+Of an event it believes the names of new things and how an amount was split
+over lenders, and the latter only after checking it against exact fractions.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from processor import commands as c
+from processor import events as e
+from processor.declines import DeclineReason as Reason
+
+Parts = tuple[int, ...]
+Answer = dict[str, Any]
+Reasons = dict[Reason, int]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One movement on an account, a purchase, a hold or a lender."""
+
+    kind: str
+    key: str
+    amount: int
+    parts: Parts = ()
+    day: str = ""
+
+
+@dataclass
+class Purchase:
+    """What never changes about an authorization."""
+
+    account: str
+    merchant: str
+    program: str
+    version: int
+    expires_at_ms: int
+    day: str
+    reference: str
+
+
+@dataclass
+class Hold:
+    """What never changes about a limit hold."""
+
+    account: str
+    expires_at_ms: int
+    reference: str
+
+
+@dataclass
+class Account:
+    """What an account was opened with, and its status."""
+
+    program: str
+    currency: str
+    status: str = "open"
+
+
+@dataclass
+class Bounds:
+    """How many open things an account may have."""
+
+    holds_max: int
+    authorizations_max: int
+
+
+@dataclass
+class NaiveShard:
+    """The expected state; `judge` and `observe` check a fact and then add it."""
+
+    day: str
+    bounds: Bounds
+    lines: list[Line] = field(default_factory=list)
+    lines_of: dict[str, list[Line]] = field(default_factory=dict)  # By key.
+    accounts: dict[str, Account] = field(default_factory=dict)
+    purchases: dict[str, Purchase] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    programs: dict[str, e.ProgramRegistered] = field(default_factory=dict)
+    versions: dict[tuple[str, int], e.ProgramRegistered] = field(default_factory=dict)
+    merchants: set[str] = field(default_factory=set)
+    lenders: set[str] = field(default_factory=set)
+    refusals: dict[int, tuple[str, int]] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    now_ms: int = 0
+
+    # Adding up.
+
+    def add(self, kind: str, key: str, amount: int, parts: Parts = ()) -> None:
+        """Write one line, if it moves anything."""
+        if amount:
+            line = Line(kind, key, amount, parts, self.day)
+            self.lines.append(line)
+            self.lines_of.setdefault(key, []).append(line)
+
+    def total(self, kind: str, key: str) -> int:
+        return sum(x.amount for x in self.lines_of.get(key, ()) if x.kind == kind)
+
+    def parts(self, kind: str, purchase_id: str) -> Parts:
+        zero = (0,) * len(self.program_of(purchase_id).shares)
+        lines = self.lines_of.get(purchase_id, ())
+        return added(zero, *(x.parts for x in lines if x.kind == kind))
+
+    def program_of(self, purchase_id: str) -> e.ProgramRegistered:
+        purchase = self.purchases[purchase_id]
+        return self.versions[purchase.program, purchase.version]
+
+    def open_of(self, purchase_id: str) -> int:
+        gone = self.total("capture", purchase_id) + self.total("back", purchase_id)
+        return self.total("authorize", purchase_id) - gone
+
+    def open_parts(self, purchase_id: str) -> Parts:
+        gone = added(
+            self.parts("capture", purchase_id), self.parts("back", purchase_id)
+        )
+        return taken_off(self.parts("authorize", purchase_id), gone)
+
+    def owed_of(self, purchase_id: str) -> int:
+        less = self.total("pay", purchase_id) + self.total("forgive", purchase_id)
+        return self.total("capture", purchase_id) - less
+
+    def owed_parts(self, purchase_id: str) -> Parts:
+        less = added(self.parts("pay", purchase_id), self.parts("forgive", purchase_id))
+        return taken_off(self.parts("capture", purchase_id), less)
+
+    def purchases_of(self, account_id: str) -> list[str]:
+        return [k for k, p in self.purchases.items() if p.account == account_id]
+
+    def holds_of(self, account_id: str) -> list[str]:
+        return [k for k, h in self.holds.items() if h.account == account_id]
+
+    def held(self, account_id: str) -> int:
+        return sum(self.total("hold", k) for k in self.holds_of(account_id))
+
+    def authorized(self, account_id: str) -> int:
+        return sum(self.open_of(k) for k in self.purchases_of(account_id))
+
+    def outstanding(self, account_id: str) -> int:
+        return sum(self.owed_of(k) for k in self.purchases_of(account_id))
+
+    def credit(self, account_id: str) -> int:
+        return self.total("credit", account_id)
+
+    def limit(self, account_id: str) -> int:
+        return self.total("limit", account_id)
+
+    def open_to_buy(self, account_id: str) -> int:
+        occupied = self.held(account_id) + self.authorized(account_id)
+        occupied += self.outstanding(account_id)
+        return self.limit(account_id) - occupied + self.credit(account_id)
+
+    def open_holds(self, account_id: str) -> list[str]:
+        return [k for k in self.holds_of(account_id) if self.total("hold", k)]
+
+    def open_purchases(self, account_id: str) -> list[str]:
+        return [k for k in self.purchases_of(account_id) if self.open_of(k)]
+
+    def unpaid(self, account_id: str) -> list[str]:
+        """The purchases with debt, in the order in which they came to have it."""
+        mine = set(self.purchases_of(account_id))
+        owed = dict.fromkeys(mine, 0)
+        order: list[str] = []
+        for line in self.lines:
+            if line.key not in mine or line.kind not in ("capture", "pay", "forgive"):
+                continue
+            if line.kind == "capture" and not owed[line.key]:
+                order.append(line.key)
+            owed[line.key] += line.amount if line.kind == "capture" else -line.amount
+            if not owed[line.key]:
+                order.remove(line.key)
+        return order
+
+    def of_lender(self, kind: str, lender_id: str, day: str = "") -> int:
+        """What moved of one kind for one lender, over all purchases."""
+        total = 0
+        for line in self.lines:
+            if line.kind != kind or day not in ("", line.day):
+                continue
+            if line.key == lender_id:
+                total += line.amount
+            elif line.key in self.purchases:
+                shares = self.program_of(line.key).shares
+                for share, part in zip(shares, line.parts, strict=True):
+                    total += part if share.lender_id == lender_id else 0
+        return total
+
+    def authorized_of_lender(self, lender_id: str) -> int:
+        gone = self.of_lender("capture", lender_id) + self.of_lender("back", lender_id)
+        return self.of_lender("authorize", lender_id) - gone
+
+    def used_of_lender(self, lender_id: str) -> int:
+        """What is committed: authorized and captured, less what was refunded."""
+        back = self.of_lender("back", lender_id) + self.of_lender("refund", lender_id)
+        return self.of_lender("authorize", lender_id) - back
+
+    def free(self, lender_id: str) -> int:
+        leased = self.of_lender("receive", lender_id)
+        leased -= self.of_lender("return", lender_id)
+        return leased - self.used_of_lender(lender_id)
+
+    def split_so_far(self, program_id: str, version: int) -> Parts:
+        """What each lender was given of all that was ever split."""
+        mine = [
+            key
+            for key, purchase in self.purchases.items()
+            if (purchase.program, purchase.version) == (program_id, version)
+        ]
+        zero = (0,) * len(self.versions[program_id, version].shares)
+        return added(zero, *(self.parts("authorize", key) for key in mine))
+
+    # Why not.
+
+    def reasons(self, command: c.Command) -> Reasons:
+        """Every reason that applies, in any order, and what is missing."""
+        found: Reasons = getattr(self, f"why_not_{command.wire_name()}")(command)
+        return found
+
+    def why_not_status(self, account_id: str) -> Reasons:
+        status = self.accounts[account_id].status
+        found: Reasons = {}
+        if status == "closed":
+            found[Reason.ACCOUNT_CLOSED] = 0
+        if status == "frozen":
+            found[Reason.ACCOUNT_FROZEN] = 0
+        return found
+
+    def why_not_limit(self, account_id: str, amount: int) -> Reasons:
+        missing = amount - self.open_to_buy(account_id)
+        return {Reason.CREDIT_LIMIT_EXCEEDED: missing} if missing > 0 else {}
+
+    def why_not_one_more(self, account_id: str) -> Reasons:
+        if len(self.open_purchases(account_id)) >= self.bounds.authorizations_max:
+            return {Reason.TOO_MANY_AUTHORIZATIONS: 0}
+        return {}
+
+    def why_not_open_account(self, command: c.OpenAccount) -> Reasons:
+        found: Reasons = {}
+        program = self.programs.get(command.program_id)
+        if program is None:
+            found[Reason.PROGRAM_NOT_FOUND] = 0
+        elif program.currency != command.currency:
+            found[Reason.CURRENCY_MISMATCH] = 0
+        if command.account_id in self.accounts:
+            found[Reason.ACCOUNT_EXISTS] = 0
+        return found
+
+    def why_not_change_limit(self, command: c.ChangeLimit) -> Reasons:
+        if command.account_id not in self.accounts:
+            return {Reason.ACCOUNT_NOT_FOUND: 0}
+        found = self.why_not_status(command.account_id)
+        found.pop(Reason.ACCOUNT_FROZEN, None)  # A frozen account has a limit too.
+        return found
+
+    def why_not_freeze_account(self, command: c.FreezeAccount) -> Reasons:
+        if command.account_id not in self.accounts:
+            return {Reason.ACCOUNT_NOT_FOUND: 0}
+        return self.why_not_status(command.account_id)
+
+    def why_not_unfreeze_account(self, command: c.UnfreezeAccount) -> Reasons:
+        if command.account_id not in self.accounts:
+            return {Reason.ACCOUNT_NOT_FOUND: 0}
+        found = self.why_not_status(command.account_id)
+        if found.pop(Reason.ACCOUNT_FROZEN, None) is None:
+            found[Reason.ACCOUNT_NOT_FROZEN] = 0
+        return found
+
+    def why_not_close_account(self, command: c.CloseAccount) -> Reasons:
+        found = self.why_not_change_limit(c.ChangeLimit("", "", command.account_id, 0))
+        account_id = command.account_id
+        if account_id in self.accounts and (
+            self.open_holds(account_id)
+            or self.open_purchases(account_id)
+            or self.unpaid(account_id)
+            or self.credit(account_id)
+        ):
+            found[Reason.ACCOUNT_IN_USE] = 0
+        return found
+
+    def why_not_authorize(self, command: c.Authorize) -> Reasons:
+        found: Reasons = {}
+        if command.merchant_id not in self.merchants:
+            found[Reason.MERCHANT_NOT_FOUND] = 0
+        account = self.accounts.get(command.account_id)
+        if account is None:
+            return found | {Reason.ACCOUNT_NOT_FOUND: 0}
+        if account.currency != command.currency:
+            found[Reason.CURRENCY_MISMATCH] = 0
+        found |= self.why_not_status(command.account_id)
+        found |= self.why_not_one_more(command.account_id)
+        return found | self.why_not_limit(command.account_id, command.amount_minor)
+
+    def why_not_increment_authorization(
+        self, command: c.IncrementAuthorization
+    ) -> Reasons:
+        purchase = self.purchases.get(command.authorization_id)
+        if purchase is None:
+            return {Reason.AUTHORIZATION_NOT_FOUND: 0}
+        found = self.why_not_status(purchase.account)
+        if not self.open_of(command.authorization_id):
+            found[Reason.AUTHORIZATION_NOT_OPEN] = 0
+        return found | self.why_not_limit(purchase.account, command.amount_minor)
+
+    def why_not_capture_authorization(self, command: c.CaptureAuthorization) -> Reasons:
+        key = command.authorization_id
+        purchase = self.purchases.get(key)
+        if purchase is None:
+            return {Reason.AUTHORIZATION_NOT_FOUND: 0}
+        is_open = self.open_of(key)
+        found: Reasons = {} if is_open else {Reason.AUTHORIZATION_NOT_OPEN: 0}
+        extra = (command.amount_minor or is_open) - is_open
+        if extra > 0:
+            # What was given back is not authorized any more.
+            standing = self.total("authorize", key) - self.total("back", key)
+            ppm = self.program_of(key).capture_tolerance_ppm
+            if extra > Fraction(standing * ppm, 1_000_000):
+                found[Reason.CAPTURE_EXCEEDS_AUTHORIZED] = extra
+            found |= self.why_not_limit(purchase.account, extra)
+        return found
+
+    def why_not_reverse_authorization(self, command: c.ReverseAuthorization) -> Reasons:
+        if command.authorization_id not in self.purchases:
+            return {Reason.AUTHORIZATION_NOT_FOUND: 0}
+        is_open = self.open_of(command.authorization_id)
+        found: Reasons = {} if is_open else {Reason.AUTHORIZATION_NOT_OPEN: 0}
+        if (command.amount_minor or 0) > is_open:
+            missing = (command.amount_minor or 0) - is_open
+            found[Reason.REVERSAL_EXCEEDS_OPEN] = missing
+        return found
+
+    def why_not_refund(self, command: c.Refund) -> Reasons:
+        key = command.authorization_id
+        if key not in self.purchases:
+            return {Reason.AUTHORIZATION_NOT_FOUND: 0}
+        captured = self.total("capture", key)
+        left = captured - self.total("refund", key)
+        found: Reasons = {} if captured else {Reason.AUTHORIZATION_NOT_CAPTURED: 0}
+        amount = command.amount_minor or left
+        if amount > left or not left:
+            found[Reason.REFUND_EXCEEDS_CAPTURED] = amount - left
+        return found
+
+    def why_not_place_hold(self, command: c.PlaceHold) -> Reasons:
+        account = self.accounts.get(command.account_id)
+        if account is None:
+            return {Reason.ACCOUNT_NOT_FOUND: 0}
+        found = self.why_not_status(command.account_id)
+        if account.currency != command.currency:
+            found[Reason.CURRENCY_MISMATCH] = 0
+        if len(self.open_holds(command.account_id)) >= self.bounds.holds_max:
+            found[Reason.TOO_MANY_HOLDS] = 0
+        return found | self.why_not_limit(command.account_id, command.amount_minor)
+
+    def why_not_increase_hold(self, command: c.IncreaseHold) -> Reasons:
+        hold = self.holds.get(command.hold_id)
+        if hold is None:
+            return {Reason.HOLD_NOT_FOUND: 0}
+        found = self.why_not_status(hold.account)
+        if not self.total("hold", command.hold_id):
+            found[Reason.HOLD_NOT_OPEN] = 0
+        return found | self.why_not_limit(hold.account, command.amount_minor)
+
+    def why_not_release_hold(self, command: c.ReleaseHold) -> Reasons:
+        if command.hold_id not in self.holds:
+            return {Reason.HOLD_NOT_FOUND: 0}
+        held = self.total("hold", command.hold_id)
+        found: Reasons = {} if held else {Reason.HOLD_NOT_OPEN: 0}
+        if (command.amount_minor or 0) > held:
+            found[Reason.RELEASE_EXCEEDS_HELD] = (command.amount_minor or 0) - held
+        return found
+
+    def why_not_convert_hold(self, command: c.ConvertHold) -> Reasons:
+        found: Reasons = {}
+        if command.merchant_id not in self.merchants:
+            found[Reason.MERCHANT_NOT_FOUND] = 0
+        hold = self.holds.get(command.hold_id)
+        if hold is None:
+            return found | {Reason.HOLD_NOT_FOUND: 0}
+        found |= self.why_not_status(hold.account)
+        held = self.total("hold", command.hold_id)
+        if not held:
+            found[Reason.HOLD_NOT_OPEN] = 0
+        if (command.amount_minor or 0) > held:
+            found[Reason.CONVERSION_EXCEEDS_HELD] = (command.amount_minor or 0) - held
+        return found | self.why_not_one_more(hold.account)
+
+    def why_not_repay(self, command: c.Repay) -> Reasons:
+        account = self.accounts.get(command.account_id)
+        if account is None:
+            return {Reason.ACCOUNT_NOT_FOUND: 0}
+        found = self.why_not_status(command.account_id)
+        found.pop(Reason.ACCOUNT_FROZEN, None)  # Money in is always welcome.
+        if account.currency != command.currency:
+            found[Reason.CURRENCY_MISMATCH] = 0
+        return found
+
+
+# Small sums.
+
+
+def added(first: Parts, *others: Parts) -> Parts:
+    for other in others:
+        first = tuple(a + b for a, b in zip(first, other, strict=True))
+    return first
+
+
+def taken_off(first: Parts, other: Parts) -> Parts:
+    return tuple(a - b for a, b in zip(first, other, strict=True))
+
+
+def first_of(reasons: Iterable[Reason]) -> Reason:
+    """The one to report: the earliest member of the enumeration."""
+    return min(reasons, key=list(Reason).index)
+
+
+def check_split(
+    weights: Sequence[int], before: Parts, parts: Parts, amount: int
+) -> None:
+    """The parts sum up, none is negative, and all are within a unit for ever."""
+    assert amount == sum(parts)
+    assert min(parts) >= 0
+    reached = sum(before) + amount
+    for weight, given in zip(weights, added(before, parts), strict=True):
+        assert abs(given - Fraction(weight * reached, sum(weights))) < 1
+
+
+def check_draw(
+    stock: Parts, gone: Parts, parts: Parts, amount: int, is_steady: bool
+) -> None:
+    """As for a split, and never more than the stock; steady: it never grew."""
+    assert amount == sum(parts)
+    assert min(parts) >= 0
+    assert min(taken_off(stock, added(gone, parts))) >= 0
+    if amount and is_steady:
+        check_split(stock, gone, parts, amount)

@@ -1,0 +1,319 @@
+"""Every route carries out its command or query, for the role it should."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from gateway.keys import KeyFile
+from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute, QueryRoute, Role
+from processor import commands as c
+from processor.messages import Answer, Outcome
+from tests.unit.gateway_fake import (
+    APPROVED,
+    AUTHORIZE,
+    DECLINED,
+    TODAY,
+    FakeNodes,
+    browsing,
+)
+
+AU, HO = "au_3c0002a", "ho_3c0002b"
+SHARES = [
+    {"lender_id": "first-bank", "share_ppm": 700_000},
+    {"lender_id": "second-bank", "share_ppm": 300_000},
+]
+WHO = ("tester", "r-1")
+
+# Each route: its path, a body, and the command that must reach the nodes.
+CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
+    (
+        "/v1/accounts",
+        {
+            "account_id": "alice",
+            "program_id": "p",
+            "currency": "GBP",
+            "limit_minor": 0,
+        },
+        c.OpenAccount(*WHO, "alice", "p", "GBP", 0),
+    ),
+    ("/v1/accounts/alice/limit", {"limit_minor": 7}, c.ChangeLimit(*WHO, "alice", 7)),
+    ("/v1/accounts/alice/freeze", {}, c.FreezeAccount(*WHO, "alice")),
+    ("/v1/accounts/alice/unfreeze", None, c.UnfreezeAccount(*WHO, "alice")),
+    ("/v1/accounts/alice/close", None, c.CloseAccount(*WHO, "alice")),
+    (
+        "/v1/authorizations",
+        AUTHORIZE | {"capture": True, "reference": "order 1 £"},
+        c.Authorize(*WHO, "alice", "corner-shop", 12_500, "GBP", True, "order 1 £"),
+    ),
+    (
+        f"/v1/authorizations/{AU}/capture",
+        {"amount_minor": 5, "final": True},
+        c.CaptureAuthorization(*WHO, AU, 5, True),
+    ),
+    (
+        f"/v1/authorizations/{AU}/capture",
+        {"amount_minor": None},
+        c.CaptureAuthorization(*WHO, AU),
+    ),
+    (f"/v1/authorizations/{AU}/reverse", None, c.ReverseAuthorization(*WHO, AU)),
+    (
+        f"/v1/authorizations/{AU}/increment",
+        {"amount_minor": 1},
+        c.IncrementAuthorization(*WHO, AU, 1),
+    ),
+    (
+        "/v1/holds",
+        {"account_id": "alice", "amount_minor": 3, "currency": "GBP"},
+        c.PlaceHold(*WHO, "alice", 3, "GBP"),
+    ),
+    (f"/v1/holds/{HO}/release", {"amount_minor": 1}, c.ReleaseHold(*WHO, HO, 1)),
+    (f"/v1/holds/{HO}/increase", {"amount_minor": 1}, c.IncreaseHold(*WHO, HO, 1)),
+    (
+        f"/v1/holds/{HO}/convert",
+        {"merchant_id": "shop", "capture": True},
+        c.ConvertHold(*WHO, HO, "shop", None, True),
+    ),
+    ("/v1/refunds", {"authorization_id": AU}, c.Refund(*WHO, AU)),
+    (
+        "/v1/repayments",
+        {"account_id": "alice", "amount_minor": 10**12, "currency": "GBP"},
+        c.Repay(*WHO, "alice", 10**12, "GBP"),
+    ),
+    (
+        "/v1/lenders",
+        {"lender_id": "bank", "currency": "GBP", "name": "The Bank"},
+        c.RegisterLender(*WHO, "bank", "GBP", "The Bank"),
+    ),
+    (
+        "/v1/lenders/bank/deposits",
+        {"amount_minor": 9},
+        c.DepositReserve(*WHO, "bank", 9),
+    ),
+    (
+        "/v1/lenders/bank/withdrawals",
+        {"amount_minor": 9},
+        c.WithdrawReserve(*WHO, "bank", 9),
+    ),
+    (
+        "/v1/programs",
+        {"program_id": "p", "currency": "GBP", "shares": SHARES},
+        c.RegisterProgram(
+            *WHO,
+            "p",
+            "GBP",
+            (c.Share("first-bank", 700_000), c.Share("second-bank", 300_000)),
+        ),
+    ),
+    ("/v1/merchants", {"merchant_id": "shop"}, c.RegisterMerchant(*WHO, "shop")),
+    (
+        "/v1/business-days/2011-01-31/close",
+        {"next_day": "2011-02-02"},
+        c.CloseDay("tester", "close-2011-01-31", "2011-01-31", "2011-02-02"),
+    ),
+    (
+        "/v1/business-days/2011-01-31/close",
+        None,
+        c.CloseDay("tester", "close-2011-01-31", "2011-01-31"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "command"), CASES)
+async def test_a_command_reaches_the_nodes_and_its_answer_the_caller(
+    tmp_path: Path, path: str, body: dict[str, Any] | None, command: c.Command
+) -> None:
+    nodes = FakeNodes()
+    async with browsing(tmp_path, nodes) as browser:
+        told = await browser.post(path, body, headers={"Idempotency-Key": "r-1"})
+    assert (told.status, told.body) == (200, APPROVED)
+    assert told.headers["content-type"] == "application/json"
+    assert "idempotency-replayed" not in told.headers
+    assert nodes.commands == [command]
+
+
+def test_every_command_route_has_a_case() -> None:
+    tried = {type(command) for _, _, command in CASES}
+    assert {route.command for route in COMMAND_ROUTES} == tried
+
+
+async def test_a_decline_is_an_answer(tmp_path: Path) -> None:
+    nodes = FakeNodes(lambda command: Answer(0, Outcome.DECIDED, DECLINED))
+    async with browsing(tmp_path, nodes) as browser:
+        told = await browser.post("/v1/authorizations", AUTHORIZE)
+        metrics = (await browser.get("/metrics")).body.decode()
+    assert (told.status, told.body) == (200, DECLINED)
+    declines = 'forebay_gateway_declines_total{reason="reserve_exhausted"} 1.0'
+    assert declines in metrics
+
+
+async def test_an_answer_given_before_is_marked(tmp_path: Path) -> None:
+    nodes = FakeNodes(lambda command: Answer(0, Outcome.REPLAYED, DECLINED))
+    async with browsing(tmp_path, nodes) as browser:
+        told = await browser.post("/v1/authorizations", AUTHORIZE)
+    assert (told.status, told.body) == (200, DECLINED)
+    assert told.headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize("route", COMMAND_ROUTES, ids=lambda route: route.path)
+async def test_a_command_needs_its_role(tmp_path: Path, route: CommandRoute) -> None:
+    nodes = FakeNodes()
+    others = [role for role in Role if role is not route.role]
+    path = route.path.replace(f"{{{route.parameter}}}", "x")
+    async with browsing(tmp_path, nodes) as browser:
+        browser.key = KeyFile(tmp_path).add("other", others, TODAY)
+        await asyncio.sleep(0.3)
+        told = await browser.post(path, {})
+    assert (told.status, told.json["type"]) == (403, "/problems/forbidden")
+    assert route.role.value in told.json["detail"]
+    assert nodes.commands == []
+
+
+PARAMETERS = {"authorization_id": AU, "hold_id": HO, "day": "2011-01-31"}
+
+
+@pytest.mark.parametrize("route", QUERY_ROUTES, ids=lambda route: route.path)
+async def test_a_query_reads_its_object_for_any_role(
+    tmp_path: Path, route: QueryRoute
+) -> None:
+    nodes = FakeNodes()
+    value = PARAMETERS.get(route.parameter, "an.id:1")
+    path = route.path.replace(f"{{{route.parameter}}}", value)
+    async with browsing(tmp_path, nodes) as browser:
+        browser.key = KeyFile(tmp_path).add("reader", [Role.AUDITOR], TODAY)
+        await asyncio.sleep(0.3)
+        told = await browser.get(path, without=("Idempotency-Key",))
+        nodes.read = Answer(0, Outcome.NOT_FOUND, b"")
+        missing = await browser.get(path)
+        browser.key = "nobody"
+        unknown = await browser.get(path)
+    assert (told.status, told.json) == (200, {"found": True})
+    assert nodes.queries == [(route.kind, value)] * 2
+    assert (missing.status, missing.json["type"]) == (404, "/problems/not-found")
+    assert (unknown.status, unknown.json["type"]) == (401, "/problems/unauthenticated")
+
+
+async def test_the_current_day_can_be_asked_for(tmp_path: Path) -> None:
+    nodes = FakeNodes()
+    async with browsing(tmp_path, nodes) as browser:
+        told = await browser.get("/v1/business-days/current")
+        wrong = await browser.get("/v1/business-days/yesterday")
+    assert (told.status, nodes.queries) == (200, [("day", "current")])
+    assert (wrong.status, wrong.json["errors"][0]["field"]) == (400, "day")
+
+
+async def test_health_status_and_metrics(tmp_path: Path) -> None:
+    nodes = FakeNodes()
+    async with browsing(tmp_path, nodes) as browser:
+        live = await browser.get("/livez", without=("Authorization",))
+        ready = await browser.get("/readyz", without=("Authorization",))
+        status = await browser.get("/v1/status")
+        nodes.ready = False
+        unready = await browser.get("/readyz")
+        metrics = (await browser.get("/metrics", without=("Authorization",))).body
+    assert (live.status, ready.status, unready.status) == (200, 200, 503)
+    assert unready.headers["retry-after"] == "1"
+    assert status.json == {"ready": True, "nodes": []}
+    assert b'forebay_node_batches_total{node="shard-000"} 6.0' in metrics
+    assert b"forebay_gateway_ready 0.0" in metrics
+
+
+async def test_requests_are_counted_by_route_and_outcome(tmp_path: Path) -> None:
+    async with browsing(tmp_path, FakeNodes()) as browser:
+        await browser.post("/v1/authorizations", AUTHORIZE)
+        await browser.post("/v1/authorizations", {})
+        metrics = (await browser.get("/metrics")).body.decode()
+    route = 'route="/v1/authorizations"'
+    requests = "forebay_gateway_requests_total"
+    duration = "forebay_gateway_request_duration_seconds"
+    assert f'{requests}{{outcome="answered",{route}}} 1.0' in metrics
+    assert f'{requests}{{outcome="invalid-field",{route}}} 1.0' in metrics
+    assert f"{duration}_count{{{route}}} 2.0" in metrics
+    assert f'{duration}_bucket{{le="3.0",{route}}} 2.0' in metrics
+
+
+async def test_an_audit_is_for_auditors(tmp_path: Path) -> None:
+    async def audit() -> dict[str, object]:
+        return {"overspend_minor": 0}
+
+    async with browsing(tmp_path, FakeNodes(), audit=audit) as browser:
+        told = await browser.get("/v1/audit")
+        browser.key = KeyFile(tmp_path).add("payer", [Role.PAYMENTS], TODAY)
+        await asyncio.sleep(0.3)
+        refused = await browser.get("/v1/audit")
+    assert (told.status, told.json) == (200, {"overspend_minor": 0})
+    assert refused.status == 403
+
+
+async def test_the_documentation_works_without_any_other_host(tmp_path: Path) -> None:
+    async with browsing(tmp_path, FakeNodes()) as browser:
+        page = await browser.get("/docs")
+        script = await browser.get("/docs/assets/swagger-ui-bundle.js")
+        style = await browser.get("/docs/assets/swagger-ui.css")
+        start = await browser.get("/docs/start.js")
+        home = await browser.get("/")
+        problem = await browser.get("/problems/invalid-field")
+        nothing = await browser.get("/problems/nothing")
+    assert {r.status for r in (page, script, style, start, problem)} == {200}
+    assert b"http" not in page.body + start.body
+    assert len(script.body) > 500_000
+    assert home.headers["location"] == "/docs"
+    assert b"invalid" in problem.body
+    assert nothing.status == 404
+
+
+async def test_the_api_document_describes_every_route(tmp_path: Path) -> None:
+    async with browsing(tmp_path, FakeNodes()) as browser:
+        document = (await browser.get("/openapi.json", without=("Authorization",))).json
+    assert document["openapi"] == "3.1.0"
+    described = {
+        (method, path)
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+    assert {("post", route.path) for route in COMMAND_ROUTES} <= described
+    assert {("get", route.path) for route in QUERY_ROUTES} <= described
+    _resolve_all(document, document)
+
+
+def _resolve_all(node: Any, document: dict[str, Any]) -> None:
+    """Every reference leads somewhere, and every schema is one."""
+    if isinstance(node, list):
+        for inner in node:
+            _resolve_all(inner, document)
+    elif isinstance(node, dict):
+        if "$ref" in node:
+            found: Any = document
+            for part in node["$ref"].removeprefix("#/").split("/"):
+                found = found[part]
+        if isinstance(schema := node.get("schema"), dict):
+            jsonschema.Draft202012Validator.check_schema(schema)
+        for inner in node.values():
+            _resolve_all(inner, document)
+
+
+@pytest.mark.parametrize("route", COMMAND_ROUTES, ids=lambda route: route.path)
+async def test_the_documents_own_examples_are_accepted(
+    tmp_path: Path, route: CommandRoute
+) -> None:
+    nodes = FakeNodes()
+    async with browsing(tmp_path, nodes) as browser:
+        document = (await browser.get("/openapi.json")).json
+        told = document["paths"][route.path]["post"]
+        path = route.path
+        for parameter in told["parameters"]:
+            path = path.replace(f"{{{parameter['name']}}}", str(parameter["example"]))
+        content = told["requestBody"]["content"]["application/json"]
+        answer = await browser.post(path, content["example"])
+    assert answer.status == 200, answer.body
+    assert [type(command) for command in nodes.commands] == [route.command]
+
+
+async def test_the_noop_endpoint_answers_and_touches_no_node(tmp_path: Path) -> None:
+    nodes = FakeNodes()
+    async with browsing(tmp_path, nodes) as browser:
+        told = await browser.post("/v1/noop", AUTHORIZE, without=("Authorization",))
+    assert (told.status, told.json["status"]) == (200, "approved")
+    assert nodes.commands == []

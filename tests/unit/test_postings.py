@@ -1,0 +1,191 @@
+"""Every event books legs that sum to zero, and a wrong event fails to."""
+
+from collections import Counter
+
+import msgspec
+import pytest
+
+from processor import events as e
+from processor.declines import DeclineReason
+from processor.postings import legs, reserve_legs
+
+
+class Purchase(msgspec.Struct):
+    account_id: str = "alice"
+    merchant_id: str = "shop"
+    currency: str = "GBP"
+    lenders: tuple[str, ...] = ("north", "south")
+
+
+class Hold(msgspec.Struct):
+    account_id: str = "alice"
+    currency: str = "GBP"
+
+
+class Reserve(msgspec.Struct):
+    currency: str
+    deposit_minor: int
+
+
+class Names:
+    def __init__(self) -> None:
+        self.purchases = {"au": Purchase()}
+        self.holds = {"ho": Hold()}
+        self.currencies = {"alice": "GBP"}
+
+
+AUTHORIZED = e.Authorized("au", "alice", "shop", "joint", 1, 100, (30, 70), 0, 0)
+CONVERTED = msgspec.structs.replace(
+    AUTHORIZED,
+    captured=True,
+    credit_used_minor=10,
+    credit_parts=(3, 7),
+    hold_id="ho",
+    hold_taken_minor=100,
+    hold_released_minor=20,
+)
+CAPTURED = e.Captured("au", "ca", 110, (33, 77), 20, (6, 14), 5, (1, 4), 10, (3, 7), 0)
+REFUNDED = e.Refunded("au", "re", 50, (15, 35), 40, (13, 27), 10, "2026-03-02", 0)
+REPAID = e.Repaid("alice", "rp", 60, (e.Allocation("au", 40, (12, 28)),), 20, 0)
+
+EVENTS: tuple[e.Event, ...] = (
+    AUTHORIZED,
+    CONVERTED,
+    e.AuthorizationIncremented("au", 10, (3, 7), 0),
+    CAPTURED,
+    e.AuthorizationReversed("au", 10, (3, 7), 0),
+    e.AuthorizationExpired("au", 10, (3, 7)),
+    e.HoldPlaced("ho", "alice", 10, 0, 0),
+    e.HoldIncreased("ho", 10, 0),
+    e.HoldReleased("ho", 10, 0),
+    e.HoldExpired("ho", 10),
+    REFUNDED,
+    REPAID,
+)
+
+
+def booked(*events: e.Event) -> dict[str, int]:
+    """Ledger accounts that are not zero after the events."""
+    ledger: Counter[str] = Counter()
+    for event in events:
+        for name, amount in legs(event, Names()):
+            ledger[name] += amount
+    return {name: amount for name, amount in ledger.items() if amount}
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_the_legs_of_every_event_sum_to_zero(event: e.Event) -> None:
+    amounts = [amount for _, amount in legs(event, Names())]
+
+    assert amounts
+    assert sum(amounts) == 0
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "off"),
+    [
+        (AUTHORIZED, {"amount_minor": 101}, 1),
+        (AUTHORIZED, {"parts": (31, 70)}, -1),
+        (CAPTURED, {"released_parts": (1, 5)}, 1),
+        (CAPTURED, {"extra_parts": (6, 13)}, 1),
+        (REFUNDED, {"amount_minor": 51}, 1),
+        (REFUNDED, {"credit_minor": 9}, 1),
+        (REPAID, {"amount_minor": 61}, 1),
+        (REPAID, {"credit_minor": 21}, -1),
+    ],
+)
+def test_a_wrong_event_does_not_balance(
+    event: e.Event, fields: dict[str, object], off: int
+) -> None:
+    wrong = msgspec.structs.replace(event, **fields)
+
+    assert sum(amount for _, amount in legs(wrong, Names())) == off
+
+
+def test_an_authorization_occupies_the_account_and_every_lender() -> None:
+    assert booked(AUTHORIZED) == {
+        "account_authorized:alice": 100,
+        "lender_authorized:north": -30,
+        "lender_authorized:south": -70,
+    }
+
+
+def test_what_is_reversed_leaves_nothing_booked() -> None:
+    reversed_ = e.AuthorizationReversed("au", 100, (30, 70), 0)
+
+    assert booked(AUTHORIZED, reversed_) == {}
+
+
+def test_a_capture_is_owed_to_the_lenders_and_to_the_merchant() -> None:
+    captured = e.Captured("au", "ca", 100, (30, 70), 0, (0, 0), 0, (0, 0), 0, (), 0)
+
+    assert booked(AUTHORIZED, captured) == {
+        "loan:alice": 100,
+        "lender_claim:north": -30,
+        "lender_claim:south": -70,
+        "lender_reserve:north": 30,
+        "lender_reserve:south": 70,
+        "merchant_payable:shop:GBP": -100,
+    }
+
+
+def test_what_was_repaid_and_then_refunded_is_due_from_the_lenders() -> None:
+    captured = e.Captured("au", "ca", 100, (30, 70), 0, (0, 0), 0, (0, 0), 0, (), 0)
+    repaid = e.Repaid("alice", "rp", 40, (e.Allocation("au", 40, (12, 28)),), 0, 0)
+    refunded = e.Refunded("au", "re", 100, (30, 70), 60, (18, 42), 40, "", 0)
+
+    assert booked(AUTHORIZED, captured, repaid, refunded) == {
+        "cash:GBP": 40,
+        "borrower_credit:alice": -40,
+        "lender_remittance:north": -12,
+        "lender_remittance:south": -28,
+        "lender_due:north": 12,
+        "lender_due:south": 28,
+    }
+
+
+def test_credit_pays_a_new_debt_and_the_lenders_claims() -> None:
+    ledger = booked(CONVERTED)
+
+    assert ledger["borrower_credit:alice"] == 10
+    assert ledger["loan:alice"] == 90
+    assert ledger["lender_claim:north"] == -27
+    assert ledger["lender_remittance:south"] == -7
+    assert ledger["account_held:alice"] == -120
+    assert ledger["holds_open:GBP"] == 120
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        e.Declined(DeclineReason.ACCOUNT_FROZEN),
+        e.AccountOpened("alice", "joint", "GBP", 1),
+        e.SliceReceived("north", 1),
+        e.DayMoved("2026-03-02", "2026-03-03", e.DayTotals()),
+    ],
+)
+def test_what_moves_no_money_books_nothing(event: e.Event) -> None:
+    assert legs(event, Names()) == []
+
+
+def test_a_deposit_and_its_withdrawal_cancel_out() -> None:
+    before = {"north": Reserve("GBP", 100)}
+    after = {"north": Reserve("GBP", 150)}
+
+    deposited = reserve_legs(e.ReserveDeposited("north", 50, 150), before)
+    withdrawn = reserve_legs(e.ReserveWithdrawn("north", 50, 100), after)
+
+    assert deposited == [("cash:GBP", 50), ("lender_reserve:north", -50)]
+    assert withdrawn == [("cash:GBP", -50), ("lender_reserve:north", 50)]
+
+
+def test_a_deposit_that_moves_the_balance_by_another_amount_does_not_balance() -> None:
+    before = {"north": Reserve("GBP", 100)}
+
+    wrong = reserve_legs(e.ReserveDeposited("north", 50, 151), before)
+
+    assert sum(amount for _, amount in wrong) == -1
+
+
+def test_grants_are_not_postings() -> None:
+    assert reserve_legs(e.SliceGranted(0, "north", 5, 1, 1), {}) == []
