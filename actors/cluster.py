@@ -8,7 +8,9 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +164,12 @@ class Cluster:
 
 
 def start_ray() -> None:
-    """A local Ray of our own; see the package for its environment."""
+    """A local Ray of our own; see the package for its environment.
+
+    Ray takes SIGTERM for itself and would end the process before anything is
+    drained, so whoever had it gets it back.
+    """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address="local",
@@ -176,3 +183,6 @@ def start_ray() -> None:
         )
     except RayError as error:
         raise ClusterRefused(f"Ray did not start: {error}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)

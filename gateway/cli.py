@@ -89,14 +89,14 @@ def serve(
         _refuse(error)
 
 
-def _refusals() -> tuple[type[Exception], ...]:
-    """What starting a server raises when it may not or cannot be started."""
+def _refusals(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What starting a server raises when it may not or cannot be, and `more`."""
     from actors.cluster import ClusterRefused
     from gateway.config import ConfigRefused
     from gateway.keys import KeysRefused
     from processor.journal import JournalRefused
 
-    return ConfigRefused, KeysRefused, ClusterRefused, JournalRefused
+    return ConfigRefused, KeysRefused, ClusterRefused, JournalRefused, *more
 
 
 def _config(
@@ -271,11 +271,6 @@ def replay(
     from gateway.retail import ReplayFailed, UnreadableFile, json_line, print_summary
 
     today = datetime.date.today()
-    refusals: tuple[type[Exception], ...] = (
-        *_refusals(),
-        ReplayFailed,
-        UnreadableFile,
-    )
     if embedded and data_dir is not None:
         config = _config(data_dir, "127.0.0.1", port, shards, today)
         job = own.replay_embedded(config, file, today, show_progress=True)
@@ -286,7 +281,7 @@ def replay(
         raise click.UsageError(f"{missing} is missing.")
     try:
         result, audit = uvloop.run(job)
-    except refusals as error:
+    except _refusals(ReplayFailed, UnreadableFile) as error:
         _refuse(error)
     if as_json:
         click.echo(json_line(result, audit))
@@ -307,7 +302,7 @@ def demo(data_dir: Path, port: int, once: bool) -> None:
     config = _config(data_dir, "127.0.0.1", port, None, first_day_of(WEEK))
     try:
         sys.exit(run_demo(config, once))
-    except (*_refusals(), ReplayFailed) as error:
+    except _refusals(ReplayFailed) as error:
         _refuse(error)
 
 
@@ -333,3 +328,7 @@ def _asked(method: str, url: str, key: str, body: Any = None) -> dict[str, Any]:
 
 def _show(answer: dict[str, Any]) -> None:
     click.echo(json.dumps(answer, indent=2))
+
+
+if __name__ == "__main__":
+    main()

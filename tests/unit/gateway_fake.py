@@ -48,6 +48,7 @@ class FakeNodes:
     def __init__(self, say: Say = approve) -> None:
         self.say = say
         self.ready = True
+        self.arrived = asyncio.Event()  # Set by every command.
         self.commands: list[Command] = []
         self.futures: list[asyncio.Future[Answer]] = []
         self.queries: list[tuple[str, str]] = []
@@ -62,6 +63,7 @@ class FakeNodes:
         future: asyncio.Future[Answer] = loop.create_future()
         self.commands.append(command)
         self.futures.append(future)
+        self.arrived.set()
         said = self.say(command)
         if said is not None:
             loop.call_soon(settle, future, said)

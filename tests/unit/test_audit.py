@@ -9,6 +9,9 @@ import pytest
 from processor import commands as c
 from processor import events as e
 from processor import limits
+from processor.audit import conclude
+from processor.audit_books import Books
+from processor.audit_certificates import want_cuts
 from processor.audit_compare import compare_with_settlement, compare_with_state
 from processor.audit_requests import Requests
 from processor.audit_settlement import SettlementAudit
@@ -79,6 +82,13 @@ RESERVE = DeclineReason.RESERVE_EXHAUSTED
 STRICTER = msgspec.structs.replace(FACTS[2], capture_tolerance_ppm=10_000)
 FREEZE_BEFORE = put(
     SHARD_0, 16, c.FreezeAccount("demo", "x", ALICE), e.AccountFrozen(ALICE)
+)
+UNWHOLE = (
+    *FACTS[:2],
+    msgspec.structs.replace(
+        FACTS[2], shares=(c.Share("north", 300_000), c.Share("south", 600_000))
+    ),
+    *FACTS[3:],
 )
 FACT_AGAIN = e.ReferenceReceived(5, ())
 PAID_TOO_LITTLE = (e.Allocation(A1, 340, (102, 237)),)
@@ -212,7 +222,24 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         "none of this account",
         change(SHARD_0, 10, allocations=(e.Allocation("au", 340, (102, 238)),)),
     ),
+    (
+        "authorization au_none does not exist",
+        change(SHARD_0, 11, authorization_id="au_none"),
+    ),
+    ("account nobody does not exist", change(SHARD_0, 10, account_id="nobody")),
+    (
+        f"account {CAROL} is closed",
+        add(SHARD_0, None, e.Repaid(CAROL, "rp_000001e", 5, (), 5, 105)),
+    ),
     # Accounts.
+    ("owes 1400, its objects sum to 0", change(SHARD_0, 19, authorization_id=A2)),
+    ("account nobody does not exist", change(SHARD_0, 21, account_id="nobody")),
+    ("account nobody does not exist", change(SHARD_0, 22, account_id="nobody")),
+    ("hold ho_none does not exist", change(SHARD_0, 14, hold_id="ho_none")),
+    (
+        "record 7: it authorizes on account alice, frozen",
+        lambda found: found[SHARD_0].records.insert(5, found[SHARD_0].records[21]),
+    ),
     ("account alice is opened a second time", change(SHARD_0, 28, account_id=ALICE)),
     ("account bob-1 belongs to shard 1", change(SHARD_0, 28, account_id="bob-1")),
     ("closed while it is in use", change(SHARD_0, 29, account_id=ALICE)),
@@ -223,6 +250,9 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         add(SHARD_0, None, e.LimitChanged(CAROL, 200, 200)),
     ),
     # Slices.
+    ("lender east is not known", add(SHARD_0, None, e.SliceReturned("east", 9))),
+    ("lender south is not known", change(SHARD_0, 1, facts=(FACTS[0], *FACTS[2:]))),
+    ("shares of program joint are not whole", change(SHARD_0, 1, facts=UNWHOLE)),
     ("the slice of lender north is overspent", change(SHARD_0, 2, received_minor=1)),
     (
         "the slice of lender north is overspent",
@@ -276,6 +306,16 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
             e.Declined(DeclineReason.CREDIT_LIMIT_EXCEEDED, 1),
         ),
     ),
+    (
+        "what does not need any",
+        put(
+            SHARD_0,
+            16,
+            c.ReleaseHold("demo", "x", H1),
+            e.Declined(DeclineReason.CREDIT_LIMIT_EXCEEDED, 1),
+        ),
+    ),
+    ("not behind it: 'east'", change(SHARD_0, 26, lender_id="east")),
     ("settlement has no refusal 2", change(SHARD_0, 26, refusal=2)),
     ("about another lender or shard", change(SHARD_0, 26, lender_id="north")),
     ("2015 cannot have been missing", change(SHARD_0, 26, missing_minor=2_015)),
@@ -353,7 +393,22 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     ("version 2 of joint after 0", change(SETTLEMENT, 5, version=2)),
     ("has an unfit lender", change(SETTLEMENT, 6, currency="EUR")),
     ("are not whole", change(SETTLEMENT, 6, shares=(c.Share("south", 999_999),))),
+    (
+        "DepositReserve asked for 10000, got 10001",
+        change(SETTLEMENT, 3, amount_minor=10_001),
+    ),
+    (
+        "declined for reserve what is no withdrawal",
+        put(SETTLEMENT, 17, c.CloseDay("demo", "x", DAY), e.Declined(RESERVE, 1)),
+    ),
+    (
+        "the deposit of north is negative",
+        change(SETTLEMENT, 16, deposit_minor=-1, amount_minor=10_001),
+    ),
+    ("merchant shop is registered a second time", add(SETTLEMENT, None, FACTS[4])),
+    ("refusal 2 follows 0", change(SETTLEMENT, 15, refusal=2)),
     # Settlement's days.
+    ("is closed out of turn", change(SETTLEMENT, 21, day="2026-03-01")),
     ("is cut, the day is", change(SETTLEMENT, 18, day="2026-03-01")),
     ("reports 2026-03-02 out of turn", change(SETTLEMENT, 20, shard=0)),
     ("is closed with the reports of [0]", change(SETTLEMENT, 20, shard=0)),
@@ -402,6 +457,122 @@ def test_the_audit_names_what_was_tampered_with(said: str, tamper: Tamper) -> No
 
     assert [text for text in report.differences if said in text], report.differences
     assert not report.is_clean
+
+
+@pytest.mark.parametrize(
+    "sequence", [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 19, 21]
+)
+def test_every_event_is_held_to_what_it_says_may_still_be_bought(sequence: int) -> None:
+    found = journals()
+    found[SHARD_0].change(sequence, open_to_buy_minor=77)
+
+    text = "\n".join(audited(found).differences)
+
+    assert f"record {sequence}: it leaves account alice 77 to buy" in text
+
+
+@pytest.mark.parametrize(
+    ("sequence", "field"),
+    [
+        (5, "authorization_id"),
+        (7, "capture_id"),
+        (10, "repayment_id"),
+        (11, "refund_id"),
+        (12, "hold_id"),
+    ],
+)
+def test_every_made_id_is_held_to_its_record(sequence: int, field: str) -> None:
+    found = journals()
+    found[SHARD_0].change(sequence, **{field: "xx_00000999"})
+
+    text = "\n".join(audited(found).differences)
+
+    assert f"record {sequence}: the id xx_00000999 was not made" in text
+
+
+@pytest.mark.parametrize(
+    ("sequence", "limit_minor"), [(6, 1_050), (9, 710), (13, 2_100)]
+)
+def test_whatever_grows_must_fit_into_the_limit(
+    sequence: int, limit_minor: int
+) -> None:
+    found = journals()
+    shard = found[SHARD_0]
+    for record in range(4, sequence + 1):
+        event = shard.records[record - 1].event
+        if hasattr(event, "open_to_buy_minor"):
+            less = event.open_to_buy_minor - 5_000 + limit_minor
+            shard.change(record, open_to_buy_minor=less)
+    shard.change(4, limit_minor=limit_minor)
+
+    said = f"shard 0, record {sequence}: approved although "
+
+    assert [text for text in audited(found).differences if said in text]
+
+
+def test_one_slice_at_a_time_the_books_must_agree_with_the_ledger() -> None:
+    def books() -> Books:
+        script = journals()[SHARD_0]
+        model = ShardAudit(script.identity)
+        for batch in script.batches():
+            model.batch(batch)
+        return model.books
+
+    lost = books()
+    lost.slices["north"].received_minor += 1
+    lost.check_slices(["north"])
+    unposted = books()
+    unposted.ledger["lender_reserve:south"] += 1
+    unposted.check_slices(["north", "south"])
+
+    assert lost.differences == [
+        "shard 0, record 29: the slice of lender north does not add up."
+    ]
+    assert unposted.differences == [
+        "shard 0, record 29: the slice of lender south is not what is posted."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("account alice owes 1400, its objects sum to 1400, posted is 1401", "loan"),
+        ("account alice has 0 of credit, which is not", "borrower_credit"),
+        ("the slice of lender north is not what is posted", "lender_authorized"),
+        ("lender north: unleased 9000 + in flight 0", "lender_reserve"),
+    ],
+)
+def test_at_the_end_the_ledger_must_agree_with_all_objects(
+    said: str, name: str
+) -> None:
+    found = journals()
+    settlement = SettlementAudit(found[SETTLEMENT].identity)
+    shards = [ShardAudit(found[name].identity) for name in (SHARD_0, SHARD_1)]
+    for batch in found[SETTLEMENT].batches():
+        settlement.batch(batch)
+    want_cuts(settlement, shards)
+    for shard in shards:
+        for batch in found[shard.books.journal].batches():
+            shard.batch(batch)
+    whose = "north" if name.startswith("lender") else ALICE
+    shards[0].books.ledger[f"{name}:{whose}"] += 1
+
+    text = "\n".join(conclude(settlement, shards).differences)
+
+    assert said in text
+
+
+def test_the_slices_are_checked_at_every_record() -> None:
+    script = journals()[SHARD_0]
+    model = ShardAudit(script.identity)
+    for batch in script.batches():
+        if batch.first_sequence == 7:
+            model.books.slices["south"].received_minor += 1
+        model.batch(batch)
+
+    assert model.differences[0] == (
+        "shard 0, record 7: the slice of lender south does not add up."
+    )
 
 
 def test_overspending_a_slice_is_counted_at_its_worst() -> None:
@@ -478,27 +649,29 @@ def test_a_request_id_may_come_again_once_it_is_forgotten() -> None:
 
 # Rows.
 
-ROWS: tuple[tuple[str, int, dict[str, Any]], ...] = (
-    ("follows record 2", 3, {"first_sequence": 4}),
-    ("has no records", 3, {"last_sequence": 1}),
-    ("has 1 records where its sequences say 2", 3, {"last_sequence": 4}),
-    ("has epoch 1 after 2", 2, {"epoch": 2}),
-    ("is stamped 2026-03-03, but the day is 2026-03-02", 4, {"day": NEXT_DAY}),
-    ("is stamped 2026-03-02, but the day is 2026-03-03", 28, {"day": DAY}),
-    ("cannot be decoded", 5, {"records": b"\x91\xc1"}),
+ROWS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
+    ("follows record 2", SHARD_0, 3, {"first_sequence": 4}),
+    ("has no records", SHARD_0, 3, {"last_sequence": 1}),
+    ("has 1 records where its sequences say 2", SHARD_0, 3, {"last_sequence": 4}),
+    ("has epoch 1 after 2", SHARD_0, 2, {"epoch": 2}),
+    ("is stamped 2026-03-03, but the day is 2026-03-02", SHARD_0, 4, {"day": NEXT_DAY}),
+    ("is stamped 2026-03-02, but the day is 2026-03-03", SHARD_0, 28, {"day": DAY}),
+    ("cannot be decoded", SHARD_0, 5, {"records": b"\x91\xc1"}),
+    ("cannot be decoded", SETTLEMENT, 5, {"records": b"\x91\xc1"}),
+    ("has 1 records where its sequences say 2", SETTLEMENT, 3, {"last_sequence": 4}),
 )
 
 
-@pytest.mark.parametrize(("said", "row", "fields"), ROWS)
+@pytest.mark.parametrize(("said", "name", "row", "fields"), ROWS)
 def test_the_audit_names_a_row_that_does_not_fit(
-    said: str, row: int, fields: dict[str, Any]
+    said: str, name: str, row: int, fields: dict[str, Any]
 ) -> None:
     found = journals()
-    rows = found[SHARD_0].batches()
+    rows = found[name].batches()
     rows[row - 1] = msgspec.structs.replace(rows[row - 1], **fields)
 
-    rows = rechained(found[SHARD_0].identity, rows)
-    report = audited(found, {SHARD_0: rows})
+    rows = rechained(found[name].identity, rows)
+    report = audited(found, {name: rows})
 
     assert [text for text in report.differences if said in text], report.differences
 
@@ -617,8 +790,11 @@ def test_settlements_audit_and_state_agree_or_are_told_apart() -> None:
     assert compare_with_settlement(model, replay.state) == []
 
     replay.state.lenders["south"].deposit_minor += 1
+    replay.state.days[DAY].totals.repaid_count += 1
 
     assert compare_with_settlement(model, replay.state) == [
         "settlement, audit and state: lender south has deposit 19100 by the audit, "
-        "19101 in the state."
+        "19101 in the state.",
+        "settlement, audit and state: 2026-03-02 has repaid_count 2, "
+        "by the records it is 1.",
     ]
