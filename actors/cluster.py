@@ -32,6 +32,7 @@ from actors.node_actors import NodeConfig
 from actors.nodes import Nodes, NothingDone
 from actors.runner import Statistics
 from actors.supervisor import Supervised
+from processor.journal import check_file
 from processor.verdict import Verdict
 
 __all__ = ["Cluster", "ClusterConfig", "ClusterRefused"]
@@ -72,6 +73,9 @@ class Cluster:
             self.manifest = load_or_create(
                 data_dir, self.config.shard_count, self.config.first_day
             )
+            if self.manifest.is_ready:
+                for name in node_names(self.manifest.shard_count):
+                    check_file(journal_path(data_dir, name))
             start_ray()
             self.nodes = Nodes(self.manifest.shard_count, self.statistics)
             await self._start_nodes()

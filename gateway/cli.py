@@ -268,18 +268,25 @@ def replay(
     import uvloop
 
     from gateway import embedded as own
-    from gateway.retail import ReplayFailed, UnreadableFile, json_line, print_summary
+    from gateway.retail import (
+        ReplayFailed,
+        UnreadableFile,
+        first_day_of,
+        json_line,
+        print_summary,
+    )
 
     today = datetime.date.today()
-    if embedded and data_dir is not None:
-        config = _config(data_dir, "127.0.0.1", port, shards, today)
-        job = own.replay_embedded(config, file, today, show_progress=True)
-    elif not embedded and key is not None:
-        job = own.replay_against(url, key, file, show_progress=True)
-    else:
-        missing = "--data-dir" if embedded else "--key"
-        raise click.UsageError(f"{missing} is missing.")
     try:
+        if embedded and data_dir is not None:
+            first_day = first_day_of(file)
+            config = _config(data_dir, "127.0.0.1", port, shards, first_day)
+            job = own.replay_embedded(config, file, today, show_progress=True)
+        elif not embedded and key is not None:
+            job = own.replay_against(url, key, file, show_progress=True)
+        else:
+            missing = "--data-dir" if embedded else "--key"
+            raise click.UsageError(f"{missing} is missing.")
         result, audit = uvloop.run(job)
     except _refusals(ReplayFailed, UnreadableFile) as error:
         _refuse(error)

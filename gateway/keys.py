@@ -104,6 +104,8 @@ class KeyFile:
             data = self._path.read_bytes()
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise KeysRefused(f"{self._path} cannot be read: {error}") from None
         try:
             records = msgspec.json.decode(data, type=tuple[KeyRecord, ...])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -119,21 +121,21 @@ class KeyFile:
             raise KeysRefused(
                 f"{self._pepper_path} is missing: without it no key can be checked"
             ) from None
-        except ValueError:
-            raise KeysRefused(f"{self._pepper_path} is not a pepper") from None
+        except (OSError, ValueError) as error:
+            raise KeysRefused(f"{self._pepper_path} is no pepper: {error}") from None
         if mode & 0o077:
             raise KeysRefused(
                 f"{self._pepper_path} may be read by others: chmod 600 it"
             )
         if len(pepper) != _HASH_BYTES:
-            raise KeysRefused(f"{self._pepper_path} is not a pepper")
+            raise KeysRefused(f"{self._pepper_path} is no pepper: its length is wrong")
         return pepper
 
     def stamp(self) -> tuple[int, int, int]:
         """What changes whenever the keys do; all zero without a file."""
         try:
             status = self._path.stat()
-        except FileNotFoundError:
+        except OSError:
             return (0, 0, 0)
         return (status.st_mtime_ns, status.st_ino, status.st_size)
 

@@ -58,6 +58,8 @@ _APPROVED_EXAMPLES: dict[str, Any] = {
     "day": "2011-01-31",
     "next_day": "2011-02-01",
     "version": 1,
+    "captured_minor": 0,
+    "open_to_buy_minor": 237_500,
     "expires_at_ms": 1_296_518_400_000,
 }
 _DECLINED_EXAMPLE = {
@@ -373,7 +375,7 @@ def _problem_responses() -> Node:
         by_status.setdefault(kind.status.value, []).append(kind)
     return {
         str(status): {
-            "description": " ".join(f"**{k.title}**: {k.meaning}" for k in kinds),
+            "description": "\n\n".join(f"**{k.title}**: {k.meaning}" for k in kinds),
             "headers": _retry_header() if status in (429, 503) else {},
             "content": {
                 "application/problem+json": {

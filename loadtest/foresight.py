@@ -183,8 +183,10 @@ def foresee_capture(account: AccountBook, wish: Fields) -> Foreseen:
         amount_minor=minor,
         released_minor=released_minor,
     )
-    return within_limit(account, extra_minor, approval) if extra_minor else Foreseen(
-        approval
+    return (
+        within_limit(account, extra_minor, approval)
+        if extra_minor
+        else Foreseen(approval)
     )
 
 

@@ -157,22 +157,23 @@ class Journal:
     async def _begin(self, create: Identity | None) -> None:
         connection = self._connection
         await connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        await connection.execute("PRAGMA journal_mode = WAL")
-        await connection.execute("PRAGMA synchronous = FULL")
-        if await self._one("PRAGMA synchronous") != 2:
-            raise JournalRefused(f"{self.path}: SQLite did not accept synchronous=FULL")
-        if create is not None and not await self._one("PRAGMA application_id"):
-            if await self._one("SELECT count(*) FROM sqlite_master"):
-                raise JournalRefused(f"{self.path} is not a journal of Forebay")
+        if create is not None and not await self._one(
+            "SELECT count(*) FROM sqlite_master"
+        ):
             body = msgspec.json.encode(create).hex()
             await connection.executescript(
                 f"BEGIN;{_SCHEMA}INSERT INTO identity VALUES (X'{body}');COMMIT;"
             )
+        # Before anything is written: a foreign file must stay as it is.
         _check_format(
             self.path,
             await self._one("PRAGMA application_id"),
             await self._one("PRAGMA user_version"),
         )
+        await connection.execute("PRAGMA journal_mode = WAL")
+        await connection.execute("PRAGMA synchronous = FULL")
+        if await self._one("PRAGMA synchronous") != 2:
+            raise JournalRefused(f"{self.path}: SQLite did not accept synchronous=FULL")
         body = await self._one("SELECT body FROM identity")
         self.identity = msgspec.json.decode(body, type=Identity)
         await connection.execute("UPDATE owner SET epoch = epoch + 1")

@@ -73,10 +73,11 @@ class Node:
 
     def receive(self, connection: int, messages: Sequence[Message]) -> None:
         """Take messages from a connection, in order; over the bound, refuse."""
-        room = limits.INBOX_COMMANDS_MAX - len(self._inbox)
+        # Protocol messages may have filled it beyond the bound already.
+        room = max(0, limits.INBOX_COMMANDS_MAX - len(self._inbox))
         for message in messages[:room] if room < len(messages) else messages:
             self._inbox.append((connection, message))
-        for message in messages[max(room, 0) :]:
+        for message in messages[room:]:
             if isinstance(message, Submit | Query):
                 self._not_done(connection, message.correlation, "overloaded")
             else:  # Protocol messages are few and bounded by themselves.
@@ -94,7 +95,7 @@ class Node:
         inbox = self._inbox
         self._begin_step()
         for _ in range(min(len(inbox), limits.BATCH_COMMANDS_MAX)):
-            if self._batch_is_over:
+            if self._batch_is_over or self.stopped_because:
                 break
             connection, message = inbox.popleft()
             self._handle(connection, message)

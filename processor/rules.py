@@ -77,7 +77,7 @@ def reserve_for(
 
     Otherwise the needs to ask settlement for, or, when settlement has refused,
     the decline.  A refusal counts only while the part is more than the
-    headroom it found; the split may have moved by a unit since.
+    headroom it found and what is free here; both may have moved since.
     """
     for lender_id, part in zip(program.lenders, parts, strict=True):
         lease = state.slices.get(lender_id)
@@ -88,7 +88,9 @@ def reserve_for(
     refusal = moment.refusal
     if refusal is not None and refusal.lender_id in program.lenders:
         part = parts[program.lenders.index(refusal.lender_id)]
-        if part > refusal.headroom_minor:
+        # What came back to the slice since then counts too.
+        free_minor = state.slices[refusal.lender_id].free_minor
+        if part > refusal.headroom_minor + free_minor:
             return Declined(
                 DeclineReason.RESERVE_EXHAUSTED,
                 part - refusal.headroom_minor,

@@ -213,6 +213,9 @@ class Settlement(Node):
         shard = hello.shard
         if shard not in self.state.shards:
             self._record(None, e.ShardJoined(shard, hello.journal_id))
+        # What an older connection still brings is not listened to any more: the
+        # shard repeats on the new one whatever matters.
+        self._shard_of.pop(self._connection_of.get(shard, connection), None)
         self._connection_of[shard] = connection
         self._shard_of[connection] = shard
         self._epoch_of[shard] = hello.epoch
@@ -247,6 +250,12 @@ class Settlement(Node):
                 f"the journal of shard {hello.shard} ends at record {hello.sequence}, "
                 f"but settlement has acknowledged {seen.sequence}: it is an old copy"
             )
+        if hello.day > self.state.day:
+            self.stopped_because = (
+                f"shard {hello.shard} is at business day {hello.day}, which "
+                "settlement's journal does not know: it is an old copy"
+            )
+            return self.stopped_because
         if hello.reference_version > len(self.state.reference):
             self.stopped_because = (
                 f"shard {hello.shard} holds reference data that settlement's "

@@ -25,13 +25,18 @@ class RunningServer:
         self.key = ""
         self.process: subprocess.Popen[str]
 
+    def add_key(self) -> None:
+        """A further key for the first caller: its secret was shown only once."""
+        added = run_forebay(
+            *("keys", "add", "--data-dir", str(self.data_dir), "--caller", "first"),
+            *("--role", "payments", "--role", "operator", "--role", "auditor"),
+        )
+        assert added.returncode == 0, added.stderr
+        self.key = added.stdout.strip()
+
     def start(self, *options: str) -> None:
         """Start on a free port, and wait until it says it is ready."""
-        serve = ["serve", "--data-dir", str(self.data_dir), "--port", "0", *options]
-        with (self.data_dir.parent / "server.log").open("a") as log:
-            self.process = subprocess.Popen(
-                [*FOREBAY, *serve], stdout=subprocess.PIPE, stderr=log, text=True
-            )
+        self.spawn(*options)
         assert self.process.stdout is not None
         for line in self.process.stdout:
             words = line.split()
@@ -42,6 +47,14 @@ class RunningServer:
             if line.strip() == "ready":
                 return
         raise AssertionError(f"the server did not start: {self.log}")
+
+    def spawn(self, *options: str) -> None:
+        """Start on a free port, whatever comes of it."""
+        serve = ["serve", "--data-dir", str(self.data_dir), "--port", "0", *options]
+        with (self.data_dir.parent / "server.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [*FOREBAY, *serve], stdout=subprocess.PIPE, stderr=log, text=True
+            )
 
     @property
     def log(self) -> str:

@@ -26,7 +26,7 @@ from tests.processes import (
 pytestmark = pytest.mark.crash
 
 ACCOUNTS = 40
-PURCHASES = 4_000
+PURCHASES = 2_000
 IN_FLIGHT = 64
 Answers = dict[str, tuple[bytes, bool]]  # Key → body, and whether it was replayed.
 
@@ -76,13 +76,14 @@ async def buy(server: RunningServer, names: list[str], prefix: str) -> Answers:
 
 def kill_in_the_middle(server: RunningServer, name: str, purchases: int) -> None:
     """Kill a node once the shards have recorded so much."""
-    begin = sum(n["sequence"] for n in server.nodes().values())
+    begin: int = sum(n["sequence"] for n in server.nodes().values())
 
     def far_enough() -> bool:
         try:
-            recorded: int = sum(n["sequence"] for n in server.nodes().values())
+            nodes = server.nodes()
         except OSError:
             return False
+        recorded: int = sum(node["sequence"] for node in nodes.values())
         return recorded > begin + purchases
 
     server.wait_until("half of the work", far_enough)

@@ -195,6 +195,9 @@ class NaiveHouse:
             assert point.received_minor == then.received
             assert point.returned_minor == then.returned
             assert point.free_minor == then.free
+            # Nothing was on its way: what was granted had come, what was given
+            # back had been credited.
+            assert self.granted[point.shard, lender_id] == then.received
             assert self.credited[point.shard, lender_id] == then.returned
             assert point.sequence <= shard.sequence
             found += point.free_minor
@@ -290,7 +293,8 @@ class NaiveHouse:
         assert (refused.shard, refused.lender_id) == (number, event.lender_id)
         assert event.missing_minor > 0
         part = event.missing_minor + refused.unleased_minor
-        assert abs(part - refused.needed_minor) <= 1, (event, refused, part)
+        # Others may have been split meanwhile: both are within two of the quota.
+        assert abs(part - refused.needed_minor) < 4
         assert part > self.shards[number].free(event.lender_id)
 
     def note(self, where: str, command: Any, event: e.Event) -> None:

@@ -7,16 +7,15 @@ prints the seed, and the same seed does the same again.
 
 from random import Random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import commands as c
-from processor import limits
-from processor import messages as m
-from tests.property.house import Host, House
+from processor.recovery import SettlementReplay
+from tests.property.house import FIRST_DAY, Host, House
+from tests.property.naive_house import NaiveHouse
 from tests.property.profiles import trying
-from tests.property.town import LENDERS, Town
+from tests.property.town import LENDERS, Town, Wish
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -43,3 +42,117 @@ def test_no_money_is_lost_or_used_twice_whatever_goes_wrong(
     town.check_positions()
     town.check_days()
     assert town.house.expected.headroom("L1") >= 0
+
+
+@given(seed=seeds, shard_count=st.integers(1, 4), trouble=st.sampled_from([0, 3]))
+@trying(examples=15)
+def test_the_last_minor_unit_can_be_spent_from_any_shard(
+    seed: int, shard_count: int, trouble: int
+) -> None:
+    town = a_town(seed, shard_count, deposit=300)
+    town.live(turns=600, trouble=trouble)
+    town.finish()
+    town.house.now_ms += 120_000  # Nothing is left that could still expire.
+    town.finish()
+    headroom = town.house.expected.headroom("L1")
+    approved = spend_all(town, town.accounts[::3], trouble)
+    town.finish()
+    assert headroom == approved
+    assert 0 == town.house.expected.headroom("L1")
+    town.check_positions()
+
+
+def spend_all(town: Town, accounts: list[str], trouble: int) -> int:
+    """Buy one minor unit after the other until every account is declined."""
+    first = len(town.wishes)
+    buying = {account: buy_one(town, account) for account in accounts}
+    while buying:
+        town.live_quietly(turns=40, trouble=trouble)
+        for account, wish in list(buying.items()):
+            if wish.body is None:
+                town.submit(wish)
+            elif wish.answer["status"] == "approved":
+                buying[account] = buy_one(town, account)
+            else:
+                assert wish.answer["reason"] == "reserve_exhausted"
+                assert wish.answer["headroom_missing_minor"] == 1
+                del buying[account]
+    wishes = town.wishes[first:]
+    return sum(wish.answer["status"] == "approved" for wish in wishes)
+
+
+def buy_one(town: Town, account: str) -> Wish:
+    return town.wish(c.Authorize, account, "m0", 1, "EUR", True)
+
+
+@given(seed=seeds)
+@trying(examples=15)
+def test_a_shard_from_an_old_copy_is_refused_and_stops(seed: int) -> None:
+    town = a_town(seed, shard_count=2, deposit=400)
+    town.live(turns=800, trouble=0)
+    town.finish()
+    host = town.house.hosts[f"shard-{town.random.randrange(2)}"]
+    acknowledged = town.house.expected.acknowledged[host.identity.number]
+    old = [i for i, b in enumerate(host.batches) if b.last_sequence < acknowledged]
+    assert old
+    restart_from_old_copy(town.house, host, 1 + town.random.choice(old))
+    town.house.connect(host.name, "settlement")
+    run_until_quiet(town.house)
+    assert "old copy" in host.node.stopped_because
+    assert "" == town.house.hosts["settlement"].node.stopped_because
+
+
+@given(seed=seeds)
+@trying(examples=15)
+def test_settlement_from_an_old_copy_stops_when_a_shard_knows_more(seed: int) -> None:
+    town = a_town(seed, shard_count=2, deposit=400)
+    town.live(turns=800, trouble=0)
+    town.finish()
+    host = town.house.hosts["settlement"]
+    old = [i for i in range(len(host.batches)) if is_known_better(town.house, i)]
+    assert old
+    restart_from_old_copy(town.house, host, town.random.choice(old))
+    for number in range(2):
+        town.house.connect(f"shard-{number}", "settlement")
+    run_until_quiet(town.house)
+    assert "old copy" in host.node.stopped_because
+
+
+def is_known_better(house: House, batches: int) -> bool:
+    """Whether a shard holds what settlement's first so many rows do not know."""
+    replay = SettlementReplay(house.hosts["settlement"].identity)
+    for batch in house.hosts["settlement"].batches[:batches]:
+        replay.replay(batch)
+    old = replay.state
+    for number in range(house.shard_count):
+        shard = house.hosts[f"shard-{number}"].node.state
+        if shard.reference_version > len(old.reference) or shard.day > old.day:
+            return True
+        for lender_id, lease in shard.slices.items():
+            known = old.lenders[lender_id].leases.get(number)
+            if lease.received_minor > (known.granted_minor if known else 0):
+                return True
+    return False
+
+
+def restart_from_old_copy(house: House, host: Host, batches: int) -> None:
+    """All wires are lost, and so is all that the journal said after some rows."""
+    house.crash(host)
+    for wire in list(house.wires):
+        house.notice(wire)
+    del host.batches[batches:]
+    host.start()
+
+
+def run_until_quiet(house: House) -> None:
+    """Without the model, which cannot make sense of a lost past."""
+    house.expected = NaiveHouse(house.shard_count, FIRST_DAY)
+    house.append = lambda host: None  # type: ignore[method-assign]
+    for _ in range(200):
+        for wire in list(house.wires):
+            house.deliver_to_server(wire)
+            house.deliver_to_client(wire)
+        for host in house.hosts.values():
+            if not host.node.stopped_because:
+                house.step(host)
+            house.commit(host)

@@ -344,15 +344,28 @@ class Town:
 
     def live(self, turns: int, trouble: int) -> None:
         """`turns` random things; `trouble` is how much of it is bad luck."""
-        deeds: list[tuple[int, Callable[[], None]]] = [
-            (30, self.buy),
-            (12, self.follow_up),
-            (4, self.hold),
-            (3, self.repay),
-            (4, self.fund),
-            (1, self.register),
-            (1, self.close_day),
-            (6, self.ask_again),
+        self.do(
+            turns,
+            [
+                (30, self.buy),
+                (12, self.follow_up),
+                (4, self.hold),
+                (3, self.repay),
+                (4, self.fund),
+                (1, self.register),
+                (1, self.close_day),
+                (6, self.ask_again),
+                (trouble, self.pass_much_time),
+                *self.world(trouble),
+            ],
+        )
+
+    def live_quietly(self, turns: int, trouble: int) -> None:
+        """Nobody wants anything new; wires and nodes do their work."""
+        self.do(turns, self.world(trouble))
+
+    def world(self, trouble: int) -> list[tuple[int, Callable[[], None]]]:
+        return [
             (120, self.deliver),
             (120, self.work),
             (12, self.pass_time),
@@ -360,8 +373,9 @@ class Town:
             (2 * trouble, self.mend_a_wire),
             (trouble, self.crash),
             (3 * trouble, self.start),
-            (trouble, self.pass_much_time),
         ]
+
+    def do(self, turns: int, deeds: list[tuple[int, Callable[[], None]]]) -> None:
         weights = [weight for weight, _ in deeds]
         for _, deed in self.random.choices(deeds, weights, k=turns):
             deed()

@@ -196,6 +196,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     ("more than the hold had", change(SHARD_0, 18, amount_minor=101)),
     ("it expires and leaves 1 held", change(SHARD_0, 18, amount_minor=99)),
     ("it expires 1 ms early", change(SHARD_0, 17, expires_at_ms=18_001)),
+    (f"record 19: hold {H1} is over", change(SHARD_0, 19, hold_id=H1)),
     # Refunds and repayments.
     ("1041 went back of 1040", change(SHARD_0, 11, amount_minor=1_041)),
     (
@@ -251,7 +252,10 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     ),
     # Slices.
     ("lender east is not known", add(SHARD_0, None, e.SliceReturned("east", 9))),
-    ("lender south is not known", change(SHARD_0, 1, facts=(FACTS[0], *FACTS[2:]))),
+    (
+        "record 5: lender south is not known",
+        change(SHARD_0, 1, facts=(FACTS[0], *FACTS[2:])),
+    ),
     ("shares of program joint are not whole", change(SHARD_0, 1, facts=UNWHOLE)),
     ("the slice of lender north is overspent", change(SHARD_0, 2, received_minor=1)),
     (
