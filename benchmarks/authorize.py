@@ -24,6 +24,7 @@ position says, and their number what the closed day says, exactly.
 """
 
 import argparse
+import os
 import shutil
 import statistics
 import sys
@@ -32,7 +33,13 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.client import Client, Refused
-from benchmarks.machine import NoDisk, cpu_seconds, disk_of, work_directory
+from benchmarks.machine import (
+    NoDisk,
+    cpu_seconds,
+    disk_of,
+    machine_cpu_seconds,
+    work_directory,
+)
 from benchmarks.press import Press, Pressed, PressFailed
 from benchmarks.server import Server, ServerFailed, started_server
 from benchmarks.stage import AUTHORIZE, NOOP, check_books, server_pids, set_stage
@@ -82,14 +89,9 @@ class Bench:
 
     def measure(self, path: str, connections: int, seconds: float) -> Pressed:
         """One measurement, told about.  Raises PressFailed if not all was approved."""
-        before = [cpu_seconds(pid) for pid in self._pids]
-        pressed = self._press.run(path, connections, seconds)
-        after = [cpu_seconds(pid) for pid in self._pids]
-        if pressed.complaint:
-            raise PressFailed(f"{path}: {pressed.complaint}")
-        if path == AUTHORIZE:
-            self.approved += pressed.approved
-            self.approved_minor += pressed.approved_minor
+        before = [machine_cpu_seconds(), *map(cpu_seconds, self._pids)]
+        pressed = self._pressed(path, connections, seconds)
+        after = [machine_cpu_seconds(), *map(cpu_seconds, self._pids)]
         used = [b - a for a, b in zip(before, after, strict=True)]
         _tell_row(path, connections, pressed, used)
         return pressed
@@ -98,7 +100,7 @@ class Bench:
         """Do-nothing and authorize in turn, after a warm-up of both."""
         options = self._options
         for path in (NOOP, AUTHORIZE):
-            self._press_unmeasured(path, min(1.0, options.seconds))
+            self._pressed(path, options.connections, min(1.0, options.seconds))
         _tell_head()
         return [
             (
@@ -108,13 +110,14 @@ class Bench:
             for _ in range(options.pairs)
         ]
 
-    def _press_unmeasured(self, path: str, seconds: float) -> None:
-        pressed = self._press.run(path, self._options.connections, seconds)
+    def _pressed(self, path: str, connections: int, seconds: float) -> Pressed:
+        pressed = self._press.run(path, connections, seconds)
         if pressed.complaint:
             raise PressFailed(f"{path}: {pressed.complaint}")
         if path == AUTHORIZE:
             self.approved += pressed.approved
             self.approved_minor += pressed.approved_minor
+        return pressed
 
 
 def _tell(line: str = "") -> None:
@@ -123,17 +126,22 @@ def _tell(line: str = "") -> None:
 
 def _tell_head() -> None:
     _tell(
-        f"{'endpoint':22} {'conns':>5} {'per s':>8} {'median':>8} {'p99':>8} {'max':>8}"
-        f"   CPU µs a request: {'gateway':>7} {'nodes':>7} {'client':>7}"
+        f"{'':36} {'latency, ms':^26}   {'CPU, microseconds a request':^28}\n"
+        f"{'endpoint':20} {'conns':>5} {'per s':>8}  {'median':>8} {'p99':>8} {'max':>8}"
+        f"   {'gateway':>8} {'nodes':>9} {'client':>9}   others"
     )
 
 
 def _tell_row(path: str, connections: int, p: Pressed, used: list[float]) -> None:
-    gateway, *nodes = (1e6 * seconds / p.answered for seconds in used)
-    client = 1e6 * p.client_cpu_seconds / p.answered
+    """One line.  Others: the share of the machine that nobody here has used."""
+    machine, gateway, *nodes = used
+    others = machine - gateway - sum(nodes) - p.client_cpu_seconds
+    share = max(0.0, others) / (p.seconds * (os.cpu_count() or 1))
+    us = 1e6 / p.answered
     _tell(
-        f"{path:22} {connections:5} {p.per_s:8,.0f} {p.median_ms:8.2f} {p.p99_ms:8.2f}"
-        f" {p.max_ms:8.2f} {'':20} {gateway:7.1f} {sum(nodes):7.1f} {client:7.1f}"
+        f"{path:20} {connections:5} {p.per_s:8,.0f}  {p.median_ms:8.2f} {p.p99_ms:8.2f}"
+        f" {p.max_ms:8.2f}   {gateway * us:8.1f} {sum(nodes) * us:9.1f}"
+        f" {p.client_cpu_seconds * us:9.1f}   {share:5.0%}"
     )
 
 

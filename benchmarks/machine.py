@@ -41,7 +41,7 @@ def work_directory(wanted: Path | None) -> Path:
         places.append(Path.cwd())
     for place in places:
         if place.is_dir() and file_system(place)[0] not in _IN_MEMORY:
-            return Path(tempfile.mkdtemp(prefix="forebay-bench-", dir=place))
+            return Path(tempfile.mkdtemp(prefix="forebay-", dir=place))
     names = ", ".join(str(place) for place in places)
     raise NoDisk(f"no directory on a real disk among {names}: name one with --work-dir")
 
@@ -77,3 +77,10 @@ def cpu_seconds(pid: int) -> float:
     stat = Path(f"/proc/{pid}/stat").read_text()
     fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def machine_cpu_seconds() -> float:
+    """The CPU that all processes of the machine have used so far."""
+    first = Path("/proc/stat").read_text().partition("\n")[0]
+    user, nice, system, _idle, _iowait, irq, soft, *_ = map(int, first.split()[1:])
+    return (user + nice + system + irq + soft) / _TICKS_PER_SECOND

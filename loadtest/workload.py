@@ -184,7 +184,9 @@ class Workload:
 
     def _buy(self, kind: Kind) -> Wish | None:
         account = self._account(self._lasting)
-        return account and self._authorize(kind, account, self._amount(), capture=True)
+        if account is None:
+            return None
+        return self._authorize(kind, account, self._amount(), capture=True)
 
     def _keep_open(self, kind: Kind) -> Wish | None:
         accounts = self._lapsing if kind is Kind.LEAVE else self._lasting
@@ -218,9 +220,10 @@ class Workload:
 
     def _nobody(self, kind: Kind) -> Wish | None:
         account = self._account(self._lasting)
-        return account and self._authorize(
-            kind, account, self._amount(), account_id=f"{account.account_id}-nobody"
-        )
+        if account is None:
+            return None
+        nobody = f"{account.account_id}-nobody"
+        return self._authorize(kind, account, self._amount(), account_id=nobody)
 
     def _change_open(self, kind: Kind) -> Wish | None:
         found = self._purchase(lambda account, purchase: purchase.open_minor > 0)

@@ -180,7 +180,9 @@ def _check_room(books: Books, account: Account, reported_minor: int) -> None:
 
 
 def _check_tolerance(books: Books, purchase: Purchase, extra_minor: int) -> None:
-    allowed = purchase.total_minor * purchase.program.tolerance_ppm // limits.PPM
+    # What was given back is not authorized any more.
+    standing_minor = purchase.open_minor + purchase.captured_minor
+    allowed = standing_minor * purchase.program.tolerance_ppm // limits.PPM
     if extra_minor > allowed:
         books.differ(
             f"it captures {extra_minor} above what was open; {allowed} is allowed."

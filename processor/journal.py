@@ -175,7 +175,7 @@ class Journal:
         if await self._one("PRAGMA synchronous") != 2:
             raise JournalRefused(f"{self.path}: SQLite did not accept synchronous=FULL")
         body = await self._one("SELECT body FROM identity")
-        self.identity = msgspec.json.decode(body, type=Identity)
+        self.identity = _decode_identity(self.path, body)
         await connection.execute("UPDATE owner SET epoch = epoch + 1")
         self.epoch = await self._one("SELECT epoch FROM owner")
         self._chain = chain_start(self.identity)
@@ -274,6 +274,13 @@ def _check_format(path: Path, application_id: int, version: int) -> None:
         )
 
 
+def _decode_identity(path: Path, body: Any) -> Identity:
+    try:
+        return msgspec.json.decode(body, type=Identity)
+    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
+        raise JournalRefused(f"{path} is damaged: its identity: {error}") from error
+
+
 def _lock(path: Path) -> int:
     """Hold `<journal>.lock`, or raise JournalInUse and say who has it."""
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -320,4 +327,4 @@ def _read_offline(
     _check_format(path, application_id, version)
     (body,) = connection.execute("SELECT body FROM identity").fetchone()
     rows = connection.execute(_READ, (0, -1))
-    return msgspec.json.decode(body, type=Identity), (Batch(*row) for row in rows)
+    return _decode_identity(path, body), (Batch(*row) for row in rows)

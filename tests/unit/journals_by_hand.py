@@ -124,6 +124,32 @@ FACTS: tuple[e.ReferenceFact, ...] = (
     e.MerchantRegistered("shop", ""),
 )
 
+CAPTURED = e.Captured(
+    A1,
+    made(IdKind.CAPTURE, ALICE, 0, 7),
+    600,
+    (180, 420),
+    0,
+    (0, 0),
+    0,
+    (0, 0),
+    0,
+    (),
+    3_900,
+)
+CAPTURED_ABOVE = e.Captured(
+    A1,
+    made(IdKind.CAPTURE, ALICE, 0, 9),
+    440,
+    (132, 308),
+    40,
+    (12, 28),
+    0,
+    (0, 0),
+    0,
+    (),
+    3_960,
+)
 SHARD_0_TOTALS = e.DayTotals(
     {
         "north": e.LenderTotals(762, 240, 132, 210),
@@ -198,32 +224,6 @@ def _purchases(ask: Asking) -> list[tuple[Any, Any]]:
     authorized = e.Authorized(
         A1, ALICE, "shop", "joint", 1, 1_001, (300, 701), 3_600_000, 3_999
     )
-    captured = e.Captured(
-        A1,
-        made(IdKind.CAPTURE, ALICE, 0, 7),
-        600,
-        (180, 420),
-        0,
-        (0, 0),
-        0,
-        (0, 0),
-        0,
-        (),
-        3_900,
-    )
-    captured_above = e.Captured(
-        A1,
-        made(IdKind.CAPTURE, ALICE, 0, 9),
-        440,
-        (132, 308),
-        40,
-        (12, 28),
-        0,
-        (0, 0),
-        0,
-        (),
-        3_960,
-    )
     repaid = e.Repaid(
         ALICE,
         made(IdKind.REPAYMENT, ALICE, 0, 10),
@@ -249,12 +249,12 @@ def _purchases(ask: Asking) -> list[tuple[Any, Any]]:
             ask(c.IncrementAuthorization, A1, 99),
             e.AuthorizationIncremented(A1, 99, (30, 69), 3_900),
         ),
-        (ask(c.CaptureAuthorization, A1, 600), captured),
+        (ask(c.CaptureAuthorization, A1, 600), CAPTURED),
         (
             ask(c.ReverseAuthorization, A1, 100),
             e.AuthorizationReversed(A1, 100, (30, 70), 4_000),
         ),
-        (ask(c.CaptureAuthorization, A1, 440), captured_above),
+        (ask(c.CaptureAuthorization, A1, 440), CAPTURED_ABOVE),
         (ask(c.Repay, ALICE, 340, "GBP"), repaid),
         (ask(c.Refund, A1, 800), refunded),
     ]

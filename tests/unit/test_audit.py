@@ -166,7 +166,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         change(SHARD_0, 7, amount_minor=1_200, parts=(360, 840)),
     ),
     (
-        "captures 40 above what was open; 11 is allowed",
+        "captures 40 above what was open; 10 is allowed",
         change(SHARD_0, 1, facts=(*FACTS[:2], STRICTER, *FACTS[3:])),
     ),
     ("captures extra while", change(SHARD_0, 8, amount_minor=99, parts=(30, 69))),
