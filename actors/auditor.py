@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import ray
 
+from processor.audit.verdict import Verdict, Verification
 from processor.journal import Batch
 from processor.recovery import digest_of
-from processor.verdict import Verdict, Verification
 
 _ROWS_PER_READ = 64
 _TRIES_MAX = 50

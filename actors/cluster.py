@@ -32,8 +32,8 @@ from actors.node_actors import NodeConfig
 from actors.nodes import Nodes, NothingDone
 from actors.runner import Statistics
 from actors.supervisor import Supervised
+from processor.audit.verdict import Verdict
 from processor.journal import check_file
-from processor.verdict import Verdict
 
 __all__ = ["Cluster", "ClusterConfig", "ClusterRefused"]
 

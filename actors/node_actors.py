@@ -102,6 +102,7 @@ class ShardActor(_NodeActor):
             self._journal.epoch,
             self._journal.identity.journal_id,
         )
+        self._shard.not_before(replay.at_ms)
         self._runner = Runner(self._shard, self._journal)
         self._link = SettlementLink(self._runner, self._shard.settlement_connected)
         return await self._listen(replay.state.sequence)
@@ -145,6 +146,7 @@ class SettlementActor(_NodeActor):
         self._settlement = Settlement(
             replay.state, replay.remembered, self._journal.epoch
         )
+        self._settlement.not_before(replay.at_ms)
         self._runner = Runner(self._settlement, self._journal)
         return await self._listen(replay.state.sequence)
 

@@ -145,14 +145,13 @@ class Runner:
             self._timer = None
 
     async def _work(self) -> None:
-        now_ms = time.time_ns() // 1_000_000
-        step = self.node.step(now_ms)
+        step = self.node.step(time.time_ns() // 1_000_000)
         if step.records:
             began = time.perf_counter()
             await self.journal.append(
                 len(step.records),
                 step.day,
-                now_ms,
+                step.at_ms,
                 RECORDS_ENCODER.encode(step.records),
             )
             self._count(len(step.records), time.perf_counter() - began)

@@ -127,8 +127,8 @@ def _tell(line: str = "") -> None:
 def _tell_head() -> None:
     _tell(
         f"{'':36} {'latency, ms':^26}   {'CPU, microseconds a request':^28}\n"
-        f"{'endpoint':20} {'conns':>5} {'per s':>8}  {'median':>8} {'p99':>8} {'max':>8}"
-        f"   {'gateway':>8} {'nodes':>9} {'client':>9}   others"
+        f"{'endpoint':20} {'conns':>5} {'per s':>8}  {'median':>8} {'p99':>8} "
+        f"{'max':>8}   {'gateway':>8} {'nodes':>9} {'client':>9}   others"
     )
 
 

@@ -16,9 +16,9 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from processor.audit import AuditReport
+from processor.audit.report import AuditReport
+from processor.audit.verdict import Verdict, Verification
 from processor.journal import Identity, JournalRefused, read_journal
-from processor.verdict import Verdict, Verification
 
 SETTLEMENT_FILE = "settlement.journal"
 SHARD_FILE = "shard-{:03d}.journal"

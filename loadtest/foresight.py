@@ -169,9 +169,9 @@ def foresee_capture(account: AccountBook, wish: Fields) -> Foreseen:
         return only(declined("authorization_not_open"))
     minor = wish.get("amount_minor") or purchase.open_minor
     extra_minor = max(0, minor - purchase.open_minor)
-    tolerance_minor = purchase.total_minor * account.capture_tolerance_ppm // PPM
-    above_minor = purchase.captured_minor + minor - purchase.total_minor
-    if extra_minor and above_minor > tolerance_minor:
+    # The tolerance is of what stands: what was given back is authorized no more.
+    standing_minor = purchase.total_minor - purchase.given_back_minor
+    if extra_minor > standing_minor * account.capture_tolerance_ppm // PPM:
         return only(declined("capture_exceeds_authorized", extra_minor, extra_minor))
     rest_minor = purchase.open_minor - (minor - extra_minor)
     released_minor = rest_minor if wish.get("final") else 0

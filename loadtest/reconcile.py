@@ -8,13 +8,13 @@ must be what the client's books say, to the minor unit.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from benchmarks.client import Client, Reply
+from benchmarks.client import Reply
 from loadtest.books import AccountBook
 from loadtest.expected import CURRENCY, Expected, differences
 from loadtest.plan import EXPIRY_SECONDS, Plan, Program
@@ -28,6 +28,16 @@ _RESOLVE_SECONDS_MAX = 30.0
 _AGAIN_SECONDS = 0.2
 _NO_NEW_KEY = (Kind.AGAIN, Kind.CONFLICT)
 _POSITION = ("authorized_minor", "captured_minor", "refunded_minor")
+
+
+class Server(Protocol):
+    """What is asked of `benchmarks.client.Client`."""
+
+    def send(self, method: str, path: str, body: Any = None, key: str = "") -> Reply:
+        """One request; `key` is its Idempotency-Key."""
+
+    def read(self, path: str) -> dict[str, Any]:
+        """The JSON at a path."""
 
 
 class Report(msgspec.Struct):
@@ -53,8 +63,14 @@ class Report(msgspec.Struct):
 class Reconciliation:
     """One record against one server."""
 
-    def __init__(self, plan: Plan, client: Client) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        client: Server,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.report = Report()
+        self._sleep = sleep
         self._plan = plan
         self._client = client
         self._expected = Expected(lot for lots in plan.lots for lot in lots)
@@ -128,7 +144,7 @@ class Reconciliation:
                 continue  # It changes nothing, whatever came of it.
             answer = self._asked(wish)
             while not answer.is_decided and time.monotonic() < deadline:
-                time.sleep(_AGAIN_SECONDS)
+                self._sleep(_AGAIN_SECONDS)
                 answer = self._asked(wish)
             if not answer.is_decided:
                 self.report.mismatches.append(f"{wish.number} is still unknown")
@@ -150,7 +166,7 @@ class Reconciliation:
         accounts = [a for a in self._agreed() if a.lapses and list(left_open(a))]
         if not accounts:
             return
-        time.sleep(EXPIRY_SECONDS + 0.5)
+        self._sleep(EXPIRY_SECONDS + 0.5)
         for account in accounts:
             for command, fields in list(left_open(account)):
                 self._look(account, command, fields)

@@ -34,6 +34,9 @@ _APPLICATION_ID = 0x466F7265  # "Fore".
 _CHAIN_BYTES = 16
 _ROWS_PER_READ = 256
 
+# What SQLite ends in on a damaged file; its message may quote broken text.
+_DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+
 _SCHEMA = f"""
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
@@ -146,7 +149,7 @@ class Journal:
         journal = cls(path, lock, connection)
         try:
             await journal._begin(create)
-        except sqlite3.DatabaseError as error:
+        except _DAMAGED as error:
             await journal.close()
             raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
         except BaseException:
@@ -207,7 +210,7 @@ class Journal:
             found = await self._connection.execute_fetchall(
                 _READ, (after_sequence, rows)
             )
-        except sqlite3.DatabaseError as error:
+        except _DAMAGED as error:
             raise JournalRefused(f"{self.path} is damaged: {error}") from error
         return [Batch(*row) for row in found]
 
@@ -238,7 +241,7 @@ def check_batch(
     path: Path, batch: Batch, expected_sequence: int, previous: bytes
 ) -> bytes:
     """The chain after a row; raises JournalRefused if the row does not fit."""
-    chain = chain_of(
+    fits = isinstance(batch.records, bytes) and batch.chain == chain_of(
         previous,
         batch.first_sequence,
         batch.last_sequence,
@@ -247,12 +250,12 @@ def check_batch(
         batch.at_ms,
         batch.records,
     )
-    if chain != batch.chain or batch.first_sequence != expected_sequence:
+    if not fits or batch.first_sequence != expected_sequence:
         raise JournalRefused(
             f"{path} is damaged: the row of record {batch.first_sequence} does not "
             f"follow record {expected_sequence - 1} (checksum or sequence)"
         )
-    return chain
+    return batch.chain
 
 
 def check_file(path: Path) -> None:
@@ -310,7 +313,7 @@ def read_journal(path: Path) -> Iterator[tuple[Identity, Iterator[Batch]]]:
         connection = sqlite3.connect(path, isolation_level=None)
         try:
             yield _read_offline(path, connection)
-        except sqlite3.DatabaseError as error:
+        except _DAMAGED as error:
             raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
         finally:
             connection.close()

@@ -27,10 +27,11 @@ from processor.remembered import Remembered, differing_field
 class Step(msgspec.Struct, gc=False):
     """The outcome of a step: journal `records` first, then deliver.
 
-    All records belong to the business day `day`.
+    All records belong to the business day `day` and the time `at_ms`.
     """
 
     day: str
+    at_ms: int
     records: list[Any]
     deliveries: list[tuple[int, Message]]
 
@@ -56,6 +57,10 @@ class Node:
     def sequence(self) -> int:
         """The last record that was applied."""
         raise NotImplementedError
+
+    def not_before(self, at_ms: int) -> None:
+        """Time goes on from the last record of the journal, or later."""
+        self._now_ms = max(at_ms, self._now_ms)
 
     @property
     def has_work(self) -> bool:
@@ -87,7 +92,10 @@ class Node:
         """A connection is gone; what is addressed to it will be dropped."""
 
     def step(self, now_ms: int) -> Step:
-        """Work off one batch.  `now_ms` is the one reading of the clock."""
+        """Work off one batch.  `now_ms` is the one reading of the clock.
+
+        Time never falls: a clock that was put back stands still here.
+        """
         self._now_ms = max(now_ms, self._now_ms)
         self._records = []
         self._batch_is_over = False
@@ -101,7 +109,7 @@ class Node:
             self._handle(connection, message)
         if not self._batch_is_over:
             self._end_step()
-        step = Step(day, self._records, self._deliveries)
+        step = Step(day, self._now_ms, self._records, self._deliveries)
         self._deliveries = []
         return step
 

@@ -22,6 +22,7 @@ class ShardReplay:
     ) -> None:
         assert identity.kind == "shard"
         self.remembered = Remembered(requests_max)
+        self.at_ms = 0  # Of the last row.
         self.state = ShardState(
             identity.number, identity.shard_count, identity.first_day
         )
@@ -33,6 +34,7 @@ class ShardReplay:
             if record.command is not None:
                 self.remembered.remember(record.command, record.event)
         assert self.state.sequence == batch.last_sequence
+        self.at_ms = batch.at_ms
 
 
 class SettlementReplay:
@@ -45,6 +47,7 @@ class SettlementReplay:
     ) -> None:
         assert identity.kind == "settlement"
         self.remembered = Remembered(requests_max)
+        self.at_ms = 0  # Of the last row.
         self.state = SettlementState(identity.shard_count, identity.first_day)
 
     def replay(self, batch: Batch) -> None:
@@ -54,6 +57,7 @@ class SettlementReplay:
             if record.command is not None:
                 self.remembered.remember(record.command, record.event)
         assert self.state.sequence == batch.last_sequence
+        self.at_ms = batch.at_ms
 
 
 _ENCODER = msgspec.msgpack.Encoder()

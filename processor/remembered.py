@@ -5,6 +5,8 @@ from the two again.  The oldest are forgotten when the bound is reached, in
 the order of the journal, so that a replay forgets the same ones.
 """
 
+from collections import deque
+
 import msgspec
 
 from processor import limits
@@ -19,6 +21,8 @@ class Remembered:
         assert 0 < requests_max <= limits.REMEMBERED_REQUESTS_MAX
         self._requests_max = requests_max
         self._requests: dict[tuple[str, str], tuple[Command, Event]] = {}
+        # Beside the table: finding its oldest key would walk over every deleted one.
+        self._oldest_first: deque[tuple[str, str]] = deque()
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -29,10 +33,12 @@ class Remembered:
 
     def remember(self, command: Command, event: Event) -> None:
         """Keep one more, and forget the oldest when there are too many."""
-        requests = self._requests
-        requests[command.caller, command.request_id] = (command, event)
-        if len(requests) > self._requests_max:
-            del requests[next(iter(requests))]
+        key = (command.caller, command.request_id)
+        assert key not in self._requests
+        self._requests[key] = (command, event)
+        self._oldest_first.append(key)
+        if len(self._requests) > self._requests_max:
+            del self._requests[self._oldest_first.popleft()]
 
 
 def differing_field(first: Command, second: Command) -> str | None:

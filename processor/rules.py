@@ -89,11 +89,12 @@ def reserve_for(
     if refusal is not None and refusal.lender_id in program.lenders:
         part = parts[program.lenders.index(refusal.lender_id)]
         # What came back to the slice since then counts too.
-        free_minor = state.slices[refusal.lender_id].free_minor
-        if part > refusal.headroom_minor + free_minor:
+        headroom_minor = refusal.headroom_minor
+        headroom_minor += state.slices[refusal.lender_id].free_minor
+        if part > headroom_minor:
             return Declined(
                 DeclineReason.RESERVE_EXHAUSTED,
-                part - refusal.headroom_minor,
+                part - headroom_minor,
                 refusal.lender_id,
                 refusal.refusal,
             )

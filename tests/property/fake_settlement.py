@@ -86,7 +86,9 @@ class FakeSettlement:
         """Recall for the first ask, once; then grant it or refuse it."""
         while self.asks and not self.missing:
             ask = self.asks[0]
-            short = [n for n in ask.needs if n.amount_minor > self.unleased[n.lender_id]]
+            short = [
+                n for n in ask.needs if n.amount_minor > self.unleased[n.lender_id]
+            ]
             if short and ask.ask >= 0:
                 self.asks[0] = m.SliceAsked(-ask.ask, ask.needs, ask.sequence)
                 for need in short:

@@ -74,9 +74,7 @@ class Host:
             settlement = SettlementReplay(self.identity)
             for batch in self.batches:
                 settlement.replay(batch)
-            self.node = Settlement(
-                settlement.state, settlement.remembered, self.epoch
-            )
+            self.node = Settlement(settlement.state, settlement.remembered, self.epoch)
         else:
             shard = ShardReplay(self.identity)
             for batch in self.batches:

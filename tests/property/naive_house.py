@@ -53,7 +53,9 @@ class ShardBooks:
     captured: Counter[str] = field(default_factory=Counter)
     refunded: Counter[str] = field(default_factory=Counter)
     history: dict[str, list[Point]] = field(default_factory=lambda: defaultdict(list))
-    totals: dict[str, Counter[Any]] = field(default_factory=lambda: defaultdict(Counter))
+    totals: dict[str, Counter[Any]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
     last_of_day: dict[str, int] = field(default_factory=dict)
 
     def used(self, lender_id: str) -> int:

@@ -158,9 +158,7 @@ class ShardMachine(RuleBasedStateMachine):
         fields = (account, merchant, exact(amount, left), currency, capture, "ref")
         self.ask(c.Authorize, *fields, way=way)
 
-    @rule(
-        account=accounts, merchant=merchants, count=st.integers(2, 6), amount=amounts
-    )
+    @rule(account=accounts, merchant=merchants, count=st.integers(2, 6), amount=amounts)
     def authorize_many(
         self, account: str, merchant: str, count: int, amount: int | str
     ) -> None:
@@ -268,7 +266,11 @@ class ShardMachine(RuleBasedStateMachine):
     def say_something_else_under_the_same_id(self, pick: int, way: str) -> None:
         first = self.bench.used[pick % len(self.bench.used)]
         other: c.Command = c.FreezeAccount(first.caller, first.request_id, "a")
-        for name, value in (("capture", True), ("amount_minor", 17), ("limit_minor", 3)):
+        for name, value in (
+            ("capture", True),
+            ("amount_minor", 17),
+            ("limit_minor", 3),
+        ):
             if pick % 3 and hasattr(first, name):
                 other = msgspec.structs.replace(first, **{name: value})
         self.go(other, way)
@@ -378,9 +380,7 @@ def _authorize(machine: ShardMachine, random: Random) -> None:
     merchant = random.choice(("m1", "m2"))
     amount = random.choice([_amount(random), random.randint(1, 90)])
     capture = random.random() < 0.5
-    machine.authorize(
-        _account(random), merchant, amount, "EUR", capture, _way(random)
-    )
+    machine.authorize(_account(random), merchant, amount, "EUR", capture, _way(random))
 
 
 def _authorize_many(machine: ShardMachine, random: Random) -> None:

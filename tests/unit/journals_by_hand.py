@@ -12,7 +12,7 @@ import msgspec
 
 from processor import commands as c
 from processor import events as e
-from processor.audit import AuditReport, audit
+from processor.audit.report import AuditReport, audit
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id, slot_of_account
 from processor.journal import Batch, Identity, chain_of, chain_start

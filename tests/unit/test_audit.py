@@ -9,13 +9,13 @@ import pytest
 from processor import commands as c
 from processor import events as e
 from processor import limits
-from processor.audit import conclude
-from processor.audit_books import Books
-from processor.audit_certificates import want_cuts
-from processor.audit_compare import compare_with_settlement, compare_with_state
-from processor.audit_requests import Requests
-from processor.audit_settlement import SettlementAudit
-from processor.audit_shard import ShardAudit
+from processor.audit.books import Books
+from processor.audit.certificates import want_cuts
+from processor.audit.compare import compare_with_settlement, compare_with_state
+from processor.audit.report import conclude
+from processor.audit.requests import Requests
+from processor.audit.settlement import SettlementAudit
+from processor.audit.shard import ShardAudit
 from processor.declines import DeclineReason
 from processor.recovery import SettlementReplay, ShardReplay
 from processor.state import AccountStatus
@@ -617,7 +617,8 @@ def test_a_decline_while_the_shard_itself_has_enough_is_false() -> None:
 
     report = audited(found)
 
-    assert "the shard itself had 3782 free" in "\n".join(report.differences)
+    expected = "2018 cannot have been missing of lender south, which had 4564"
+    assert expected in "\n".join(report.differences)
     assert report.false_reserve_declines == 1
 
 

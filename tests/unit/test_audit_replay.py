@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from processor import commands as c
-from processor.audit import AuditReport, audit
-from processor.audit_compare import compare_with_state
-from processor.audit_shard import ShardAudit
+from processor.audit.compare import compare_with_state
+from processor.audit.report import AuditReport, audit
+from processor.audit.shard import ShardAudit
 from tests.unit.house_in_memory import House
 
 FIRST_DAY = "2026-03-02"

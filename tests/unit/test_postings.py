@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from processor import events as e
+from processor.audit.postings import legs, reserve_legs
 from processor.declines import DeclineReason
-from processor.postings import legs, reserve_legs
 
 
 class Purchase(msgspec.Struct):

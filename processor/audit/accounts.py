@@ -1,11 +1,11 @@
 """What events do to accounts and limit holds, as the audit reckons it.
 
-The same contract as `audit_purchases`: note, and return the lenders touched.
+The same contract as `purchases`: note, and return the lenders touched.
 """
 
 from processor import events as e
-from processor.audit_books import Account, Books, Hold
-from processor.audit_purchases import Touched
+from processor.audit.books import Account, Books, Hold
+from processor.audit.purchases import Touched
 
 
 def account_opened(books: Books, event: e.AccountOpened) -> Touched:

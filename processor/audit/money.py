@@ -1,11 +1,11 @@
 """What refunds and repayments do, as the audit reckons it.
 
-The same contract as `audit_purchases`: note, and return the lenders touched.
+The same contract as `purchases`: note, and return the lenders touched.
 """
 
 from processor import events as e
-from processor.audit_books import Books, Purchase
-from processor.audit_purchases import Touched, lower_debt, pay
+from processor.audit.books import Books, Purchase
+from processor.audit.purchases import Touched, lower_debt, pay
 
 
 def refunded(books: Books, event: e.Refunded) -> Touched:

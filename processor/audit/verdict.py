@@ -7,11 +7,11 @@ with themselves and with each other, and both readings end in the same place.
 
 import msgspec
 
-from processor.audit import AuditReport, conclude
-from processor.audit_certificates import want_cuts
-from processor.audit_compare import compare_with_settlement, compare_with_state
-from processor.audit_settlement import SettlementAudit
-from processor.audit_shard import ShardAudit
+from processor.audit.certificates import want_cuts
+from processor.audit.compare import compare_with_settlement, compare_with_state
+from processor.audit.report import AuditReport, conclude
+from processor.audit.settlement import SettlementAudit
+from processor.audit.shard import ShardAudit
 from processor.journal import Batch, Identity
 from processor.recovery import SettlementReplay, ShardReplay
 from processor.settlement_state import SettlementState

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import msgspec
 
 from processor import limits
+from processor.audit.postings import Leg
 from processor.events import (
     DayTotals,
     LenderTotals,
     MerchantTotals,
     ReferenceFact,
 )
-from processor.postings import Leg
 
 
 class Account(msgspec.Struct, gc=False):

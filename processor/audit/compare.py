@@ -7,10 +7,10 @@ purchase and every slice are unlikely to be wrong in the same way.
 
 from collections.abc import Iterator, Mapping
 
-from processor.audit_books import Account, Books, Hold, Purchase, Slice
-from processor.audit_reserve import differing_totals
-from processor.audit_settlement import SettlementAudit
-from processor.audit_shard import ShardAudit
+from processor.audit.books import Account, Books, Hold, Purchase, Slice
+from processor.audit.reserve import differing_totals
+from processor.audit.settlement import SettlementAudit
+from processor.audit.shard import ShardAudit
 from processor.settlement_state import SettlementState
 from processor.state import Account as AccountState
 from processor.state import Authorization as AuthorizationState

@@ -13,13 +13,13 @@ import msgspec
 
 from processor import events as e
 from processor import limits
-from processor.audit_requests import Requests
-from processor.audit_reserve import add_totals, differing_totals
-from processor.audit_rows import Rows, name_of
+from processor.audit.postings import reserve_legs
+from processor.audit.requests import Requests
+from processor.audit.reserve import add_totals, differing_totals
+from processor.audit.rows import Rows, name_of
 from processor.commands import WithdrawReserve
 from processor.declines import DeclineReason
 from processor.journal import Batch, Identity
-from processor.postings import reserve_legs
 from processor.records import SETTLEMENT_RECORDS, SettlementRecord
 
 SETTLEMENT_ITSELF = -1  # The asker of a withdrawal.

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from processor.audit_reserve import differing_totals
-from processor.audit_settlement import SettlementAudit
-from processor.audit_shard import ShardAudit
+from processor.audit.reserve import differing_totals
+from processor.audit.settlement import SettlementAudit
+from processor.audit.shard import ShardAudit
 
 
 class LenderFigures(msgspec.Struct):

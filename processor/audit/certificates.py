@@ -9,13 +9,13 @@ decline that its certificate does not prove is a false decline.
 
 from collections.abc import Mapping, Sequence
 
-from processor.audit_declines import ReserveDecline
-from processor.audit_settlement import (
+from processor.audit.declines import ReserveDecline
+from processor.audit.settlement import (
     SETTLEMENT_ITSELF,
     Certificate,
     SettlementAudit,
 )
-from processor.audit_shard import ShardAudit
+from processor.audit.shard import ShardAudit
 from processor.events import CutPoint, ReserveRefused
 
 
@@ -80,19 +80,16 @@ class Certificates:
                 f"lender {claim.lender_id} had {headroom_minor}, "
                 f"{refused.needed_minor} was needed"
             )
-        # What came free on the shard since the cut may be counted in or not.
-        parts = (
-            claim.missing_minor + told_minor,
-            claim.missing_minor + told_minor + claim.free_minor,
-        )
-        fitting = [x for x in parts if claim.part_min <= x <= claim.part_max]
-        if claim.missing_minor <= 0 or not fitting:
+        # What came free on the shard since the cut counts too.
+        told_minor += claim.free_minor
+        part_minor = claim.missing_minor + told_minor
+        if claim.missing_minor <= 0 or not (
+            claim.part_min <= part_minor <= claim.part_max
+        ):
             return (
                 f"{claim.missing_minor} cannot have been missing of lender "
                 f"{claim.lender_id}, which had {told_minor}"
             )
-        if claim.free_minor + told_minor >= fitting[0]:
-            return f"the shard itself had {claim.free_minor} free"
         return ""
 
     def _prove(self, certificate: Certificate) -> tuple[int, int]:

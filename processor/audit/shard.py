@@ -12,24 +12,21 @@ from typing import Any
 
 import msgspec
 
-from processor import audit_accounts as accounts
-from processor import audit_money as money
-from processor import audit_purchases as purchases
-from processor import audit_reserve as reserve
 from processor import events as e
-from processor.audit_books import Books
-from processor.audit_declines import (
+from processor.audit import accounts, money, purchases, reserve
+from processor.audit.books import Books
+from processor.audit.declines import (
     ReserveDecline,
     check_limit_decline,
     reserve_decline,
 )
-from processor.audit_purchases import Touched
-from processor.audit_requests import Requests
-from processor.audit_rows import Rows, name_of
+from processor.audit.postings import legs
+from processor.audit.purchases import Touched
+from processor.audit.requests import Requests
+from processor.audit.rows import Rows, name_of
 from processor.declines import DeclineReason
 from processor.ids import shard_of_slot, slot_of_account
 from processor.journal import Batch, Identity
-from processor.postings import legs
 from processor.records import SHARD_RECORDS, ShardRecord
 
 # Lenders' cut points wanted: (lender, sequence) → received, returned, free.

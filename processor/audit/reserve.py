@@ -1,12 +1,12 @@
 """What a shard is told: slices, reference data and the day, as the audit reckons.
 
-The same contract as `audit_purchases`: note, and return the lenders touched.
+The same contract as `purchases`: note, and return the lenders touched.
 """
 
 from processor import events as e
 from processor import limits
-from processor.audit_books import Books, Program, Slice
-from processor.audit_purchases import Touched
+from processor.audit.books import Books, Program, Slice
+from processor.audit.purchases import Touched
 
 
 def slice_received(books: Books, event: e.SliceReceived) -> Touched:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from processor import events as e
 from processor import limits
-from processor.audit_books import Account, Books, Program, Purchase
+from processor.audit.books import Account, Books, Program, Purchase
 
 Touched = Sequence[str] | None
 

@@ -10,7 +10,7 @@ import msgspec
 from processor import commands as c
 from processor import events as e
 from processor import limits
-from processor.audit_books import Account, Books, Program
+from processor.audit.books import Account, Books, Program
 
 
 class ReserveDecline(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from processor.audit_between import (
+from processor.audit.between import (
     LenderFigures,
     day_differences,
     grant_differences,
@@ -21,9 +21,9 @@ from processor.audit_between import (
     lender_figures,
     reference_differences,
 )
-from processor.audit_certificates import Certificates, want_cuts
-from processor.audit_settlement import SettlementAudit
-from processor.audit_shard import ShardAudit
+from processor.audit.certificates import Certificates, want_cuts
+from processor.audit.settlement import SettlementAudit
+from processor.audit.shard import ShardAudit
 from processor.events import DayTotals
 from processor.journal import Batch, Identity
 

@@ -1,0 +1,7 @@
+"""A second calculation: what the journals say, by arithmetic of its own.
+
+Nothing here may use the rules or `apply`; only `compare` and `verdict` look at
+the states they build.  Read `postings` (the chart of accounts), then `books`,
+`shard` and `settlement` (one journal each), then `between` and `certificates`
+(what one journal says of another), `report`, and `verdict`.
+"""

@@ -1,0 +1,64 @@
+"""The benchmark of authorizations, in miniature: its line, and its honesty."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.machine import NoDisk, disk_of, file_system, work_directory
+from benchmarks.press import Press, PressFailed
+
+SECONDS_MAX = 120
+
+
+@pytest.mark.slow
+def test_the_benchmark_counts_what_the_server_counts(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.authorize", "--quick"),
+            *("--pairs", "2", "--seconds", "0.3", "--accounts", "500"),
+            *("--work-dir", str(tmp_path)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS_MAX,
+    )
+    assert 0 == done.returncode, done.stderr
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert figures["authorize_per_s"] > 0
+    assert figures["noop_per_s"] > 0
+    assert 0 < figures["ratio"]
+    assert (
+        0 < figures["median_ms_1_connection"] <= figures["p99_ms_1_connection"] < 1_000
+    )
+    assert figures["approved"] == figures["approved_by_server"] > 0
+    assert (2, 64) == (figures["pairs"], figures["connections"])
+    assert 1 == len(done.stdout.splitlines())
+    assert "/v1/noop" in done.stderr
+    assert [] == list(tmp_path.iterdir())  # It cleans up after itself.
+
+
+def test_a_press_without_a_server_says_why(tmp_path: Path) -> None:
+    press = Press(tmp_path, 9, "fb_a_b", 1)
+    with pytest.raises(PressFailed, match="connect"):
+        press.run("/v1/noop", 1, 0.1)
+
+
+def test_journals_in_memory_are_refused() -> None:
+    in_memory = Path("/dev/shm")
+    if not in_memory.is_dir():
+        pytest.skip("no file system in memory here")
+    assert "tmpfs" == file_system(in_memory)[0]
+    with pytest.raises(NoDisk, match="real disk"):
+        work_directory(in_memory)
+
+
+def test_a_sync_on_a_real_disk_takes_time(tmp_path: Path) -> None:
+    disk = disk_of(tmp_path)
+    assert tmp_path == disk.directory
+    assert disk.sync_ms_median > 0
+    assert [] == list(tmp_path.iterdir())
