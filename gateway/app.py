@@ -52,7 +52,7 @@ class GatewayApp:
             if endpoint is not None:
                 try:
                     await endpoint(scope, receive, send)
-                except Exception:  # The edge: the caller gets a problem.
+                except Exception:  # Goes on: the caller gets a problem.
                     _log.exception("a fault while answering %s", path)
                     await send_refusal(send, _internal())
                 return

@@ -6,7 +6,6 @@ declined.
 """
 
 import asyncio
-import logging
 from array import array
 from collections.abc import Coroutine
 from time import perf_counter
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 from gateway.config import Bounds
 from gateway.exchange import BodyReader
-from gateway.keys import KeyRing, KeysRefused
+from gateway.keys import KeyRing
 from gateway.metrics import Counters
 from gateway.ports import NodesPort, NothingDone, OutcomeUnknown, Overloaded
 from gateway.problems import (
@@ -32,7 +31,6 @@ from processor.messages import Answer, Outcome
 SWEEP_SECONDS = 0.1
 Told = TypeVar("Told")
 Waiting = asyncio.Future[Answer]
-_log = logging.getLogger("forebay.gateway")
 
 
 class RecentKeys:
@@ -160,10 +158,7 @@ class Door:
             now_seconds = perf_counter()
             self._end_overdue(now_seconds - self._wait_seconds_max)
             self.bodies.sweep(now_seconds)
-            try:
-                self.keys.refresh()
-            except KeysRefused as error:
-                _log.error("the keys stay as they were: %s", error)
+            self.keys.follow()
 
     def end_all(self) -> None:
         """Answer "unknown" to every caller still waiting: the door closes."""

@@ -17,6 +17,7 @@ from gateway.app import GatewayApp
 from gateway.config import Bounds, ConfigRefused, GatewayConfig
 from gateway.door import Door
 from gateway.keys import KeyFile, KeyRing
+from gateway.one_write import OneWriteProtocol
 from gateway.ports import NodesPort
 from gateway.queries import Audit
 
@@ -77,7 +78,7 @@ async def _drain(door: Door, server: uvicorn.Server, serve: asyncio.Task[None]) 
 def _uvicorn_config(app: GatewayApp, bounds: Bounds) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="off",
         interface="asgi3",

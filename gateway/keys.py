@@ -8,6 +8,7 @@ never be written anywhere here.
 """
 
 import fcntl
+import logging
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ ALL_ROLES = tuple(Role)
 _HASH_BYTES = 32
 _KEYS_MAX = 10_000
 _VERIFIED_MAX = 4_096
+_log = logging.getLogger("forebay.gateway")
 
 
 class KeysRefused(Exception):
@@ -185,6 +187,13 @@ class KeyRing:
         self._records: dict[str, KeyRecord] = {}
         self._verified: dict[bytes, Principal] = {}
 
+    def follow(self) -> None:
+        """Read the files anew if they changed; unusable ones change nothing."""
+        try:
+            self.refresh()
+        except KeysRefused as error:
+            _log.error("the keys stay as they were: %s", error)
+
     def refresh(self) -> None:
         """Read the files anew if they changed; KeysRefused if they cannot be."""
         stamp = self._file.stamp()
@@ -218,6 +227,7 @@ class KeyRing:
                 UNAUTHENTICATED,
                 "The Authorization header must be `Bearer fb_<keyid>_<secret>`.",
             )
+        self.follow()  # A key is good from the moment it was made.
         record = self._records.get(parts[1].decode("latin-1"))
         # An unknown id costs the same work as a wrong secret.
         expected = bytes.fromhex(record.hash_hex) if record else bytes(_HASH_BYTES)

@@ -28,9 +28,10 @@ class OneWriteTransport(asyncio.Transport):
         gathered.append(bytes(data))
 
     def _flush(self) -> None:
-        if self._gathered:
-            data = b"".join(self._gathered)
-            self._gathered.clear()
+        data = b"".join(self._gathered)
+        self._gathered.clear()
+        # It may be lost since: then there is nobody to write to.
+        if data and not self._inner.is_closing():
             self._inner.write(data)
 
     def close(self) -> None:

@@ -35,9 +35,10 @@ def slot_of_made_id(made_id: str) -> int | None:
     if len(made_id) < 9 or made_id[2] != "_":
         return None
     try:
-        return int(made_id[3:6], 16)
+        slot = int(made_id[3:6], 16)
     except ValueError:
         return None
+    return slot if slot >= 0 else None
 
 
 def shard_of_slot(slot: int, shard_count: int) -> int:

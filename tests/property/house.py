@@ -238,12 +238,12 @@ class House:
 
     def send(self, host: Host, number: int, messages: list[m.Message]) -> None:
         for wire in self.wires:
+            if not (wire.server_is_up and wire.client_is_up):
+                continue  # One end is gone: what is written is lost.
             if wire.server == host.name and wire.number == number:
-                if wire.server_is_up and wire.client_is_up:
-                    wire.to_client.append(frame(messages))
+                wire.to_client.append(frame(messages))
             elif wire.client == host.name and number == SETTLEMENT:
-                if wire.client_is_up and wire.server_is_up:
-                    wire.to_server.append(frame(messages))
+                wire.to_server.append(frame(messages))
 
     def crash(self, host: Host, is_appended: bool = False) -> None:
         """Memory is gone, and with it a step that was not appended."""

@@ -511,7 +511,7 @@ class Judge:
             }
             for name in self.expected.merchants
         }
-        return without_zeros(
+        totals: Answer = without_zeros(
             {
                 "lenders": lenders,
                 "merchants": merchants,
@@ -521,6 +521,7 @@ class Judge:
                 "repaid_count": total("count", "repaid"),
             }
         )
+        return totals
 
 
 def declined_answer(event: e.Declined) -> Answer:

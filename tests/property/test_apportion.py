@@ -78,7 +78,7 @@ def stocks_and_draws(draw: st.DrawFn) -> tuple[list[int], list[int]]:
     size = st.one_of(st.integers(0, 5), st.integers(0, 1_000), st.integers(0, 10**12))
     stock = draw(st.lists(size, min_size=1, max_size=PARTIES_MAX).filter(any))
     left = sum(stock)
-    draws = []
+    draws: list[int] = []
     while left and len(draws) < 40:
         draws.append(draw(st.integers(1, left)))
         left -= draws[-1]

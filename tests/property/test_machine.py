@@ -365,7 +365,9 @@ def _way(random: Random) -> str:
 
 
 def _amount(random: Random) -> int | str:
-    return random.choice([random.randint(1, 90), random.randint(1, 90), "left", "over"])
+    if random.random() < 0.5:
+        return random.randint(1, 90)
+    return random.choice(["left", "over"])
 
 
 def _part(random: Random) -> int | str | None:

@@ -91,7 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.stop()
 
 
-def refused_or_sent(server: Server, path: str, body: bytes) -> None:
+def check_refused_or_sent(server: Server, path: str, body: bytes) -> None:
     status, told = server.send(path, body)
     assert status == 200 or status in REFUSED, (status, told)
     if status != 200:
@@ -126,7 +126,7 @@ PATHS = st.sampled_from(
 @example(path="/v1/authorizations", body=b'{"account_id":' * 20_000)
 @example(path="/v1/programs", body=b'{"shares":' + b"[" * 200_000)
 def test_any_bytes(server: Server, path: str, body: bytes) -> None:
-    refused_or_sent(server, path, body)
+    check_refused_or_sent(server, path, body)
 
 
 @ROOM
@@ -134,7 +134,7 @@ def test_any_bytes(server: Server, path: str, body: bytes) -> None:
 def test_any_values_in_known_fields(
     server: Server, path: str, body: dict[str, object]
 ) -> None:
-    refused_or_sent(server, path, msgspec.json.encode(body))
+    check_refused_or_sent(server, path, msgspec.json.encode(body))
 
 
 @ROOM

@@ -113,7 +113,6 @@ async def test_a_running_server_follows_the_file(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)
         after = await browser.post("/v1/authorizations", AUTHORIZE)
         browser.key = file.add("new", ALL_ROLES, TODAY)
-        await asyncio.sleep(0.3)
         again = await browser.post("/v1/authorizations", AUTHORIZE)
         (tmp_path / "keys.json").write_text("damaged")
         await asyncio.sleep(0.3)

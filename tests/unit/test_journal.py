@@ -235,8 +235,9 @@ async def test_a_flipped_bit_anywhere_in_the_file_is_refused_or_harmless(
     for place in Random(20_260_101).sample(used, 150):
         damaged = bytearray(sound)
         damaged[place] ^= 1 << (place % 8)
-        fill(path, bytes(damaged))
-        found = await recovered_or_refused(path)
+        copy = path.with_name(f"{place}.journal")
+        fill(copy, bytes(damaged))
+        found = await recovered_or_refused(copy)
         assert found in (None, expected)
         refused += found is None
     assert refused > 100

@@ -1,0 +1,112 @@
+"""A shard to talk to by hand: one step a sentence, settlement played by the test."""
+
+from typing import Any
+
+import msgspec
+
+from processor import commands as c
+from processor import events as e
+from processor import messages as m
+from processor.journal import Batch, Identity
+from processor.records import RECORDS_ENCODER, ShardRecord
+from processor.recovery import ShardReplay
+from processor.shard import SETTLEMENT, Shard
+
+FIRST_DAY = "2026-01-01"
+IDENTITY = Identity("test", "shard", 0, 1, "journal-0", FIRST_DAY)
+PPM = 1_000_000
+
+
+class OneShard:
+    """`ask` gives the decided answer; `heard` is what settlement was told."""
+
+    def __init__(self, batches: list[Batch] | None = None) -> None:
+        self.batches = batches or []
+        replay = ShardReplay(IDENTITY)
+        for batch in self.batches:
+            replay.replay(batch)
+        self.node = Shard(replay.state, replay.remembered, 1, "journal-0")
+        self.now_ms = 1_000
+        self.records: list[ShardRecord] = []
+        self.heard: list[m.Message] = []
+        self.answers: dict[int, m.Answer] = {}
+        self.count = 0
+
+    @property
+    def state(self) -> Any:
+        return self.node.state
+
+    def connected(self) -> "OneShard":
+        self.node.settlement_connected()
+        self.step()
+        return self
+
+    def step(self) -> None:
+        step = self.node.step(self.now_ms)
+        self.records += step.records
+        if step.records:
+            last = self.node.state.sequence
+            first = last - len(step.records) + 1
+            body = RECORDS_ENCODER.encode(step.records)
+            self.batches.append(Batch(first, last, 1, step.day, self.now_ms, body, b""))
+        for connection, message in step.deliveries:
+            if connection == SETTLEMENT:
+                self.heard.append(message)
+            else:
+                assert isinstance(message, m.Answer)
+                assert message.correlation not in self.answers
+                self.answers[message.correlation] = message
+
+    def told(self, *messages: m.Message) -> None:
+        """Settlement says something."""
+        self.node.receive(SETTLEMENT, messages)
+        self.step()
+
+    def submit(self, *commands: c.Command) -> list[int]:
+        """All in one batch; their correlations."""
+        first = self.count + 1
+        for command in commands:
+            self.count += 1
+            self.node.receive(1, [m.Submit(self.count, command)])  # type: ignore[arg-type]
+        self.step()
+        return list(range(first, self.count + 1))
+
+    def ask(self, kind: type[c.Command], *fields: Any) -> dict[str, Any]:
+        """One command under a new id, and its answer."""
+        (correlation,) = self.submit(kind("caller", f"r{self.count}", *fields))
+        answer: dict[str, Any] = msgspec.json.decode(self.answers[correlation].body)
+        return answer
+
+    def read(self, kind: str, object_id: str) -> Any:
+        self.count += 1
+        self.node.receive(1, [m.Query(self.count, kind, object_id)])
+        self.step()
+        answer = self.answers[self.count]
+        if answer.outcome is m.Outcome.NOT_FOUND:
+            return None
+        assert answer.outcome is m.Outcome.READ
+        return msgspec.json.decode(answer.body)
+
+
+def a_shard(limit: int = 1_000, **headroom: int) -> OneShard:
+    """With programs, merchant `m`, and accounts `a` (solo) and `b` (pair, 30/70)."""
+    shard = OneShard()
+    lenders = ("L1", "L2")
+    facts: list[e.ReferenceFact] = [
+        e.LenderRegistered(name, "EUR", "", 0) for name in lenders
+    ]
+    facts += [
+        e.MerchantRegistered("m", "Merchant"),
+        program("solo", L1=PPM),
+        program("pair", L1=300_000, L2=700_000),
+    ]
+    shard.told(m.ReferenceSent(len(facts), tuple(facts)))
+    shard.told(*(m.GrantSlice(name, amount) for name, amount in headroom.items()))
+    for account_id, name in (("a", "solo"), ("b", "pair")):
+        shard.ask(c.OpenAccount, account_id, name, "EUR", limit)
+    return shard
+
+
+def program(name: str, version: int = 1, **shares: int) -> e.ProgramRegistered:
+    parts = tuple(c.Share(lender, ppm) for lender, ppm in shares.items())
+    return e.ProgramRegistered(name, version, "EUR", parts, 60, 30, 100_000)

@@ -1,0 +1,77 @@
+"""Reasons to decline: their order is the precedence, and it never changes."""
+
+import pytest
+
+from processor.declines import DeclineReason
+
+# From the first that is reported to the last.  New ones may be put in between;
+# what stands here keeps its order, because callers rely on it.
+ORDER = [
+    "lender_not_found",
+    "lender_exists",
+    "program_not_found",
+    "program_exists",
+    "program_version_mismatch",
+    "account_not_found",
+    "account_exists",
+    "authorization_not_found",
+    "hold_not_found",
+    "merchant_not_found",
+    "merchant_exists",
+    "currency_mismatch",
+    "shares_not_whole",
+    "account_closed",
+    "account_frozen",
+    "account_not_frozen",
+    "account_in_use",
+    "authorization_not_open",
+    "authorization_not_captured",
+    "hold_not_open",
+    "day_not_open",
+    "next_day_not_later",
+    "capture_exceeds_authorized",
+    "reversal_exceeds_open",
+    "release_exceeds_held",
+    "conversion_exceeds_held",
+    "refund_exceeds_captured",
+    "withdrawal_exceeds_deposit",
+    "too_many_holds",
+    "too_many_authorizations",
+    "too_many_registered",
+    "amount_too_large",
+    "credit_limit_exceeded",
+    "reserve_exhausted",
+]
+PERMANENT = {
+    "lender_exists",
+    "program_exists",
+    "account_exists",
+    "merchant_exists",
+    "authorization_not_found",
+    "hold_not_found",
+    "currency_mismatch",
+    "shares_not_whole",
+    "account_closed",
+    "authorization_not_open",
+    "hold_not_open",
+    "next_day_not_later",
+}
+
+
+def test_the_order_of_the_reasons_is_what_it_always_was() -> None:
+    assert ORDER == [reason.value for reason in DeclineReason]
+
+
+def test_names_and_values_are_one_word() -> None:
+    assert [reason.name.lower() for reason in DeclineReason] == ORDER
+
+
+@pytest.mark.parametrize("reason", DeclineReason)
+def test_transient_says_whether_a_new_request_could_turn_out_otherwise(
+    reason: DeclineReason,
+) -> None:
+    assert reason.is_transient == (reason.value not in PERMANENT)
+
+
+def test_the_borrowers_money_comes_before_the_lenders() -> None:
+    assert ["credit_limit_exceeded", "reserve_exhausted"] == ORDER[-2:]
