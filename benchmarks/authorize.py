@@ -74,6 +74,7 @@ class Figures(msgspec.Struct, frozen=True):
     approved_by_server: int
     pairs: int
     connections: int
+    used_by_others: float  # The share of the machine, median.
     wrk_ratio: float | None = None
 
 
@@ -86,6 +87,7 @@ class Bench:
         self._options = options
         self.approved = 0
         self.approved_minor = 0
+        self.others: list[float] = []  # Of each measurement.
 
     def measure(self, path: str, connections: int, seconds: float) -> Pressed:
         """One measurement, told about.  Raises PressFailed if not all was approved."""
@@ -93,7 +95,9 @@ class Bench:
         pressed = self._pressed(path, connections, seconds)
         after = [machine_cpu_seconds(), *map(cpu_seconds, self._pids)]
         used = [b - a for a, b in zip(before, after, strict=True)]
-        _tell_row(path, connections, pressed, used)
+        others = _share_of_others(pressed, used)
+        self.others.append(others)
+        _tell_row(path, connections, pressed, used, others)
         return pressed
 
     def pairs(self) -> list[tuple[Pressed, Pressed]]:
@@ -132,16 +136,22 @@ def _tell_head() -> None:
     )
 
 
-def _tell_row(path: str, connections: int, p: Pressed, used: list[float]) -> None:
-    """One line.  Others: the share of the machine that nobody here has used."""
-    machine, gateway, *nodes = used
-    others = machine - gateway - sum(nodes) - p.client_cpu_seconds
-    share = max(0.0, others) / (p.seconds * (os.cpu_count() or 1))
+def _share_of_others(p: Pressed, used: list[float]) -> float:
+    """The share of the machine that none of the processes measured has used."""
+    machine, *ours = used
+    seconds = machine - sum(ours) - p.client_cpu_seconds
+    return max(0.0, seconds) / (p.seconds * (os.cpu_count() or 1))
+
+
+def _tell_row(
+    path: str, connections: int, p: Pressed, used: list[float], others: float
+) -> None:
+    _, gateway, *nodes = used
     us = 1e6 / p.answered
     _tell(
         f"{path:20} {connections:5} {p.per_s:8,.0f}  {p.median_ms:8.2f} {p.p99_ms:8.2f}"
         f" {p.max_ms:8.2f}   {gateway * us:8.1f} {sum(nodes) * us:9.1f}"
-        f" {p.client_cpu_seconds * us:9.1f}   {share:5.0%}"
+        f" {p.client_cpu_seconds * us:9.1f}   {others:5.0%}"
     )
 
 
@@ -190,6 +200,7 @@ def _measure_all(
         counted,
         options.pairs,
         options.connections,
+        round(statistics.median(bench.others), 3),
         wrk_ratio,
     )
 

@@ -41,7 +41,7 @@ def work_directory(wanted: Path | None) -> Path:
         places.append(Path.cwd())
     for place in places:
         if place.is_dir() and file_system(place)[0] not in _IN_MEMORY:
-            return Path(tempfile.mkdtemp(prefix="forebay-", dir=place))
+            return Path(tempfile.mkdtemp(prefix="forebay-work-", dir=place))
     names = ", ".join(str(place) for place in places)
     raise NoDisk(f"no directory on a real disk among {names}: name one with --work-dir")
 

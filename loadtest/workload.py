@@ -4,24 +4,20 @@ Pure: the next wish follows from the seed and from the books, that is, from the
 answers so far.  A load test and a simulator drive the same workload; only what
 carries the wish differs.
 
-A few accounts and merchants get most of the purchases (Pareto: about four
-fifths go to a fifth), amounts have a long tail, and what is borrowed is paid
-back, so that limits fill and empty again.  One workload owns its accounts: it
-has one wish under way at a time, so every answer can be foreseen exactly.
+What is borrowed is paid back, so that limits fill and empty again.  One
+workload owns its accounts: it has one wish under way at a time, so every answer
+can be foreseen exactly.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from random import Random
 from typing import Any
 
-from loadtest.books import AccountBook, HoldBook, Purchase
+from loadtest.books import AccountBook, Purchase
+from loadtest.choice import Chooser
 from loadtest.expected import CURRENCY, Expected
 from loadtest.wishes import Kind, Wish
 
 OPEN_MAX = 20  # Authorizations, and holds, that an account keeps open.
-_PARETO = 1.16  # Four fifths to one fifth.
-_TRIES = 6  # Accounts looked at for one that fits a kind.
-_AMOUNT_MAX = 200_000
 
 WEIGHTS: dict[Kind, int] = {
     Kind.BUY: 200,
@@ -63,26 +59,15 @@ _KINDS = list(WEIGHTS)
 _WEIGHTS = list(WEIGHTS.values())
 
 
-class Workload:
+class Workload(Chooser):
     """The wishes of one client over its own accounts."""
 
     def __init__(
         self, seed: int, name: str, expected: Expected, merchants: Sequence[str]
     ) -> None:
+        super().__init__(seed, name, expected, merchants)
         self.name = name
-        self._expected = expected
-        self._random = Random(f"{seed}:{name}")
-        self._lasting = self._shuffled(expected, lapses=False)
-        self._lapsing = self._shuffled(expected, lapses=True)
-        self._merchants = list(merchants)
         self._count = 0
-        assert self._lasting
-        assert self._merchants
-
-    def _shuffled(self, expected: Expected, *, lapses: bool) -> list[AccountBook]:
-        accounts = [a for a in expected.accounts.values() if a.lapses is lapses]
-        self._random.shuffle(accounts)
-        return accounts
 
     def next_wish(self) -> Wish:
         """The next one; every wish has an answer to be judged before the next."""
@@ -93,62 +78,6 @@ class Workload:
             wish = self._buy(Kind.BUY) or self._read_account(Kind.READ_ACCOUNT)
         assert wish is not None
         return wish
-
-    # Choosing.
-
-    def _rank(self, count: int) -> int:
-        """0 is the most popular of `count`."""
-        while True:
-            rank = int((self._random.paretovariate(_PARETO) - 1) * max(count, 20) / 20)
-            if rank < count:
-                return rank
-
-    def _account(self, accounts: Sequence[AccountBook]) -> AccountBook | None:
-        for _ in range(_TRIES):
-            if not accounts:
-                return None
-            account = accounts[self._rank(len(accounts))]
-            if account.account_id not in self._expected.disputed:
-                return account
-        return None
-
-    def _purchase(
-        self, fits: Callable[[AccountBook, Purchase], bool]
-    ) -> tuple[AccountBook, Purchase] | None:
-        for _ in range(_TRIES):
-            account = self._account(self._lasting)
-            if account is None:
-                return None
-            found = [
-                purchase
-                for purchase in map(account.purchases.get, account.recent_purchases)
-                if purchase is not None and fits(account, purchase)
-            ]
-            if found:
-                return account, self._random.choice(found)
-        return None
-
-    def _hold(self) -> tuple[AccountBook, HoldBook] | None:
-        for _ in range(_TRIES):
-            account = self._account(self._lasting)
-            if account is None:
-                return None
-            holds = [account.holds[hold_id] for hold_id in account.recent_holds]
-            found = [hold for hold in holds if hold.held_minor]
-            if found:
-                return account, self._random.choice(found)
-        return None
-
-    def _merchant(self) -> str:
-        return self._merchants[self._rank(len(self._merchants))]
-
-    def _amount(self) -> int:
-        drawn = int(self._random.lognormvariate(7.8, 0.9))  # Median about 24.40.
-        return min(max(drawn, 1), _AMOUNT_MAX)
-
-    def _part(self, minor: int) -> int:
-        """At least one minor unit, and less than all if that is possible."""
-        return self._random.randint(1, max(1, minor - 1))
 
     # Wording.
 

@@ -47,6 +47,7 @@ def test_the_benchmark_counts_what_the_server_counts(disk: Path) -> None:
     )
     assert figures["approved"] == figures["approved_by_server"] > 0
     assert (2, 64) == (figures["pairs"], figures["connections"])
+    assert 0 <= figures["used_by_others"] <= 1
     assert 1 == len(done.stdout.splitlines())
     assert "/v1/noop" in done.stderr
     assert [] == list(disk.iterdir())  # It cleans up after itself.

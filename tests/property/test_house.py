@@ -31,7 +31,7 @@ def a_town(seed: int, shard_count: int, deposit: int) -> Town:
 @given(
     seed=seeds, shard_count=st.integers(1, 4), deposit=st.sampled_from([40, 400, 4_000])
 )
-@trying(examples=40)
+@trying(examples=40, is_seeded=True)
 def test_no_money_is_lost_or_used_twice_whatever_goes_wrong(
     seed: int, shard_count: int, deposit: int
 ) -> None:
@@ -44,7 +44,7 @@ def test_no_money_is_lost_or_used_twice_whatever_goes_wrong(
 
 
 @given(seed=seeds, shard_count=st.integers(1, 4), trouble=st.sampled_from([0, 3]))
-@trying(examples=15)
+@trying(examples=15, is_seeded=True)
 def test_the_last_minor_unit_can_be_spent_from_any_shard(
     seed: int, shard_count: int, trouble: int
 ) -> None:
@@ -85,7 +85,7 @@ def buy_one(town: Town, account: str) -> Wish:
 
 
 @given(seed=seeds)
-@trying(examples=15)
+@trying(examples=15, is_seeded=True)
 def test_a_shard_from_an_old_copy_is_refused_and_stops(seed: int) -> None:
     town = a_town(seed, shard_count=2, deposit=400)
     town.live(turns=800, trouble=0)
@@ -102,7 +102,7 @@ def test_a_shard_from_an_old_copy_is_refused_and_stops(seed: int) -> None:
 
 
 @given(seed=seeds)
-@trying(examples=15)
+@trying(examples=15, is_seeded=True)
 def test_settlement_from_an_old_copy_stops_when_a_shard_knows_more(seed: int) -> None:
     town = a_town(seed, shard_count=2, deposit=400)
     town.live(turns=800, trouble=0)

@@ -470,7 +470,7 @@ LIFE: tuple[tuple[int, Rule], ...] = (
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@trying(examples=30)
+@trying(examples=30, is_seeded=True)
 def test_a_long_life_is_as_expected_after_every_step(seed: int) -> None:
     random = Random(seed)
     machine = ShardMachine()
