@@ -1,12 +1,14 @@
 """Drive one node: batches through the journal, bytes to and from connections.
 
-The loop is: step, append, deliver.  While a batch is being synced the next one
-collects in the inbox; there is no timer, so a lone command waits for nobody
-and a crowd shares one sync.  Nothing is delivered before its step is durable.
+Two halves work at once.  What comes in is stepped right away into the open
+batch; the writer takes the open batch, appends it to the journal, and delivers
+what it answers.  So while one batch is being synced the next one is decided,
+and there is no timer: a lone command waits for nobody, a crowd shares one sync.
+Nothing is delivered before its batch, and every batch before, is durable.
 
-The loop runs in one task that is never cancelled.  Whatever goes wrong in it
-ends the process at once: memory may be ahead of the journal, and only a fresh
-recovery knows what is true.
+The writer is one task that is never cancelled.  Whatever goes wrong in either
+half ends the process at once: memory may be ahead of the journal, and only a
+fresh recovery knows what is true.
 """
 
 import asyncio
@@ -16,15 +18,19 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from actors.stream import NodeConnection
+from processor import limits
 from processor import messages as m
 from processor.framing import frame
 from processor.journal import Journal
 from processor.node import Node
 from processor.records import RECORDS_ENCODER
+
+_TIMER_MS_MAX = 3_600_000
 
 Die = Callable[[str], None]
 
@@ -55,6 +61,19 @@ def die(why: str) -> None:
     os._exit(70)
 
 
+class Batch(msgspec.Struct):
+    """What will be one journal row, and what waits for it.
+
+    Its steps share one time and one business day.
+    """
+
+    day: str
+    at_ms: int
+    records: list[Any] = []
+    deliveries: list[tuple[int, m.Message]] = []
+    is_over: bool = False
+
+
 class Runner:
     """A node, its journal and its connections; see the module."""
 
@@ -69,8 +88,11 @@ class Runner:
         self.append_seconds_max = 0.0
         self._on_failure = on_failure
         self._connection_count = 0
-        self._wake = asyncio.Event()
+        self._open: Batch | None = None
+        self._ready = asyncio.Event()
+        self._step_is_due = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_ms: int | None = None
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
@@ -79,12 +101,12 @@ class Runner:
         """Listen on a Unix socket and begin to work."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(self._accept, str(address))
-        self._task = asyncio.create_task(self._run(), name="runner")
+        self._task = asyncio.create_task(self._write(), name="writer")
 
     async def stop(self) -> None:
         """Finish what is in the inbox, then close everything."""
         self._stopping = True
-        self.wake()
+        self._ready.set()
         if self._task is not None:
             await self._task
         if self._server is not None:
@@ -93,7 +115,7 @@ class Runner:
             connection.close()
         await self.journal.close()
 
-    # Connections call these, always between two steps or during an append.
+    # Connections call these.
 
     def _accept(self) -> NodeConnection:
         self._connection_count += 1
@@ -102,60 +124,95 @@ class Runner:
     def receive(self, connection: int, messages: list[m.Message]) -> None:
         """Messages have come in."""
         self.node.receive(connection, messages)
-        self.wake()
+        self.step_soon()
 
     def lost(self, connection: int) -> None:
         """A connection is gone; answers to it are dropped."""
         self.connections.pop(connection, None)
         self.node.disconnected(connection)
 
-    def wake(self) -> None:
-        """Have the loop look for work."""
-        self._wake.set()
+    def step_soon(self) -> None:
+        """Step once all that this turn of the event loop brings is in."""
+        if not self._step_is_due:
+            self._step_is_due = True
+            asyncio.get_running_loop().call_soon(self._step)
 
-    # The loop.
+    # The stepping half.
 
-    async def _run(self) -> None:
+    def _step(self) -> None:
+        self._step_is_due = False
+        batch = self._open
+        if batch is None:
+            batch = self._open = Batch(self.node.day, time.time_ns() // 1_000_000)
+        if batch.is_over:
+            return  # The writer will come back for the rest.
         try:
-            while not (self._stopping and not self.node.has_work):
-                await self._wait_for_work()
-                await self._work()
-                if self.node.stopped_because:
-                    self._on_failure(self.node.stopped_because)
-                    return
+            step = self.node.step(batch.at_ms)
+        except BaseException:
+            self._on_failure(traceback.format_exc())
+            raise
+        assert step.day == batch.day
+        batch.at_ms = step.at_ms
+        batch.records += step.records
+        batch.deliveries += step.deliveries
+        batch.is_over = (
+            self.node.day != batch.day
+            or len(batch.records) >= limits.BATCH_COMMANDS_MAX
+        )
+        if self.node.has_work and not batch.is_over:
+            self.step_soon()
+        self._ready.set()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Step again when something is due by time."""
+        due_ms = self.node.wakes_at_ms()
+        if due_ms == self._timer_due_ms:
+            return
+        self._timer_due_ms = due_ms
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due_ms is not None:
+            delay_ms = max(0, due_ms - time.time_ns() // 1_000_000)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(
+                min(delay_ms, _TIMER_MS_MAX) / 1_000 + 0.001, self._timer_fired
+            )
+
+    def _timer_fired(self) -> None:
+        self._timer_due_ms = None
+        self.step_soon()
+
+    # The writing half.
+
+    async def _write(self) -> None:
+        try:
+            while not (self._stopping and self._open is None):
+                await self._ready.wait()
+                self._ready.clear()
+                batch, self._open = self._open, None
+                if batch is not None:
+                    await self._commit(batch)
+                if self.node.has_work:
+                    self._step()
         except BaseException:
             self._on_failure(traceback.format_exc())
             raise
 
-    async def _wait_for_work(self) -> None:
-        node = self.node
-        self._wake.clear()
-        if node.has_work or self._stopping:
-            # Let the sockets be read once, so that a batch can grow.
-            await asyncio.sleep(0)
-            return
-        due_ms = node.wakes_at_ms()
-        if due_ms is not None:
-            delay_s = max(0.0, due_ms / 1_000 - time.time())
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(min(delay_s, 3_600.0) + 0.001, self.wake)
-        await self._wake.wait()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    async def _work(self) -> None:
-        step = self.node.step(time.time_ns() // 1_000_000)
-        if step.records:
+    async def _commit(self, batch: Batch) -> None:
+        if batch.records:
             began = time.perf_counter()
             await self.journal.append(
-                len(step.records),
-                step.day,
-                step.at_ms,
-                RECORDS_ENCODER.encode(step.records),
+                len(batch.records),
+                batch.day,
+                batch.at_ms,
+                RECORDS_ENCODER.encode(batch.records),
             )
-            self._count(len(step.records), time.perf_counter() - began)
-        self._deliver(step.deliveries)
+            self._count(len(batch.records), time.perf_counter() - began)
+        self._deliver(batch.deliveries)
+        if self.node.stopped_because:
+            self._on_failure(self.node.stopped_because)
 
     def _deliver(self, deliveries: list[tuple[int, m.Message]]) -> None:
         by_connection: dict[int, list[m.Message]] = {}

@@ -94,7 +94,7 @@ class SettlementLink(asyncio.Protocol):
         self._reader = caller_reader()
         self._runner.connections[SETTLEMENT] = self  # type: ignore[assignment]
         self._connected()
-        self._runner.wake()
+        self._runner.step_soon()
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -3,6 +3,7 @@
 from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason
+from processor.ids import slot_of_account
 from processor.rules import Decision, Moment, declined
 from processor.state import Account, AccountStatus, ShardState
 
@@ -25,7 +26,11 @@ def decide_open_account(
 def apply_account_opened(state: ShardState, event: e.AccountOpened) -> None:
     assert event.account_id not in state.accounts
     state.accounts[event.account_id] = Account(
-        event.account_id, event.program_id, event.currency, event.limit_minor
+        event.account_id,
+        event.program_id,
+        event.currency,
+        event.limit_minor,
+        slot_of_account(event.account_id),
     )
 
 

@@ -14,7 +14,7 @@ from processor.apportion import apportion
 from processor.declines import DeclineReason
 from processor.events import Parts
 from processor.holds import take_from_hold
-from processor.ids import IdKind, make_id, slot_of_account, slot_of_made_id
+from processor.ids import IdKind, make_id
 from processor.rules import (
     Decision,
     Moment,
@@ -123,7 +123,7 @@ def _decide_purchase(
     return e.Authorized(
         make_id(
             IdKind.AUTHORIZATION,
-            slot_of_account(account.account_id),
+            account.slot,
             state.shard,
             state.sequence + 1,
         ),
@@ -158,11 +158,10 @@ def apply_authorized(
     account = state.accounts[event.account_id]
     program = state.program_versions[event.program_id, event.program_version]
     if event.hold_id:
-        hold = state.holds[event.hold_id]
-        if event.hold_released_minor:
-            take_from_hold(state, hold, event.hold_released_minor, HoldStatus.CONVERTED)
-        take_from_hold(state, hold, event.hold_taken_minor, HoldStatus.CONVERTED)
+        _take_hold(state, event)
     none = zeros(program)
+    amount_minor, parts = event.amount_minor, event.parts
+    took_minor, took_parts = (amount_minor, parts) if event.captured else (0, none)
     authorization = Authorization(
         event.authorization_id,
         event.account_id,
@@ -172,30 +171,43 @@ def apply_authorized(
         event.expires_at_ms,
         state.day,
         command.reference,
-        AuthorizationStatus.OPEN,
-        event.amount_minor,
-        event.parts,
+        AuthorizationStatus.CAPTURED if event.captured else AuthorizationStatus.OPEN,
+        amount_minor,
+        parts,
+        took_minor,
+        took_parts,
         0,
         none,
         0,
         none,
-        0,
-        none,
-        0,
-        none,
+        took_minor,
+        took_parts,
     )
     state.authorizations[event.authorization_id] = authorization
-    occupy_reserve(state, program, event.parts)
-    account.authorized_minor += event.amount_minor
-    account.authorization_count += 1
     state.totals.authorized_count += 1
+    occupy_reserve(state, program, parts)
     if event.captured:
-        _book_capture(state, account, authorization, event.amount_minor, event.parts)
-        _book_credit(
-            state, account, authorization, event.credit_used_minor, event.credit_parts
-        )
-        _settle_status(account, authorization)
+        _capture_reserve(state, program, parts)
+        _owe(state, account, authorization, amount_minor)
+        if event.credit_used_minor:
+            _book_credit(
+                state,
+                account,
+                authorization,
+                event.credit_used_minor,
+                event.credit_parts,
+            )
+    else:
+        account.authorized_minor += amount_minor
+        account.authorization_count += 1
     assert account.open_to_buy_minor == event.open_to_buy_minor
+
+
+def _take_hold(state: ShardState, event: e.Authorized) -> None:
+    hold = state.holds[event.hold_id]
+    if event.hold_released_minor:
+        take_from_hold(state, hold, event.hold_released_minor, HoldStatus.CONVERTED)
+    take_from_hold(state, hold, event.hold_taken_minor, HoldStatus.CONVERTED)
 
 
 def decide_increment(
@@ -286,7 +298,7 @@ def _captured(
         authorization.authorization_id,
         make_id(
             IdKind.CAPTURE,
-            slot_of_made_id(authorization.authorization_id) or 0,
+            account.slot,
             state.shard,
             state.sequence + 1,
         ),
@@ -312,9 +324,10 @@ def apply_captured(state: ShardState, event: e.Captured) -> None:
         _give_back(
             state, account, authorization, event.released_minor, event.released_parts
         )
-    _book_credit(
-        state, account, authorization, event.credit_used_minor, event.credit_parts
-    )
+    if event.credit_used_minor:
+        _book_credit(
+            state, account, authorization, event.credit_used_minor, event.credit_parts
+        )
     _settle_status(account, authorization)
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
@@ -410,26 +423,48 @@ def _book_capture(
     parts: Parts,
 ) -> None:
     """Authorized becomes outstanding, for the account and for every lender."""
-    program = program_of(state, authorization)
-    for lender_id, part in zip(program.lenders, parts, strict=True):
-        lease = state.slices[lender_id]
-        lease.authorized_minor -= part
-        lease.captured_minor += part
-        assert lease.authorized_minor >= 0
-        state.lender_totals(lender_id).captured_minor += part
-    merchant = state.merchant_totals(authorization.merchant_id)
-    merchant.captured_minor += amount_minor
-    merchant.captured_count += 1
+    _capture_reserve(state, program_of(state, authorization), parts)
     account.authorized_minor -= amount_minor
-    account.outstanding_minor += amount_minor
-    if not authorization.outstanding_minor:
-        if account.unpaid is None:
-            account.unpaid = []
-        account.unpaid.append(authorization.authorization_id)
+    if authorization.outstanding_minor:
+        account.outstanding_minor += amount_minor
+        _count_for_merchant(state, authorization, amount_minor)
+    else:
+        _owe(state, account, authorization, amount_minor)
     authorization.captured_minor += amount_minor
     authorization.captured_parts = add(authorization.captured_parts, parts)
     authorization.outstanding_minor += amount_minor
     authorization.outstanding_parts = add(authorization.outstanding_parts, parts)
+
+
+def _capture_reserve(state: ShardState, program: Program, parts: Parts) -> None:
+    """Turn authorized parts of the slices to captured, in the day's totals too."""
+    slices, totals = state.slices, state.totals.lenders
+    for lender_id, part in zip(program.lenders, parts, strict=True):
+        lease = slices[lender_id]
+        lease.authorized_minor -= part
+        lease.captured_minor += part
+        assert lease.authorized_minor >= 0
+        lender = totals.get(lender_id) or state.lender_totals(lender_id)
+        lender.captured_minor += part
+
+
+def _owe(
+    state: ShardState, account: Account, authorization: Authorization, amount_minor: int
+) -> None:
+    """A purchase on which nothing was owed is owed for, by the borrower."""
+    account.outstanding_minor += amount_minor
+    if account.unpaid is None:
+        account.unpaid = []
+    account.unpaid.append(authorization.authorization_id)
+    _count_for_merchant(state, authorization, amount_minor)
+
+
+def _count_for_merchant(
+    state: ShardState, authorization: Authorization, amount_minor: int
+) -> None:
+    merchant = state.merchant_totals(authorization.merchant_id)
+    merchant.captured_minor += amount_minor
+    merchant.captured_count += 1
 
 
 def _book_credit(
@@ -440,11 +475,10 @@ def _book_credit(
     parts: Parts,
 ) -> None:
     """The borrower's credit balance pays a part of a new debt."""
-    if used_minor:
-        account.credit_minor -= used_minor
-        assert account.credit_minor >= 0
-        pay_claims(state, authorization, parts)
-        lower_outstanding(account, authorization, used_minor, parts)
+    account.credit_minor -= used_minor
+    assert account.credit_minor >= 0
+    pay_claims(state, authorization, parts)
+    lower_outstanding(account, authorization, used_minor, parts)
 
 
 def pay_claims(state: ShardState, authorization: Authorization, parts: Parts) -> None:

@@ -4,7 +4,7 @@ from processor import commands as c
 from processor import events as e
 from processor import limits
 from processor.declines import DeclineReason
-from processor.ids import IdKind, make_id, slot_of_account
+from processor.ids import IdKind, make_id
 from processor.rules import (
     Decision,
     Moment,
@@ -32,7 +32,7 @@ def decide_place_hold(
     return e.HoldPlaced(
         make_id(
             IdKind.HOLD,
-            slot_of_account(command.account_id),
+            account.slot,
             state.shard,
             state.sequence + 1,
         ),

@@ -12,7 +12,7 @@ from processor import events as e
 from processor.apportion import apportion
 from processor.authorizations import lower_outstanding, program_of
 from processor.declines import DeclineReason
-from processor.ids import IdKind, make_id, slot_of_made_id
+from processor.ids import IdKind, make_id
 from processor.rules import Decision, Moment, add, declined
 from processor.state import ShardState
 
@@ -35,7 +35,7 @@ def decide_refund(state: ShardState, command: c.Refund, moment: Moment) -> Decis
         authorization.authorization_id,
         make_id(
             IdKind.REFUND,
-            slot_of_made_id(authorization.authorization_id) or 0,
+            account.slot,
             state.shard,
             state.sequence + 1,
         ),

@@ -4,7 +4,7 @@ from processor import commands as c
 from processor import events as e
 from processor.authorizations import lower_outstanding, pay_claims
 from processor.declines import DeclineReason
-from processor.ids import IdKind, make_id, slot_of_account
+from processor.ids import IdKind, make_id
 from processor.refunds import draw_outstanding
 from processor.rules import Decision, Moment, declined
 from processor.state import AccountStatus, ShardState
@@ -32,7 +32,7 @@ def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decisio
         command.account_id,
         make_id(
             IdKind.REPAYMENT,
-            slot_of_account(command.account_id),
+            account.slot,
             state.shard,
             state.sequence + 1,
         ),

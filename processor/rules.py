@@ -128,8 +128,10 @@ def release_reserve(state: ShardState, program: Program, parts: Parts) -> None:
 
 def add(a: Parts, b: Parts) -> Parts:
     """Two tuples of parts, lender by lender."""
-    if len(a) == 1:
+    if len(a) == 1:  # The two commonest lengths, without a generator.
         return (a[0] + b[0],)
+    if len(a) == 2:
+        return (a[0] + b[0], a[1] + b[1])
     return tuple(x + y for x, y in zip(a, b, strict=True))
 
 

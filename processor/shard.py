@@ -15,7 +15,6 @@ unknown is never declined.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -75,7 +74,7 @@ class Shard(Node):
         self._parked_accounts: dict[str, Parked] = {}
         self._parked_count = 0
         self._demand: dict[str, Demand] = {}
-        self._low: dict[str, None] = {}  # A set that keeps its order.
+        self._spent: dict[str, int] = {}  # In this step, by lender.
         self._expiries: list[tuple[int, str]] = _open_expiries(state)
 
     @property
@@ -129,24 +128,28 @@ class Shard(Node):
         self._give_up_parked()
 
     def _end_step(self) -> None:
-        if not self._low or not self.settlement_is_connected:
+        if not self._spent:
             return
-        for lender_id in self._low:
-            lease = self.state.slices[lender_id]
-            wanted_minor = self._demand[lender_id].wanted_minor(
-                lease.free_minor, self._now_ms
+        for lender_id, spent_minor in self._spent.items():
+            demand = self._demand.setdefault(lender_id, Demand())
+            demand.spend(spent_minor)
+            self._ask_ahead(self.state.slices[lender_id], demand)
+        self._spent = {}
+
+    def _ask_ahead(self, lease: Slice, demand: Demand) -> None:
+        if not self.settlement_is_connected:
+            return
+        wanted_minor = demand.wanted_minor(lease.free_minor, self._now_ms)
+        if wanted_minor:
+            self._deliver(
+                SETTLEMENT,
+                m.SliceWanted(
+                    lease.lender_id,
+                    wanted_minor,
+                    lease.received_minor,
+                    self.state.sequence,
+                ),
             )
-            if wanted_minor:
-                self._deliver(
-                    SETTLEMENT,
-                    m.SliceWanted(
-                        lender_id,
-                        wanted_minor,
-                        lease.received_minor,
-                        self.state.sequence,
-                    ),
-                )
-        self._low.clear()
 
     def _handle(self, connection: int, message: m.Message) -> None:
         if isinstance(message, m.Submit):
@@ -174,20 +177,15 @@ class Shard(Node):
         if isinstance(event, e.Authorized):
             if not event.captured:
                 heappush(self._expiries, (event.expires_at_ms, event.authorization_id))
-            self._count_spending(event.program_id, event.program_version, event.parts)
+            self._count_spending(event)
         elif isinstance(event, e.HoldPlaced):
             heappush(self._expiries, (event.expires_at_ms, event.hold_id))
 
-    def _count_spending(
-        self, program_id: str, version: int, parts: Sequence[int]
-    ) -> None:
-        program = self.state.program_versions[program_id, version]
-        for lender_id, part in zip(program.lenders, parts, strict=True):
-            demand = self._demand.get(lender_id)
-            if demand is None:
-                demand = self._demand[lender_id] = Demand()
-            demand.spend(part)
-            self._low[lender_id] = None
+    def _count_spending(self, event: e.Authorized) -> None:
+        program = self.state.program_versions[event.program_id, event.program_version]
+        spent = self._spent
+        for lender_id, part in zip(program.lenders, event.parts, strict=True):
+            spent[lender_id] = spent.get(lender_id, 0) + part
 
     # Commands.
 

@@ -48,6 +48,7 @@ class Account(msgspec.Struct, gc=False):
     program_id: str
     currency: str
     limit_minor: int
+    slot: int
     status: AccountStatus = AccountStatus.OPEN
     held_minor: int = 0
     authorized_minor: int = 0
