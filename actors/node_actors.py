@@ -9,7 +9,6 @@ the supervisor starts a new actor, which takes a new epoch.
 import asyncio
 import gc
 import os
-import sys
 from pathlib import Path
 
 import msgspec
@@ -21,10 +20,6 @@ from processor.journal import Batch, Identity, Journal
 from processor.recovery import SettlementReplay, ShardReplay, digest_of
 from processor.settlement import Settlement
 from processor.shard import Shard
-
-# A journal append waits for the interpreter after its sync; do not let it wait
-# for the default 5 ms.
-_SWITCH_INTERVAL_SECONDS = 0.0005
 
 
 class NodeConfig(msgspec.Struct, frozen=True):
@@ -50,7 +45,6 @@ class _NodeActor:
     """What both actors have in common."""
 
     def __init__(self, config: NodeConfig) -> None:
-        sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
         self._config = config
         self._journal: Journal
         self._runner: Runner
@@ -78,7 +72,7 @@ class _NodeActor:
     @ray.method
     async def read_rows(self, after_sequence: int, rows: int) -> list[Batch]:
         """Journal rows, for an audit of the running system."""
-        return await self._journal.read(after_sequence, rows)
+        return await self._runner.read_rows(after_sequence, rows)
 
     @ray.method
     async def identity(self) -> Identity:

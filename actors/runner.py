@@ -1,14 +1,13 @@
 """Drive one node: batches through the journal, bytes to and from connections.
 
-Two halves work at once.  What comes in is stepped right away into the open
-batch; the writer takes the open batch, appends it to the journal, and delivers
-what it answers.  So while one batch is being synced the next one is decided,
-and there is no timer: a lone command waits for nobody, a crowd shares one sync.
-Nothing is delivered before its batch, and every batch before, is durable.
+Everything happens in one callback: step, append, deliver.  The append holds the
+event loop for as long as the sync takes, and what arrives meanwhile waits in
+the sockets: it is the next batch.  So there is no timer: a lone command waits
+for nobody, a crowd shares one sync, and nothing is delivered before its batch
+is durable.
 
-The writer is one task that is never cancelled.  Whatever goes wrong in either
-half ends the process at once: memory may be ahead of the journal, and only a
-fresh recovery knows what is true.
+Whatever goes wrong in it ends the process at once: memory may be ahead of the
+journal, and only a fresh recovery knows what is true.
 """
 
 import asyncio
@@ -18,15 +17,13 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from actors.stream import NodeConnection
-from processor import limits
 from processor import messages as m
 from processor.framing import frame
-from processor.journal import Journal
+from processor.journal import Batch, Journal
 from processor.node import Node
 from processor.records import RECORDS_ENCODER
 
@@ -61,19 +58,6 @@ def die(why: str) -> None:
     os._exit(70)
 
 
-class Batch(msgspec.Struct):
-    """What will be one journal row, and what waits for it.
-
-    Its steps share one time and one business day.
-    """
-
-    day: str
-    at_ms: int
-    records: list[Any] = []
-    deliveries: list[tuple[int, m.Message]] = []
-    is_over: bool = False
-
-
 class Runner:
     """A node, its journal and its connections; see the module."""
 
@@ -88,32 +72,35 @@ class Runner:
         self.append_seconds_max = 0.0
         self._on_failure = on_failure
         self._connection_count = 0
-        self._open: Batch | None = None
-        self._ready = asyncio.Event()
         self._step_is_due = False
+        self._reading = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ms: int | None = None
-        self._stopping = False
-        self._task: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self, address: Path) -> None:
         """Listen on a Unix socket and begin to work."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(self._accept, str(address))
-        self._task = asyncio.create_task(self._write(), name="writer")
 
     async def stop(self) -> None:
         """Finish what is in the inbox, then close everything."""
-        self._stopping = True
-        self._ready.set()
-        if self._task is not None:
-            await self._task
+        while self.node.has_work or self._reading.locked():  # noqa: ASYNC110
+            await asyncio.sleep(0)
         if self._server is not None:
             self._server.close()
         for connection in list(self.connections.values()):
             connection.close()
+        if self._timer is not None:
+            self._timer.cancel()
         await self.journal.close()
+
+    async def read_rows(self, after_sequence: int, rows: int) -> list[Batch]:
+        """Journal rows; the node stands still meanwhile."""
+        async with self._reading:
+            found = await self.journal.read(after_sequence, rows)
+        self.step_soon()
+        return found
 
     # Connections call these.
 
@@ -137,32 +124,31 @@ class Runner:
             self._step_is_due = True
             asyncio.get_running_loop().call_soon(self._step)
 
-    # The stepping half.
+    # The work.
 
     def _step(self) -> None:
         self._step_is_due = False
-        batch = self._open
-        if batch is None:
-            batch = self._open = Batch(self.node.day, time.time_ns() // 1_000_000)
-        if batch.is_over:
-            return  # The writer will come back for the rest.
+        if self._reading.locked():
+            return  # The reader will step when it is done.
         try:
-            step = self.node.step(batch.at_ms)
+            self._step_and_append()
         except BaseException:
             self._on_failure(traceback.format_exc())
             raise
-        assert step.day == batch.day
-        batch.at_ms = step.at_ms
-        batch.records += step.records
-        batch.deliveries += step.deliveries
-        batch.is_over = (
-            self.node.day != batch.day
-            or len(batch.records) >= limits.BATCH_COMMANDS_MAX
-        )
-        if self.node.has_work and not batch.is_over:
+        if self.node.has_work:
             self.step_soon()
-        self._ready.set()
         self._set_timer()
+
+    def _step_and_append(self) -> None:
+        step = self.node.step(time.time_ns() // 1_000_000)
+        if step.records:
+            began = time.perf_counter()
+            body = RECORDS_ENCODER.encode(step.records)
+            self.journal.append(len(step.records), step.day, step.at_ms, body)
+            self._count(len(step.records), time.perf_counter() - began)
+        self._deliver(step.deliveries)
+        if self.node.stopped_because:
+            self._on_failure(self.node.stopped_because)
 
     def _set_timer(self) -> None:
         """Step again when something is due by time."""
@@ -183,36 +169,6 @@ class Runner:
     def _timer_fired(self) -> None:
         self._timer_due_ms = None
         self.step_soon()
-
-    # The writing half.
-
-    async def _write(self) -> None:
-        try:
-            while not (self._stopping and self._open is None):
-                await self._ready.wait()
-                self._ready.clear()
-                batch, self._open = self._open, None
-                if batch is not None:
-                    await self._commit(batch)
-                if self.node.has_work:
-                    self._step()
-        except BaseException:
-            self._on_failure(traceback.format_exc())
-            raise
-
-    async def _commit(self, batch: Batch) -> None:
-        if batch.records:
-            began = time.perf_counter()
-            await self.journal.append(
-                len(batch.records),
-                batch.day,
-                batch.at_ms,
-                RECORDS_ENCODER.encode(batch.records),
-            )
-            self._count(len(batch.records), time.perf_counter() - began)
-        self._deliver(batch.deliveries)
-        if self.node.stopped_because:
-            self._on_failure(self.node.stopped_because)
 
     def _deliver(self, deliveries: list[tuple[int, m.Message]]) -> None:
         by_connection: dict[int, list[m.Message]] = {}

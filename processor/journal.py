@@ -5,6 +5,12 @@
 - The writer takes a new epoch when it opens.  Every append proves it inside
   its own transaction, so a writer that was replaced writes nothing more.
 - Rows are chained: each carries a checksum over itself and the one before.
+- aiosqlite opens, recovers, reads and closes it on a thread of its own.  An
+  append does not go through that thread: handing a statement over and back
+  costs three waits for the interpreter, under load longer than the sync itself
+  (measured: 0.9 ms a batch through the thread, 0.28 ms without).  It runs on
+  the same connection in the caller's thread, which may not have a read under
+  way at the same time.
 - One connection and no other, ever: SQLite 3.7.0 to 3.51.2 can corrupt a WAL
   that two connections checkpoint and write.  An operating-system lock on
   `<journal>.lock` keeps other processes out; whoever comes second is told who
@@ -123,12 +129,14 @@ def chain_start(identity: Identity) -> bytes:
 class Journal:
     """An open journal: the only writer, in its own epoch."""
 
-    def __init__(self, path: Path, lock: int, connection: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self.identity: Identity
         self.epoch = 0
         self._lock = lock
-        self._connection = connection
+        self._sqlite: sqlite3.Connection
+        self._connection = aiosqlite.Connection(self._connect, _ROWS_PER_READ)
+        self._is_reading = False
         self._next_sequence = 1
         self._chain = b""
 
@@ -142,11 +150,11 @@ class Journal:
         try:
             if create is None:
                 check_file(path)
-            connection = await aiosqlite.connect(path, isolation_level=None)
+            journal = cls(path, lock)
+            await journal._connection
         except BaseException:
             os.close(lock)
             raise
-        journal = cls(path, lock, connection)
         try:
             await journal._begin(create)
         except _DAMAGED as error:
@@ -156,6 +164,13 @@ class Journal:
             await journal.close()
             raise
         return journal
+
+    def _connect(self) -> sqlite3.Connection:
+        # Two threads use it, never at once.
+        self._sqlite = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False
+        )
+        return self._sqlite
 
     async def _begin(self, create: Identity | None) -> None:
         connection = self._connection
@@ -206,26 +221,31 @@ class Journal:
 
     async def read(self, after_sequence: int, rows: int) -> list[Batch]:
         """Up to `rows` rows that begin after a sequence."""
+        assert not self._is_reading
+        self._is_reading = True
         try:
             found = await self._connection.execute_fetchall(
                 _READ, (after_sequence, rows)
             )
         except _DAMAGED as error:
             raise JournalRefused(f"{self.path} is damaged: {error}") from error
+        finally:
+            self._is_reading = False
         return [Batch(*row) for row in found]
 
-    async def append(self, count: int, day: str, at_ms: int, records: bytes) -> None:
-        """Make one batch of `count` records durable.
+    def append(self, count: int, day: str, at_ms: int, records: bytes) -> None:
+        """Make one batch of `count` records durable; returns when it is.
 
         Raises Fenced when a later writer owns the journal.  After any
         exception the caller must end: it cannot know what is on disk.
         """
         assert count > 0
+        assert not self._is_reading
         first = self._next_sequence
         last = first + count - 1
         chain = chain_of(self._chain, first, last, self.epoch, day, at_ms, records)
         row = (first, last, self.epoch, day, at_ms, records, chain, self.epoch)
-        cursor = await self._connection.execute(_APPEND, row)
+        cursor = self._sqlite.execute(_APPEND, row)
         if cursor.rowcount != 1:
             raise Fenced(f"{self.path} has a later writer than epoch {self.epoch}")
         self._next_sequence = last + 1

@@ -1,12 +1,10 @@
 """What shard and settlement have in common: an inbox, steps, and a journal.
 
 A node is a state machine without I/O.  Messages come in by `receive`; `step`
-works through them and hands out records to journal and messages to deliver.
-Whoever drives it may join the records of several steps to one batch, as long
-as they were given the same time and the day did not change.  It must make a
-batch durable before it delivers a single message of its steps, batches in
-order, and must end the node when that fails: its memory is ahead of its
-journal then.
+works through a batch of them and hands out records to journal and messages to
+deliver.  Whoever drives it must make the records durable before it delivers a
+single message of the same step, must not step again before, and must end the
+node when that fails: its memory is ahead of its journal then.
 
 Two drivers exist for every node: the actor, with a real journal and real
 connections, and the simulator, with neither.

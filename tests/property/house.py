@@ -1,7 +1,8 @@
 """A whole house in memory: shards, settlement, wires, and things that go wrong.
 
-No Ray, no sockets, no disk, no clock.  A node is stepped, and its step is
-committed later, so that a crash may come between.  A wire carries frames in
+No Ray, no sockets, no disk, no clock.  A node is stepped, also several times,
+and its steps are committed later, alone or joined, so that a crash may come
+between.  A wire carries frames in
 order; when one end is lost the other end goes on reading what is still on the
 wire until it notices, so a shard that came back may be known to settlement on
 two wires for a while.
@@ -22,6 +23,8 @@ from processor.shard import SETTLEMENT, Shard
 from tests.property.naive_house import NaiveHouse
 
 FIRST_DAY = "2026-01-01"
+STEPS_PENDING_MAX = 3
+MOVES_TO_REST_MAX = 5_000
 
 
 @dataclass
@@ -58,7 +61,7 @@ class Host:
     batches: list[Batch] = field(default_factory=list)
     epoch: int = 0
     node: Any = None
-    pending: Step | None = None
+    pending: deque[Step] = field(default_factory=deque)  # Not durable yet.
     connections: int = 0
 
     @property
@@ -69,7 +72,7 @@ class Host:
         """Recover from the journal, in the next epoch."""
         assert self.node is None
         self.epoch += 1
-        self.pending = None
+        self.pending.clear()
         if self.identity.kind == "settlement":
             settlement = SettlementReplay(self.identity)
             for batch in self.batches:
@@ -83,6 +86,7 @@ class Host:
                 shard.state, shard.remembered, self.epoch, self.identity.journal_id
             )
         node: Node = self.node
+        node.not_before(self.batches[-1].at_ms if self.batches else 0)
         return node
 
 
@@ -198,22 +202,37 @@ class House:
 
     def step(self, host: Host) -> None:
         """Decide a batch; nothing is durable or delivered before `commit`."""
-        if host.node is not None and host.pending is None:
+        if host.node is not None and len(host.pending) < STEPS_PENDING_MAX:
             step = host.node.step(self.now_ms)
-            if step.records or step.deliveries or host.node.stopped_because:
-                host.pending = step
+            if step.records or step.deliveries:
+                host.pending.append(step)
 
-    def append(self, host: Host) -> None:
-        """Make the records of the step durable and show them to the model."""
-        step = host.pending
-        assert step is not None
-        if not step.records:
-            return
+    def append(self, host: Host, is_joined: bool) -> list[tuple[int, m.Message]]:
+        """Make a row of the next step and show it to the model.
+
+        Joined with those that follow, if they have its time and its day.
+        Returns what may be delivered now.
+        """
+        step = host.pending.popleft()
+        records, deliveries = step.records, step.deliveries
+        while is_joined and host.pending:
+            other = host.pending[0]
+            if (other.day, other.at_ms) != (step.day, step.at_ms):
+                break
+            host.pending.popleft()
+            records, deliveries = records + other.records, deliveries + other.deliveries
+        if records:
+            self.write(host, step, records)
+        return deliveries
+
+    def write(self, host: Host, step: Step, records: list[Any]) -> None:
         first = host.sequence + 1
-        last = host.sequence + len(step.records)
-        body = RECORDS_ENCODER.encode(step.records)
+        last = host.sequence + len(records)
+        # Whatever the clock says, time never falls in a journal.
+        assert not host.batches or host.batches[-1].at_ms <= step.at_ms
+        body = RECORDS_ENCODER.encode(records)
         host.batches.append(
-            Batch(first, last, host.epoch, step.day, self.now_ms, body, b"")
+            Batch(first, last, host.epoch, step.day, step.at_ms, body, b"")
         )
         if not self.is_judged:
             return
@@ -224,15 +243,13 @@ class House:
             self.expected.shard_wrote(number, step.day, SHARD_RECORDS.decode(body))
         self.expected.check()
 
-    def commit(self, host: Host) -> None:
+    def commit(self, host: Host, is_joined: bool = True) -> None:
         """Append, then deliver: the only order there is."""
-        if host.pending is None:
+        if not host.pending:
             return
-        self.append(host)
         by_connection: dict[int, list[m.Message]] = {}
-        for number, message in host.pending.deliveries:
+        for number, message in self.append(host, is_joined):
             by_connection.setdefault(number, []).append(message)
-        host.pending = None
         for number, messages in by_connection.items():
             self.send(host, number, messages)
 
@@ -246,13 +263,13 @@ class House:
                 wire.to_server.append(frame(messages))
 
     def crash(self, host: Host, is_appended: bool = False) -> None:
-        """Memory is gone, and with it a step that was not appended."""
+        """Memory is gone, and with it all steps that were not appended."""
         if host.node is None:
             return
-        if is_appended and host.pending is not None:
-            self.append(host)
+        if is_appended and host.pending:
+            self.append(host, is_joined=False)
         host.node = None
-        host.pending = None
+        host.pending.clear()
         for wire in list(self.wires):
             if wire.client == host.name:
                 self.cut_client(wire)
@@ -270,8 +287,10 @@ class House:
             self.notice(wire)
         for number in range(self.shard_count):
             self.connect(f"shard-{number}", "settlement")
+        moves = 0
         while self.move():
-            pass
+            moves += 1
+            assert moves < MOVES_TO_REST_MAX  # They talk and talk.
 
     def move(self) -> bool:
         """Everything that can happen without time passing, once."""
@@ -295,7 +314,7 @@ class House:
     def check_replays(self) -> None:
         """Each journal gives the state that its node has, bit for bit."""
         for host in self.hosts.values():
-            assert host.pending is None
+            assert not host.pending
             replay: Any = (
                 SettlementReplay(host.identity)
                 if host.identity.kind == "settlement"

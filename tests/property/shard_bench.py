@@ -24,6 +24,7 @@ from tests.property.naive_model import Bounds, NaiveShard
 
 FIRST_DAY = "2026-01-01"
 GATEWAY = 1
+TURNS_TO_REST_MAX = 1_000
 WHY_NOT_DONE = {b"settlement cannot be reached", b"settlement did not answer in time"}
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -71,7 +72,9 @@ class ShardBench:
             replay.replay(batch)
             assert digest == digest_of(replay.state)
         self.epoch += 1
-        return Shard(replay.state, replay.remembered, self.epoch, "journal-0")
+        shard = Shard(replay.state, replay.remembered, self.epoch, "journal-0")
+        shard.not_before(replay.at_ms)
+        return shard
 
     def crash(self) -> None:
         """Forget all that is not in the journal; nobody is answered."""
@@ -104,7 +107,7 @@ class ShardBench:
         """One step: journal, then judge and deliver."""
         step = self.shard.step(self.now_ms)
         if step.records:
-            self.append(step.day, step.records)
+            self.append(step.day, step.at_ms, step.records)
         for record in step.records:
             assert step.day == self.expected.day
             self.judge_record(record)
@@ -117,12 +120,10 @@ class ShardBench:
         if step.records:
             self.check_state()
 
-    def append(self, day: str, records: list[ShardRecord]) -> None:
+    def append(self, day: str, at_ms: int, records: list[ShardRecord]) -> None:
         last = self.follower.state.sequence + len(records)
         body = RECORDS_ENCODER.encode(records)
-        batch = Batch(
-            last - len(records) + 1, last, self.epoch, day, self.now_ms, body, b""
-        )
+        batch = Batch(last - len(records) + 1, last, self.epoch, day, at_ms, body, b"")
         self.batches.append(batch)
         self.follower.replay(batch)
         assert _encode(self.shard.state) == _encode(self.follower.state)
@@ -131,7 +132,7 @@ class ShardBench:
     def settle(self) -> None:
         """Let shard and settlement talk until neither has anything to say."""
         self.step()
-        while True:
+        for _ in range(TURNS_TO_REST_MAX):
             self.hear()
             spoken = list(self.settlement.to_shard)
             self.settlement.to_shard.clear()
@@ -139,6 +140,7 @@ class ShardBench:
                 return
             self.shard.receive(SETTLEMENT, spoken)
             self.step()
+        raise AssertionError("shard and settlement talk and talk")
 
     def hear(self) -> None:
         """Let settlement hear; what it has to say waits."""

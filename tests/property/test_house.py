@@ -31,7 +31,7 @@ def a_town(seed: int, shard_count: int, deposit: int) -> Town:
 @given(
     seed=seeds, shard_count=st.integers(1, 4), deposit=st.sampled_from([40, 400, 4_000])
 )
-@trying(examples=40, is_seeded=True)
+@trying(examples=80, is_seeded=True)
 def test_no_money_is_lost_or_used_twice_whatever_goes_wrong(
     seed: int, shard_count: int, deposit: int
 ) -> None:

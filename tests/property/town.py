@@ -302,10 +302,10 @@ class Town:
         self.listen()
 
     def work(self) -> None:
-        """A node steps or commits, whichever is next."""
+        """A node steps, or what it has stepped becomes durable."""
         host = self.any_host()
-        if host.pending is not None:
-            self.house.commit(host)
+        if host.pending and self.random.random() < 0.5:
+            self.house.commit(host, self.random.random() < 0.5)
         elif host.node is not None:
             due = host.node.wakes_at_ms()
             if host.node.has_work or (due and due <= self.house.now_ms):
@@ -317,6 +317,9 @@ class Town:
 
     def pass_much_time(self) -> None:
         self.house.now_ms += self.random.choice([3_000, 31_000, 61_000])
+
+    def put_the_clock_back(self) -> None:
+        self.house.now_ms -= self.random.choice([1, 100, 2_000])
 
     def break_a_wire(self) -> None:
         if self.house.wires:
@@ -356,6 +359,7 @@ class Town:
                 (1, self.close_day),
                 (6, self.ask_again),
                 (trouble, self.pass_much_time),
+                (trouble, self.put_the_clock_back),
                 *self.world(trouble),
             ],
         )

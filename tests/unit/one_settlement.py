@@ -50,7 +50,7 @@ class OneSettlement:
             last = self.node.state.sequence
             first = last - len(step.records) + 1
             body = RECORDS_ENCODER.encode(step.records)
-            self.batches.append(Batch(first, last, 1, step.day, self.now_ms, body, b""))
+            self.batches.append(Batch(first, last, 1, step.day, step.at_ms, body, b""))
         for connection, message in step.deliveries:
             self.said.setdefault(connection, []).append(message)
 

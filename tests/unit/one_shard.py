@@ -26,6 +26,7 @@ class OneShard:
         for batch in self.batches:
             replay.replay(batch)
         self.node = Shard(replay.state, replay.remembered, 1, "journal-0")
+        self.node.not_before(replay.at_ms)
         self.now_ms = 1_000
         self.records: list[ShardRecord] = []
         self.heard: list[m.Message] = []
@@ -48,7 +49,7 @@ class OneShard:
             last = self.node.state.sequence
             first = last - len(step.records) + 1
             body = RECORDS_ENCODER.encode(step.records)
-            self.batches.append(Batch(first, last, 1, step.day, self.now_ms, body, b""))
+            self.batches.append(Batch(first, last, 1, step.day, step.at_ms, body, b""))
         for connection, message in step.deliveries:
             if connection == SETTLEMENT:
                 self.heard.append(message)

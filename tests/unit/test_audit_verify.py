@@ -29,7 +29,7 @@ def write(directory: Path, found: Journals) -> None:
             journal = await Journal.open(directory / FILES[name], script.identity)
             for batch in script.batches():
                 count = batch.last_sequence - batch.first_sequence + 1
-                await journal.append(count, batch.day, batch.at_ms, batch.records)
+                journal.append(count, batch.day, batch.at_ms, batch.records)
             await journal.close()
 
     asyncio.run(all_of_them())

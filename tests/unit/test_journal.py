@@ -38,7 +38,7 @@ async def written(path: Path, rows: list[tuple[int, bytes]] = ROWS) -> None:
     async for _ in journal.recover():
         pass
     for i, (count, records) in enumerate(rows):
-        await journal.append(count, "2026-01-01", 1_000 + i, records)
+        journal.append(count, "2026-01-01", 1_000 + i, records)
     await journal.close()
 
 
@@ -83,7 +83,7 @@ async def test_a_second_writer_goes_on_after_the_first(path: Path) -> None:
     await written(path)
     journal = await Journal.open(path)
     assert 6 == [b.last_sequence async for b in journal.recover()][-1]
-    await journal.append(2, "2026-01-02", 2_000, b"later")
+    journal.append(2, "2026-01-02", 2_000, b"later")
     await journal.close()
     last = (await recovered(path))[-1]
     assert (7, 8, 2, b"later") == (
@@ -96,12 +96,12 @@ async def test_a_second_writer_goes_on_after_the_first(path: Path) -> None:
 
 async def test_who_was_replaced_writes_nothing_more(path: Path) -> None:
     journal = await Journal.open(path, IDENTITY)
-    await journal.append(1, "2026-01-01", 1, b"mine")
+    journal.append(1, "2026-01-01", 1, b"mine")
     # Nothing but this connection may touch the file, so a later writer is
     # played by the same one.
     await journal._connection.execute("UPDATE owner SET epoch = epoch + 1")
     with pytest.raises(Fenced, match=r"shard-3\.journal has a later writer.* epoch 1"):
-        await journal.append(1, "2026-01-01", 2, b"too late")
+        journal.append(1, "2026-01-01", 2, b"too late")
     await journal.close()
     assert [b"mine"] == [batch.records for batch in await recovered(path)]
 
@@ -112,7 +112,7 @@ async def test_the_second_owner_is_told_who_the_first_is(path: Path) -> None:
         await Journal.open(path)
     with pytest.raises(JournalInUse, match=str(os.getpid())), read_journal(path):
         pass
-    await journal.append(1, "2026-01-01", 1, b"still the owner")
+    journal.append(1, "2026-01-01", 1, b"still the owner")
     await journal.close()
     assert 1 == len(await recovered(path))
 
@@ -278,7 +278,7 @@ async def main():
     while True:
         count = 1 + last % 7
         records = str(last).encode() * (1 + last % 900)
-        await journal.append(count, "2026-01-01", last, records)
+        journal.append(count, "2026-01-01", last, records)
         last += count
         print(last, flush=True)
 

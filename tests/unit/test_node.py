@@ -71,6 +71,14 @@ def test_the_clock_of_a_node_never_goes_back() -> None:
     assert late == shard.ask(c.PlaceHold, "a", 1, "EUR")["expires_at_ms"]
 
 
+def test_nor_does_it_after_a_restart() -> None:
+    shard = a_shard(L1=100)
+    late = shard.ask(c.PlaceHold, "a", 1, "EUR")["expires_at_ms"]
+    again = OneShard(shard.batches)
+    again.now_ms, again.count = shard.now_ms - 500, 100
+    assert late == again.ask(c.PlaceHold, "a", 1, "EUR")["expires_at_ms"]
+
+
 def test_who_is_told_to_stop_does_nothing_more() -> None:
     shard = a_shard()
     shard.node.receive(SETTLEMENT, [m.ShardRefused("an old copy")])

@@ -73,6 +73,16 @@ def test_the_same_request_again_waits_for_its_own_answer() -> None:
     assert shard.answers[first].body == shard.answers[second].body
 
 
+def test_who_waits_does_not_take_an_id_that_was_used_meanwhile() -> None:
+    shard = a_shard().connected()
+    (waiting,) = shard.submit(buy("a", 50, "x"))
+    (other,) = shard.submit(c.FreezeAccount("caller", "x", "b"))
+    shard.told(m.GrantSlice("L1", 50), m.AskGranted(1))
+    assert m.Outcome.DECIDED is outcome(shard, other)
+    assert m.Answer(waiting, m.Outcome.CONFLICT, b"command") == shard.answers[waiting]
+    assert 50 == shard.state.slices["L1"].free_minor
+
+
 def test_a_refusal_becomes_a_decline_with_what_was_missing() -> None:
     shard = a_shard().connected()
     (waiting,) = shard.submit(buy("a", 50, "x"))
