@@ -9,7 +9,15 @@ recovery is `apply` alone.
 from collections.abc import Callable
 from typing import Any
 
-from processor import accounts, authorizations, holds, reference, refunds, repayments
+from processor import (
+    accounts,
+    authorizations,
+    captures,
+    holds,
+    reference,
+    refunds,
+    repayments,
+)
 from processor import commands as c
 from processor import events as e
 from processor.rules import Decision, Moment
@@ -27,7 +35,7 @@ _DECIDE: dict[type[c.Command], Decide] = {
     c.CloseAccount: accounts.decide_close_account,
     c.Authorize: authorizations.decide_authorize,
     c.IncrementAuthorization: authorizations.decide_increment,
-    c.CaptureAuthorization: authorizations.decide_capture,
+    c.CaptureAuthorization: captures.decide_capture,
     c.ReverseAuthorization: authorizations.decide_reverse,
     c.PlaceHold: holds.decide_place_hold,
     c.IncreaseHold: holds.decide_increase_hold,
@@ -44,7 +52,7 @@ _APPLY: dict[type[e.Event], Apply] = {
     e.AccountUnfrozen: accounts.apply_account_unfrozen,
     e.AccountClosed: accounts.apply_account_closed,
     e.AuthorizationIncremented: authorizations.apply_incremented,
-    e.Captured: authorizations.apply_captured,
+    e.Captured: captures.apply_captured,
     e.AuthorizationReversed: authorizations.apply_reversed,
     e.AuthorizationExpired: authorizations.apply_expired,
     e.HoldIncreased: holds.apply_hold_increased,

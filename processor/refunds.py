@@ -10,7 +10,7 @@ becomes his credit balance.
 from processor import commands as c
 from processor import events as e
 from processor.apportion import apportion
-from processor.authorizations import lower_outstanding, program_of
+from processor.bookings import lower_outstanding, program_of
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
 from processor.rules import Decision, Moment, add, declined

@@ -2,7 +2,7 @@
 
 from processor import commands as c
 from processor import events as e
-from processor.authorizations import lower_outstanding, pay_claims
+from processor.bookings import lower_outstanding, pay_claims
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
 from processor.refunds import draw_outstanding
