@@ -18,6 +18,7 @@ from gateway.config import GatewayConfig
 from gateway.keys import ALL_ROLES, KeyFile
 from gateway.retail import (
     WEEK,
+    Audit,
     fetch_audit,
     json_line,
     print_summary,
@@ -26,6 +27,7 @@ from gateway.retail import (
 from gateway.server import Served, serving
 
 _CALLER = "demo"
+_INTERRUPTED = 130
 
 
 def run_demo(config: GatewayConfig, once: bool) -> int:
@@ -37,22 +39,40 @@ async def _demo(config: GatewayConfig, once: bool) -> int:
     stop = asyncio.Event()
     main = asyncio.current_task()
     assert main is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
+    is_serving = False
+
+    def on_signal() -> None:
+        stop.set()
+        if not is_serving:
+            main.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
     click.echo(f"Starting a local Ray and recovering {config.data_dir} …", err=True)
-    async with serving(config, date.today().isoformat()) as served:
-        key = _demo_key(config.data_dir)
-        _tell_where(served, key)
-        result = await run_replay(
-            url=served.url, key=key, file=WEEK, show_progress=True
-        )
-        audit = await fetch_audit(url=served.url, key=key)
-        print_summary(result, audit)
-        if not once:
-            click.echo("Serving until Ctrl-C.")
-            await stop.wait()
+    try:
+        async with serving(config, date.today().isoformat()) as served:
+            audit = await _replay_and_tell(config, served)
+            is_serving = True
+            if not once and not stop.is_set():
+                click.echo("Serving until Ctrl-C.", err=True)
+                await stop.wait()
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise  # Not ours: whoever cancelled it wants to know.
+        click.echo("Stopped before the replay was done; start it again.", err=True)
+        return _INTERRUPTED
+    return 0 if audit.is_clean else 1
+
+
+async def _replay_and_tell(config: GatewayConfig, served: Served) -> Audit:
+    key = _demo_key(config.data_dir)
+    _tell_where(served, key)
+    result = await run_replay(url=served.url, key=key, file=WEEK, show_progress=True)
+    audit = await fetch_audit(url=served.url, key=key)
+    print_summary(result, audit)
     click.echo(json_line(result, audit))
     sys.stdout.flush()
-    return 0 if audit.is_clean else 1
+    return audit
 
 
 def _demo_key(data_dir: Path) -> str:
