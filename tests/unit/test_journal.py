@@ -5,6 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,22 +34,33 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "shard-3.journal"
 
 
+@asynccontextmanager
+async def opened(path: Path, create: Identity | None = None) -> AsyncIterator[Journal]:
+    """Closed again whatever happens: its thread would keep the process alive."""
+    journal = await Journal.open(path, create)
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+async def try_to_open(path: Path, create: Identity | None = None) -> None:
+    async with opened(path, create):
+        pass
+
+
 async def written(path: Path, rows: list[tuple[int, bytes]] = ROWS) -> None:
     """A closed journal with one row for each (count, records)."""
-    journal = await Journal.open(path, IDENTITY)
-    async for _ in journal.recover():
-        pass
-    for i, (count, records) in enumerate(rows):
-        journal.append(count, "2026-01-01", 1_000 + i, records)
-    await journal.close()
+    async with opened(path, IDENTITY) as journal:
+        async for _ in journal.recover():
+            pass
+        for i, (count, records) in enumerate(rows):
+            journal.append(count, "2026-01-01", 1_000 + i, records)
 
 
 async def recovered(path: Path) -> list[Batch]:
-    journal = await Journal.open(path)
-    try:
+    async with opened(path) as journal:
         return [batch async for batch in journal.recover()]
-    finally:
-        await journal.close()
 
 
 async def test_what_was_appended_comes_back_in_order(path: Path) -> None:
@@ -73,18 +86,16 @@ async def test_each_row_is_chained_to_the_one_before(path: Path) -> None:
 async def test_every_writer_takes_the_next_epoch(path: Path) -> None:
     epochs = []
     for _ in range(3):
-        journal = await Journal.open(path, IDENTITY)
-        epochs.append(journal.epoch)
-        await journal.close()
+        async with opened(path, IDENTITY) as journal:
+            epochs.append(journal.epoch)
     assert [1, 2, 3] == epochs
 
 
 async def test_a_second_writer_goes_on_after_the_first(path: Path) -> None:
     await written(path)
-    journal = await Journal.open(path)
-    assert 6 == [b.last_sequence async for b in journal.recover()][-1]
-    journal.append(2, "2026-01-02", 2_000, b"later")
-    await journal.close()
+    async with opened(path) as journal:
+        assert 6 == [b.last_sequence async for b in journal.recover()][-1]
+        journal.append(2, "2026-01-02", 2_000, b"later")
     last = (await recovered(path))[-1]
     assert (7, 8, 2, b"later") == (
         last.first_sequence,
@@ -95,25 +106,24 @@ async def test_a_second_writer_goes_on_after_the_first(path: Path) -> None:
 
 
 async def test_who_was_replaced_writes_nothing_more(path: Path) -> None:
-    journal = await Journal.open(path, IDENTITY)
-    journal.append(1, "2026-01-01", 1, b"mine")
-    # Nothing but this connection may touch the file, so a later writer is
-    # played by the same one.
-    await journal._connection.execute("UPDATE owner SET epoch = epoch + 1")
-    with pytest.raises(Fenced, match=r"shard-3\.journal has a later writer.* epoch 1"):
-        journal.append(1, "2026-01-01", 2, b"too late")
-    await journal.close()
+    late = r"shard-3\.journal has a later writer.* epoch 1"
+    async with opened(path, IDENTITY) as journal:
+        journal.append(1, "2026-01-01", 1, b"mine")
+        # Nothing but this connection may touch the file, so a later writer is
+        # played by the same one.
+        await journal._connection.execute("UPDATE owner SET epoch = epoch + 1")
+        with pytest.raises(Fenced, match=late):
+            journal.append(1, "2026-01-01", 2, b"too late")
     assert [b"mine"] == [batch.records for batch in await recovered(path)]
 
 
 async def test_the_second_owner_is_told_who_the_first_is(path: Path) -> None:
-    journal = await Journal.open(path, IDENTITY)
-    with pytest.raises(JournalInUse, match=rf"{path} .*process {os.getpid()};"):
-        await Journal.open(path)
-    with pytest.raises(JournalInUse, match=str(os.getpid())), read_journal(path):
-        pass
-    journal.append(1, "2026-01-01", 1, b"still the owner")
-    await journal.close()
+    async with opened(path, IDENTITY) as journal:
+        with pytest.raises(JournalInUse, match=rf"{path} .*process {os.getpid()};"):
+            await try_to_open(path)
+        with pytest.raises(JournalInUse, match=str(os.getpid())), read_journal(path):
+            pass
+        journal.append(1, "2026-01-01", 1, b"still the owner")
     assert 1 == len(await recovered(path))
 
 
@@ -133,7 +143,7 @@ def test_another_process_is_refused_and_told_the_pid(path: Path) -> None:
 
 async def test_a_missing_journal_is_named_and_never_made_anew(path: Path) -> None:
     with pytest.raises(JournalRefused, match=rf"{path} is missing"):
-        await Journal.open(path)
+        await try_to_open(path)
     with pytest.raises(JournalRefused, match=rf"{path} is missing"), read_journal(path):
         pass
     assert not is_there(path)
@@ -142,7 +152,7 @@ async def test_a_missing_journal_is_named_and_never_made_anew(path: Path) -> Non
 async def test_an_empty_journal_is_refused(path: Path) -> None:
     fill(path, b"")
     with pytest.raises(JournalRefused, match=rf"{path} is empty"):
-        await Journal.open(path)
+        await try_to_open(path)
     assert b"" == content(path)
 
 
@@ -152,7 +162,7 @@ async def test_what_is_no_database_is_refused_and_left_alone(
 ) -> None:
     fill(path, b"Dear diary, " * 1_000)
     with pytest.raises(JournalRefused, match=rf"{path} is damaged or foreign"):
-        await Journal.open(path, create)
+        await try_to_open(path, create)
     assert b"Dear diary, " * 1_000 == content(path)
 
 
@@ -163,7 +173,7 @@ async def test_somebody_elses_database_is_refused_and_left_alone(
     change(path, "CREATE TABLE recipes (name TEXT)")
     before = content(path)
     with pytest.raises(JournalRefused, match=rf"{path} is not a journal of Forebay"):
-        await Journal.open(path, create)
+        await try_to_open(path, create)
     assert before == content(path)
 
 
@@ -171,7 +181,7 @@ async def test_another_format_is_refused_by_its_number(path: Path) -> None:
     await written(path)
     change(path, "PRAGMA user_version = 7")
     with pytest.raises(JournalRefused, match=rf"{path} has journal format 7"):
-        await Journal.open(path)
+        await try_to_open(path)
 
 
 async def test_a_journal_cut_short_is_refused(path: Path) -> None:
@@ -286,14 +296,20 @@ asyncio.run(main())
 """
 
 
-def run_writer(path: Path) -> "subprocess.Popen[str]":
+@contextmanager
+def run_writer(path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A process that appends and says what has become durable, until killed."""
-    return subprocess.Popen(
+    writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
     )
+    with writer:
+        try:
+            yield writer
+        finally:
+            writer.kill()
 
 
 @pytest.mark.parametrize("after", [1, 40, 200])
