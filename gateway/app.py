@@ -151,4 +151,8 @@ async def _fault(request: Request, error: Exception) -> Response:
 
 
 def _internal() -> Refusal:
-    return Refusal(problems.INTERNAL, "An error of the server; it was logged.")
+    return Refusal(
+        problems.INTERNAL,
+        "An error of the server; it was logged. Whether a command was done is not"
+        " known: send it again with the same Idempotency-Key.",
+    )
