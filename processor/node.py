@@ -6,6 +6,11 @@ deliver.  Whoever drives it must make the records durable before it delivers a
 single message of the same step, must not step again before, and must end the
 node when that fails: its memory is ahead of its journal then.
 
+A node starts closed.  What its journal says may be old (a copy put back), and
+only the other end of the slice protocol can tell; until it has, the node
+decides nothing and tells nothing.  What comes in is held, for a bounded time,
+and worked off when it opens.
+
 Two drivers exist for every node: the actor, with a real journal and real
 connections, and the simulator, with neither.
 """
@@ -42,6 +47,8 @@ class Node:
     def __init__(self, remembered: Remembered) -> None:
         self.remembered = remembered
         self.stopped_because = ""  # Not empty: serve no more.
+        self.is_open = False  # Whether the journal is confirmed in this epoch.
+        self._held: deque[tuple[int, int, Message]] = deque()
         self._inbox: deque[tuple[int, Message]] = deque()
         self._records: list[Any] = []
         self._deliveries: list[tuple[int, Message]] = []
@@ -74,7 +81,14 @@ class Node:
 
     def wakes_at_ms(self) -> int | None:
         """When a step is due though nothing comes in; None for never."""
-        return None
+        due = self._due_ms()
+        if self._held:
+            due.append(self._held[0][0])
+        return min(due, default=None)
+
+    def _due_ms(self) -> list[int]:
+        """All the moments at which something is due."""
+        raise NotImplementedError
 
     def receive(self, connection: int, messages: Sequence[Message]) -> None:
         """Take messages from a connection, in order; over the bound, refuse."""
@@ -101,17 +115,62 @@ class Node:
         self._batch_is_over = False
         day = self.day
         inbox = self._inbox
+        if self._held:
+            self._give_up_held()
         self._begin_step()
         for _ in range(min(len(inbox), limits.BATCH_COMMANDS_MAX)):
             if self._batch_is_over or self.stopped_because:
                 break
             connection, message = inbox.popleft()
-            self._handle(connection, message)
+            if self.is_open or self._is_heard_while_closed(message):
+                self._handle(connection, message)
+            else:
+                self._hold(connection, message)
         if not self._batch_is_over:
             self._end_step()
+        if self.stopped_because:
+            self._give_up_held()
         step = Step(day, self._now_ms, self._records, self._deliveries)
         self._deliveries = []
         return step
+
+    # Until the journal is confirmed.
+
+    def _is_heard_while_closed(self, message: Message) -> bool:
+        """Whether a message is part of the confirmation itself."""
+        raise NotImplementedError
+
+    def _why_closed(self) -> str:
+        """What is missing, for who has waited for it in vain."""
+        raise NotImplementedError
+
+    def _open(self) -> None:
+        """The journal is confirmed: work off what was held, in its order."""
+        self.is_open = True
+        held = ((connection, message) for _, connection, message in self._held)
+        self._inbox.extendleft(reversed(list(held)))
+        self._held.clear()
+
+    def _hold(self, connection: int, message: Message) -> None:
+        is_full = len(self._held) >= limits.INBOX_COMMANDS_MAX
+        if is_full and isinstance(message, Submit | Query):
+            self._not_done(connection, message.correlation, "overloaded")
+        else:
+            due_ms = self._now_ms + limits.PARKED_MS_MAX
+            self._held.append((due_ms, connection, message))
+
+    def _give_up_held(self) -> None:
+        held = self._held
+        while held and (held[0][0] <= self._now_ms or self.stopped_because):
+            _, connection, message = held.popleft()
+            if isinstance(message, Submit) and self._answer_again(
+                connection, message.correlation, message.command
+            ):
+                continue  # What was decided once stays true, in an old copy too.
+            if isinstance(message, Submit | Query):
+                self._not_done(connection, message.correlation, self._why_closed())
+
+    # What each kind of node does.
 
     def _begin_step(self) -> None:
         """What is due by time."""

@@ -13,7 +13,8 @@ The rules of the lease, on both ends:
   Only then is it refused, with the recall's answers as the certificate.  At
   most one recall a lender is under way; who asks meanwhile waits for the next.
 - A shard whose journal is behind what was acknowledged here is refused, and
-  settlement stops itself if a shard knows of more grants than it does.
+  settlement stops itself if a shard knows of more grants than it does.  So it
+  grants and answers nothing before every shard has said hello once.
 
 The business day is cut here by a record, then every shard is told and reports
 the totals of its part; the day is closed when all have reported.
@@ -67,13 +68,24 @@ class Settlement(Node):
         """How many shards are on the line."""
         return len(self._connection_of)
 
-    def wakes_at_ms(self) -> int | None:
+    def _due_ms(self) -> list[int]:
         due = [gives_up_at_ms for _, gives_up_at_ms, _, _ in self._registered]
         for round_ in self._rounds.values():
             if round_.keep:
                 due.append(round_.gives_up_at_ms)
             due.extend(ask.gives_up_at_ms for ask in round_.asks)
-        return min(due, default=None)
+        return due
+
+    def _is_heard_while_closed(self, message: m.Message) -> bool:
+        # Whatever gives nothing away: what a shard tells of itself is a fact.
+        return not isinstance(
+            message, m.Submit | m.Query | m.SliceAsked | m.SliceWanted
+        )
+
+    def _why_closed(self) -> str:
+        missing = sorted(set(range(self.state.shard_count)) - set(self._epoch_of))
+        names = ", ".join(map(str, missing))
+        return f"settlement waits for the first word of shard {names}"
 
     def disconnected(self, connection: int) -> None:
         """A shard that comes back says hello and asks again."""
@@ -233,6 +245,8 @@ class Settlement(Node):
         for round_ in self._rounds.values():
             if round_.is_missing((shard,)):
                 self._tell(shard, round_.question())
+        if not self.is_open and len(self._epoch_of) == self.state.shard_count:
+            self._open()
 
     def _why_refused(self, hello: m.ShardHello) -> str:
         """Why a shard's journal is not to be worked with; "" if it is."""

@@ -90,11 +90,17 @@ class Shard(Node):
         """Commands waiting for reserve, those behind them included."""
         return self._parked_count
 
-    def wakes_at_ms(self) -> int | None:
+    def _due_ms(self) -> list[int]:
         due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
-        if self._expiries:
+        if self._expiries and self.is_open:
             due.append(self._expiries[0][0])
-        return min(due, default=None)
+        return due
+
+    def _is_heard_while_closed(self, message: m.Message) -> bool:
+        return not isinstance(message, m.Submit | m.Query)
+
+    def _why_closed(self) -> str:
+        return "settlement has not confirmed the shard's journal yet"
 
     # Settlement's connection.
 
@@ -124,8 +130,9 @@ class Shard(Node):
 
     def _begin_step(self) -> None:
         self._moment.now_ms = self._now_ms
-        self._expire_due()
-        self._give_up_parked()
+        if self.is_open:
+            self._expire_due()
+            self._give_up_parked()
 
     def _end_step(self) -> None:
         if not self._spent:
@@ -354,6 +361,8 @@ class Shard(Node):
 
     def _welcomed(self, message: m.ShardWelcome) -> None:
         assert self.state.day <= message.day
+        self._open()
+        self._expire_due()
 
     def _refused(self, message: m.ShardRefused) -> None:
         self.stopped_because = message.reason

@@ -95,13 +95,13 @@ class OneSettlement:
 def a_settlement(shard_count: int = 2, **deposits: int) -> OneSettlement:
     """Lenders with deposits; shard n is on connection 10 + n."""
     settlement = OneSettlement(shard_count)
+    for shard in range(shard_count):
+        settlement.hello(shard, 10 + shard)
     for number, (lender_id, amount) in enumerate(deposits.items()):
         command = c.RegisterLender("caller", f"lender {number}", lender_id, "EUR")
         settlement.submit(command)
         if amount:
             settlement.ask(c.DepositReserve, lender_id, amount)
-    for shard in range(shard_count):
-        settlement.hello(shard, 10 + shard)
     return settlement
 
 

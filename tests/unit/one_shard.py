@@ -42,6 +42,11 @@ class OneShard:
         self.step()
         return self
 
+    def welcomed(self) -> "OneShard":
+        """Settlement has confirmed the journal."""
+        self.told(m.ShardWelcome(self.state.day))
+        return self
+
     def step(self) -> None:
         step = self.node.step(self.now_ms)
         self.records += step.records
@@ -91,7 +96,7 @@ class OneShard:
 
 def a_shard(limit: int = 1_000, **headroom: int) -> OneShard:
     """With programs, merchant `m`, and accounts `a` (solo) and `b` (pair, 30/70)."""
-    shard = OneShard()
+    shard = OneShard().welcomed()
     lenders = ("L1", "L2")
     facts: list[e.ReferenceFact] = [
         e.LenderRegistered(name, "EUR", "", 0) for name in lenders

@@ -52,7 +52,8 @@ class ShardForWishes:
         facts += [e.MerchantRegistered(merchant, "") for merchant in merchants]
         grants = [m.GrantSlice(lender, _GRANT_MINOR) for lender in lenders]
         sent = m.ReferenceSent(len(facts), tuple(facts))
-        self._shard.receive(SETTLEMENT, [sent, *grants])
+        welcome = m.ShardWelcome(self._shard.day)
+        self._shard.receive(SETTLEMENT, [welcome, sent, *grants])
         self._shard.step(self.now_ms)
         for lot in lots:
             opened = self._decided(

@@ -74,7 +74,7 @@ def test_the_clock_of_a_node_never_goes_back() -> None:
 def test_nor_does_it_after_a_restart() -> None:
     shard = a_shard(L1=100)
     late = shard.ask(c.PlaceHold, "a", 1, "EUR")["expires_at_ms"]
-    again = OneShard(shard.batches)
+    again = OneShard(shard.batches).welcomed()
     again.now_ms, again.count = shard.now_ms - 500, 100
     assert late == again.ask(c.PlaceHold, "a", 1, "EUR")["expires_at_ms"]
 

@@ -233,7 +233,7 @@ def test_a_shard_from_its_journal_is_the_same_and_remembers() -> None:
     shard = a_shard(L1=100)
     shard.submit(buy("a", 40, "x"))
     expected = shard.answers[shard.count].body
-    again = OneShard(shard.batches)
+    again = OneShard(shard.batches).welcomed()
     assert digest_of(shard.state) == digest_of(again.state)
     (number,) = again.submit(buy("a", 40, "x"))
     assert m.Answer(number, m.Outcome.REPLAYED, expected) == again.answers[number]
