@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.fields import FIELDS, ShareBody
+from gateway.fields import FIELDS, NESTED_FIELDS, NestedBody, body_fields
 from gateway.problems import MALFORMED_BODY, Refusal, invalid_field
 from processor import commands as c
 
@@ -24,7 +24,7 @@ def body_struct(command: type[c.Command], in_path: str | None) -> type[msgspec.S
     """The struct of a command's body; `in_path` names what the path holds."""
     return msgspec.defstruct(
         f"{command.__name__}Body",
-        _body_fields(command, _NOT_IN_BODY | {in_path or ""}),
+        body_fields(command, _NOT_IN_BODY | {in_path or ""}),
         namespace={"__doc__": command.__doc__},
         forbid_unknown_fields=True,
         frozen=True,
@@ -39,7 +39,7 @@ def item_struct(command: type[c.Command]) -> type[msgspec.Struct]:
         request_id = (*request_id, "")
     return msgspec.defstruct(
         f"{command.__name__}Item",
-        [request_id, *_body_fields(command, _NOT_IN_BODY)],
+        [request_id, *body_fields(command, _NOT_IN_BODY)],
         namespace={"__doc__": command.__doc__},
         tag_field="command",
         tag=command.wire_name(),
@@ -48,20 +48,6 @@ def item_struct(command: type[c.Command]) -> type[msgspec.Struct]:
         gc=False,
         kw_only=True,
     )
-
-
-def _body_fields(command: type[c.Command], without: frozenset[str]) -> list[Any]:
-    fields: list[Any] = []
-    for field in msgspec.structs.fields(command):
-        if field.name in without:
-            continue
-        form = FIELDS[field.name]
-        if field.required:
-            fields.append((field.name, form.annotated()))
-        else:
-            wanted = form.annotated(optional=field.default is None)
-            fields.append((field.name, wanted, field.default))
-    return fields
 
 
 def to_text_day(day: datetime.date | None, field: str = "next_day") -> str | None:
@@ -73,23 +59,25 @@ def to_text_day(day: datetime.date | None, field: str = "next_day") -> str | Non
     return day.isoformat()
 
 
-def to_shares(shares: tuple[ShareBody, ...]) -> tuple[c.Share, ...]:
-    """The shares as commands carry them; whether they are whole is a rule's word."""
-    return tuple(share.to_share() for share in shares)
+def to_plain(value: Any) -> Any:
+    """A value as commands carry it: whether it is sound is a rule's word."""
+    if isinstance(value, tuple):
+        return tuple(to_plain(item) for item in value)
+    if isinstance(value, NestedBody):
+        return value.BECOMES(
+            *(to_plain(getattr(value, name)) for name in value.__struct_fields__)
+        )
+    return value
 
 
-_TO_COMMAND: dict[str, Callable[[Any], Any]] = {
-    "shares": to_shares,
-    "day": lambda day: to_text_day(day, "day"),
-    "next_day": to_text_day,
-}
+_DAYS = frozenset(n for n, form in FIELDS.items() if form.type is datetime.date)
 
 
 def values_of(body: msgspec.Struct, names: tuple[str, ...]) -> list[Any]:
     """The named values of a body, in the forms the command has them in."""
     values = [getattr(body, name) for name in names]
     return [
-        _TO_COMMAND[name](value) if name in _TO_COMMAND else value
+        to_text_day(value, name) if name in _DAYS else to_plain(value)
         for name, value in zip(names, values, strict=True)
     ]
 
@@ -101,7 +89,8 @@ def builder(command: type[c.Command]) -> Callable[..., c.Command]:
 
 def is_converted(command: type[c.Command]) -> bool:
     """Whether a field of the command has another form in a body."""
-    return any(f.name in _TO_COMMAND for f in msgspec.structs.fields(command))
+    fields = msgspec.structs.fields(command)
+    return any(f.name in _DAYS or f.name in NESTED_FIELDS for f in fields)
 
 
 def request_id_of_day(day: str) -> str:

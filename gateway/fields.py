@@ -5,13 +5,13 @@ are made.  A command with a field that is not here does not start.
 """
 
 import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, cast
 
 import msgspec
 from msgspec import Meta
 
+from processor import commands as c
 from processor import limits
-from processor.commands import Share
 
 
 class FieldForm(msgspec.Struct, frozen=True):
@@ -70,17 +70,6 @@ _AMOUNT = _whole(1, limits.AMOUNT_MINOR_MAX)
 _PRINTABLE = r"[^\x00-\x1f\x7f]*"
 
 
-class ShareBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One lender's part of each purchase, in parts per million."""
-
-    lender_id: Annotated[str, ID_FORM]
-    share_ppm: Annotated[int, Meta(ge=1, le=limits.PPM)]
-
-    def to_share(self) -> Share:
-        """The share as commands carry it."""
-        return Share(self.lender_id, self.share_ppm)
-
-
 FIELDS: dict[str, FieldForm] = {
     "account_id": FieldForm(_ID, "The credit account.", _ID_MUST_BE, "alice"),
     "program_id": FieldForm(_ID, "The program.", _ID_MUST_BE, "pay-in-three"),
@@ -135,18 +124,6 @@ FIELDS: dict[str, FieldForm] = {
         "What may be paid for the lender beyond its deposit.",
         _whole_must_be("minor units", 0, limits.RESERVE_MINOR_MAX),
         0,
-    ),
-    "shares": FieldForm(
-        Annotated[
-            tuple[ShareBody, ...],
-            Meta(min_length=1, max_length=limits.LENDERS_PER_PROGRAM_MAX),
-        ],
-        f"The lenders' parts, each lender once; they sum to {limits.PPM}.",
-        f"1 to {limits.LENDERS_PER_PROGRAM_MAX} objects with lender_id and share_ppm",
-        [
-            {"lender_id": "first-bank", "share_ppm": 700_000},
-            {"lender_id": "second-bank", "share_ppm": 300_000},
-        ],
     ),
     "share_ppm": FieldForm(
         _whole(1, limits.PPM),
@@ -203,3 +180,69 @@ FIELDS: dict[str, FieldForm] = {
         "6f1c2f0e-purchase-1001",
     ),
 }
+
+
+class NestedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value within a body, made by `nested` from what commands carry."""
+
+    BECOMES: ClassVar[type[msgspec.Struct]]
+
+
+def nested(kind: type[msgspec.Struct]) -> type[NestedBody]:
+    """The struct of a value within a body; its fields are of the table, too."""
+    made = msgspec.defstruct(
+        f"{kind.__name__}Body",
+        body_fields(kind),
+        bases=(NestedBody,),
+        namespace={"__doc__": kind.__doc__, "BECOMES": kind},
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+    return cast("type[NestedBody]", made)
+
+
+def body_fields(
+    kind: type[msgspec.Struct], without: frozenset[str] = frozenset()
+) -> list[Any]:
+    """The fields of a command or a value, with forms and bounds."""
+    fields: list[Any] = []
+    for field in msgspec.structs.fields(kind):
+        if field.name in without:
+            continue
+        form = FIELDS[field.name]
+        if field.required:
+            fields.append((field.name, form.annotated()))
+        else:
+            wanted = form.annotated(optional=field.default is None)
+            fields.append((field.name, wanted, field.default))
+    return fields
+
+
+def _some(kind: type[msgspec.Struct], least: int, most: int) -> Any:
+    return Annotated[
+        tuple[nested(kind), ...],  # type: ignore[misc]
+        Meta(min_length=least, max_length=most),
+    ]
+
+
+# Values that consist of others, the inner ones first.
+NESTED_FIELDS: set[str] = set()
+
+
+def _add_nested(name: str, form: FieldForm) -> None:
+    FIELDS[name] = form
+    NESTED_FIELDS.add(name)
+
+
+_add_nested(
+    "shares",
+    FieldForm(
+        _some(c.Share, 1, limits.LENDERS_PER_PROGRAM_MAX),
+        f"The lenders' parts, each lender once; they sum to {limits.PPM}.",
+        f"1 to {limits.LENDERS_PER_PROGRAM_MAX} objects with lender_id and share_ppm",
+        [
+            {"lender_id": "first-bank", "share_ppm": 700_000},
+            {"lender_id": "second-bank", "share_ppm": 300_000},
+        ],
+    ),
+)

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway import bodies, bulk
 from gateway import problems as p
-from gateway.fields import FIELDS, ShareBody
+from gateway.fields import FIELDS
 from gateway.routes import (
     AUDIT_PATH,
     BULK_PATH,
@@ -142,7 +142,7 @@ class _Schemas:
 
     def components(self) -> Node:
         """Every schema that was referred to, and those inside them."""
-        types = [*self._types.values(), p.Problem, ShareBody]
+        types = [*self._types.values(), p.Problem]
         _, components = msgspec.json.schema_components(types, ref_template=_REF)
         _name_declines(components)
         return components
