@@ -15,6 +15,7 @@ from processor.commands import Command
 from processor.framing import BrokenFrame, Window, caller_reader, frame
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
 from processor.messages import Answer, Message, Query, Submit
+from processor.views import ACCOUNT_KINDS
 
 _RECONNECT_SECONDS = 0.05
 
@@ -168,7 +169,9 @@ class Nodes:
 
     async def query(self, kind: str, object_id: str) -> Answer:
         """The same, to read an object by kind and id."""
-        if kind in ("account", "authorization", "hold"):
+        if kind in ACCOUNT_KINDS:
+            return await self._link_of("account_id", object_id).query(kind, object_id)
+        if kind in ("authorization", "hold"):
             return await self._link_of(f"{kind}_id", object_id).query(kind, object_id)
         return await self.settlement.query(kind, object_id)
 

@@ -12,6 +12,8 @@ from msgspec import Meta
 
 from processor import commands as c
 from processor import limits
+from processor.schedules import Method, Payer, Plan
+from processor.terms import Bucket, Component, Direction, Due, Terms, Waivable
 
 
 class FieldForm(msgspec.Struct, frozen=True):
@@ -86,6 +88,131 @@ FIELDS: dict[str, FieldForm] = {
         "The limit hold.",
         "an id that a hold was answered with",
         "ho_3c0002b",
+    ),
+    "repayment_id": FieldForm(
+        _made_id("rp"),
+        "The repayment.",
+        "an id that a repayment was answered with",
+        "rp_3c0002c",
+    ),
+    "write_off_id": FieldForm(
+        _made_id("wo"),
+        "The write-off.",
+        "an id that a write-off was answered with",
+        "wo_3c0002d",
+    ),
+    "recovery_id": FieldForm(
+        _made_id("rc"),
+        "The recovery.",
+        "an id that a recovery was answered with",
+        "rc_3c0002e",
+    ),
+    "claim_id": FieldForm(
+        _made_id("cl"),
+        "The guarantor's payment.",
+        "an id that a claim was answered with",
+        "cl_3c0002f",
+    ),
+    "adjustment_id": FieldForm(
+        _made_id("aj"),
+        "The adjustment.",
+        "an id that an adjustment was answered with",
+        "aj_3c00030",
+    ),
+    "guarantor_id": FieldForm(_ID, "Who pays for the borrower.", _ID_MUST_BE, "cover"),
+    "corrects": FieldForm(_ID, "What it corrects: any id.", _ID_MUST_BE, "re_3c0002a"),
+    "plan_id": FieldForm(
+        _text(f"[A-Za-z0-9_.:-]{{0,{limits.ID_LENGTH_MAX}}}", limits.ID_LENGTH_MAX),
+        "The instalment plan; empty: with the next statement.",
+        f"empty, or {_ID_MUST_BE}",
+        "three-months",
+    ),
+    "statement_day": FieldForm(
+        _whole(1, limits.DAY_OF_MONTH_MAX),
+        "The day of the month on which the account is billed.",
+        _whole_must_be("a month's days", 1, limits.DAY_OF_MONTH_MAX),
+        1,
+    ),
+    "due_day": FieldForm(
+        _whole(1, limits.DAY_OF_MONTH_MAX),
+        "The day of the month on which a statement is due.",
+        _whole_must_be("a month's days", 1, limits.DAY_OF_MONTH_MAX),
+        21,
+    ),
+    "provisional": FieldForm(
+        bool, "Whether it may still bounce.", "true or false", False
+    ),
+    "charge": FieldForm(
+        Waivable,
+        "What is forgiven.",
+        "interest or penalty",
+        "penalty",
+    ),
+    "component": FieldForm(
+        Component,
+        "What a debt consists of.",
+        "penalty, interest, fee or principal",
+        "penalty",
+    ),
+    "direction": FieldForm(
+        Direction,
+        "Which way it goes, as the borrower sees it.",
+        "credit or debit",
+        "credit",
+    ),
+    "periods": FieldForm(
+        _whole(1, limits.PERIODS_MAX),
+        "How many instalments.",
+        _whole_must_be("periods", 1, limits.PERIODS_MAX),
+        3,
+    ),
+    "method": FieldForm(
+        Method,
+        "How a plan is cut and charged.",
+        "flat_fee, equal_principal or equal_payment",
+        "flat_fee",
+    ),
+    "rate_ppm": FieldForm(
+        _whole(0, limits.PPM),
+        "The fee of the principal, or the interest of the balance, per period.",
+        _whole_must_be("parts per million", 0, limits.PPM),
+        6_000,
+    ),
+    "payer": FieldForm(
+        Payer, "Who bears the plan's charges.", "borrower or merchant", "borrower"
+    ),
+    "grace_days": FieldForm(
+        _whole(0, 365),
+        "Days after the due date without penalty.",
+        _whole_must_be("days", 0, 365),
+        3,
+    ),
+    "penalty_ppm_per_day": FieldForm(
+        _whole(0, limits.PPM),
+        "What a day costs of the principal that is late.",
+        _whole_must_be("parts per million", 0, limits.PPM),
+        500,
+    ),
+    "minimum_due_ppm": FieldForm(
+        _whole(0, limits.PPM),
+        "How much of a statement's principal must be paid.",
+        _whole_must_be("parts per million", 0, limits.PPM),
+        100_000,
+    ),
+    "early_settlement_fee_ppm": FieldForm(
+        _whole(0, limits.PPM),
+        "The fee for settling early, of the principal not yet billed.",
+        _whole_must_be("parts per million", 0, limits.PPM),
+        0,
+    ),
+    "extension_fee_ppm": FieldForm(
+        _whole(0, limits.PPM),
+        "The fee for an extension, of the principal not yet billed.",
+        _whole_must_be("parts per million", 0, limits.PPM),
+        5_000,
+    ),
+    "due": FieldForm(
+        Due, "Where a debt is in its life.", "past_due, due or in_advance", "due"
     ),
     "amount_minor": FieldForm(
         _AMOUNT,
@@ -244,5 +371,40 @@ _add_nested(
             {"lender_id": "first-bank", "share_ppm": 700_000},
             {"lender_id": "second-bank", "share_ppm": 300_000},
         ],
+    ),
+)
+_add_nested(
+    "plans",
+    FieldForm(
+        _some(Plan, 0, limits.PLANS_PER_PROGRAM_MAX),
+        "The instalment plans a purchase may choose from, each id once.",
+        f"at most {limits.PLANS_PER_PROGRAM_MAX} objects with plan_id, periods,"
+        " method and rate_ppm",
+        [
+            {
+                "plan_id": "three-months",
+                "periods": 3,
+                "method": "flat_fee",
+                "rate_ppm": 6_000,
+            }
+        ],
+    ),
+)
+_add_nested(
+    "allocation",
+    FieldForm(
+        _some(Bucket, 0, 12),
+        "The order in which a repayment pays; empty: the default order.",
+        "at most 12 objects with due and component",
+        [{"due": "past_due", "component": "penalty"}],
+    ),
+)
+_add_nested(
+    "terms",
+    FieldForm(
+        nested(Terms),
+        "When debts are late, and what that costs.",
+        "an object with terms such as grace_days and penalty_ppm_per_day",
+        {"grace_days": 3, "penalty_ppm_per_day": 500},
     ),
 )

@@ -19,7 +19,12 @@ def decide_open_account(
     if command.currency != program.currency:
         return declined(DeclineReason.CURRENCY_MISMATCH)
     return e.AccountOpened(
-        command.account_id, command.program_id, command.currency, command.limit_minor
+        command.account_id,
+        command.program_id,
+        command.currency,
+        command.limit_minor,
+        command.statement_day,
+        command.due_day,
     )
 
 
@@ -31,6 +36,8 @@ def apply_account_opened(state: ShardState, event: e.AccountOpened) -> None:
         event.currency,
         event.limit_minor,
         slot_of_account(event.account_id),
+        event.statement_day,
+        event.due_day,
     )
 
 
@@ -100,7 +107,7 @@ def decide_close_account(
     if (
         account.held_minor
         or account.authorized_minor
-        or account.outstanding_minor
+        or account.unpaid
         or account.credit_minor
     ):
         return declined(DeclineReason.ACCOUNT_IN_USE)

@@ -79,7 +79,11 @@ class CaptureAnswer(ApprovedAnswer, frozen=True, gc=False):
 
 
 class RefundAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """What went back: off the debt, and to the borrower's credit balance."""
+    """What went back: off the debt, and to the borrower's credit balance.
+
+    `fee_minor` of the plan's fees went back beside it, off the debt or, where
+    they had been paid, to the credit balance.
+    """
 
     authorization_id: str
     refund_id: str
@@ -88,17 +92,105 @@ class RefundAnswer(ApprovedAnswer, frozen=True, gc=False):
     credit_minor: int
     purchase_day: str
     open_to_buy_minor: int
+    fee_minor: int = 0
 
 
 class RepaymentAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """What came in: off the debt, and to the borrower's credit balance."""
+    """What came in, and what it paid; what is left is the borrower's credit."""
 
     repayment_id: str
     account_id: str
     amount_minor: int
     principal_minor: int
+    interest_minor: int
+    fee_minor: int
+    penalty_minor: int
     credit_minor: int
     open_to_buy_minor: int
+    provisional: bool = False
+
+
+class RepaymentStatusAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """A provisional repayment is final now."""
+
+    repayment_id: str
+    account_id: str
+
+
+class UndoneAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """A payment was undone: what is owed again, and what came off the credit.
+
+    `over_limit_minor` is by how much the account is over its limit now.
+    """
+
+    payment_id: str
+    account_id: str
+    amount_minor: int
+    principal_minor: int
+    charges_minor: int
+    credit_minor: int
+    open_to_buy_minor: int
+    over_limit_minor: int
+
+
+class CreditAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """What was paid out; `credit_minor` is what is left."""
+
+    account_id: str
+    amount_minor: int
+    credit_minor: int
+    open_to_buy_minor: int
+
+
+class WaiverAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """What is not owed any more."""
+
+    account_id: str
+    charge: str
+    amount_minor: int
+
+
+class ExtensionAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """The periods that are left now; the fee is in the first of them."""
+
+    authorization_id: str
+    periods: int
+    fee_minor: int
+
+
+class WriteOffAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """What was given up: principal, and charges."""
+
+    write_off_id: str
+    account_id: str
+    amount_minor: int
+    principal_minor: int
+
+
+class RecoveryAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """What came in on what was written off."""
+
+    recovery_id: str
+    account_id: str
+    amount_minor: int
+
+
+class ClaimAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """What the guarantor paid."""
+
+    claim_id: str
+    account_id: str
+    guarantor_id: str
+    amount_minor: int
+    principal_minor: int
+
+
+class AdjustmentAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """About an adjustment; once approved, what may still be bought."""
+
+    adjustment_id: str
+    account_id: str
+    open_to_buy_minor: int | None = None
 
 
 class HoldAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -190,21 +282,126 @@ def _refunded(command: c.Command, event: e.Refunded) -> RefundAnswer:
         event.refund_id,
         event.amount_minor,
         event.principal_minor,
-        event.credit_minor,
+        event.credit_minor + sum(event.fee_credits),
         event.purchase_day,
         event.open_to_buy_minor,
+        sum(event.fee_parts),
     )
 
 
-def _repaid(command: c.Command, event: e.Repaid) -> RepaymentAnswer:
+def _repaid(command: c.Command, event: e.Repaid | e.SettledEarly) -> RepaymentAnswer:
+    paid = event.allocations
+    principal_minor = sum(p.amount_minor for p in paid)
+    charges_minor = sum(p.charges_minor for p in paid)
     return RepaymentAnswer(
         APPROVED,
         event.repayment_id,
         event.account_id,
         event.amount_minor,
-        event.amount_minor - event.credit_minor,
+        principal_minor,
+        sum(p.interest_minor for p in paid),
+        sum(p.fee_minor for p in paid),
+        sum(p.penalty_minor for p in paid),
+        event.amount_minor - principal_minor - charges_minor,
+        event.open_to_buy_minor,
+        event.provisional,
+    )
+
+
+def _final(command: c.Command, event: e.RepaymentFinal) -> RepaymentStatusAnswer:
+    return RepaymentStatusAnswer(APPROVED, event.repayment_id, event.account_id)
+
+
+def _returned(command: c.Command, event: e.RepaymentReturned) -> UndoneAnswer:
+    return _undone(event.repayment_id, event)
+
+
+def _write_off_reversed(command: c.Command, event: e.WriteOffReversed) -> UndoneAnswer:
+    return _undone(event.write_off_id, event)
+
+
+def _claim_reversed(command: c.Command, event: e.ClaimReversed) -> UndoneAnswer:
+    return _undone(event.claim_id, event)
+
+
+def _undone(
+    payment_id: str,
+    event: e.RepaymentReturned | e.WriteOffReversed | e.ClaimReversed,
+) -> UndoneAnswer:
+    principal_minor = sum(back.amount_minor for back in event.undone)
+    return UndoneAnswer(
+        APPROVED,
+        payment_id,
+        event.account_id,
+        event.amount_minor,
+        principal_minor,
+        event.amount_minor - principal_minor - event.credit_minor,
         event.credit_minor,
         event.open_to_buy_minor,
+        max(0, -event.open_to_buy_minor),
+    )
+
+
+def _paid_out(command: c.Command, event: e.CreditPaidOut) -> CreditAnswer:
+    return CreditAnswer(
+        APPROVED,
+        event.account_id,
+        event.amount_minor,
+        event.credit_minor,
+        event.open_to_buy_minor,
+    )
+
+
+def _waived(command: c.Command, event: e.ChargesWaived) -> WaiverAnswer:
+    return WaiverAnswer(
+        APPROVED, event.account_id, event.charge.value, event.amount_minor
+    )
+
+
+def _extended(command: c.Command, event: e.PlanExtended) -> ExtensionAnswer:
+    return ExtensionAnswer(
+        APPROVED, event.authorization_id, len(event.recut.lines), event.fee_minor
+    )
+
+
+def _written_off(command: c.Command, event: e.WrittenOff) -> WriteOffAnswer:
+    return WriteOffAnswer(
+        APPROVED,
+        event.write_off_id,
+        event.account_id,
+        event.amount_minor,
+        sum(paid.amount_minor for paid in event.allocations),
+    )
+
+
+def _recovered(
+    command: c.Command, event: e.RecoveryRecorded | e.RecoveryReversed
+) -> RecoveryAnswer:
+    return RecoveryAnswer(
+        APPROVED, event.recovery_id, event.account_id, event.amount_minor
+    )
+
+
+def _claimed(command: c.Command, event: e.ClaimPaid) -> ClaimAnswer:
+    return ClaimAnswer(
+        APPROVED,
+        event.claim_id,
+        event.account_id,
+        event.guarantor_id,
+        event.amount_minor,
+        sum(paid.amount_minor for paid in event.allocations),
+    )
+
+
+def _adjusted(
+    command: c.Command,
+    event: e.AdjustmentProposed | e.AdjustmentApproved | e.AdjustmentRejected,
+) -> AdjustmentAnswer:
+    open_to_buy_minor = None
+    if isinstance(event, e.AdjustmentApproved):
+        open_to_buy_minor = event.open_to_buy_minor
+    return AdjustmentAnswer(
+        APPROVED, event.adjustment_id, event.account_id, open_to_buy_minor
     )
 
 
@@ -269,6 +466,21 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.Captured: _captured,
     e.Refunded: _refunded,
     e.Repaid: _repaid,
+    e.RepaymentFinal: _final,
+    e.RepaymentReturned: _returned,
+    e.CreditPaidOut: _paid_out,
+    e.ChargesWaived: _waived,
+    e.PlanExtended: _extended,
+    e.SettledEarly: _repaid,
+    e.WrittenOff: _written_off,
+    e.WriteOffReversed: _write_off_reversed,
+    e.RecoveryRecorded: _recovered,
+    e.RecoveryReversed: _recovered,
+    e.ClaimPaid: _claimed,
+    e.ClaimReversed: _claim_reversed,
+    e.AdjustmentProposed: _adjusted,
+    e.AdjustmentApproved: _adjusted,
+    e.AdjustmentRejected: _adjusted,
     e.HoldPlaced: _hold_placed,
     e.HoldIncreased: _hold_changed,
     e.HoldReleased: _hold_changed,

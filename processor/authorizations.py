@@ -17,10 +17,10 @@ from processor.bookings import (
     give_back,
     increment,
     owe,
-    program_of,
     settle_status,
     use_credit,
 )
+from processor.debts import bills_on, cut_lines, new_lines, program_of
 from processor.declines import DeclineReason
 from processor.holds import take_from_hold
 from processor.ids import IdKind, make_id
@@ -52,17 +52,12 @@ def decide_authorize(
         return declined(DeclineReason.ACCOUNT_NOT_FOUND)
     if command.merchant_id not in state.merchants:
         return declined(DeclineReason.MERCHANT_NOT_FOUND)
+    if command.plan_id and not _has_plan(state, account, command.plan_id):
+        return declined(DeclineReason.PLAN_NOT_FOUND)
     refused = decline_new_debt(account, command.currency)
     if refused is not None:
         return refused
-    return _decide_purchase(
-        state,
-        account,
-        command.merchant_id,
-        command.amount_minor,
-        command.capture,
-        moment,
-    )
+    return _decide_purchase(state, account, command, command.amount_minor, moment)
 
 
 def decide_convert_hold(
@@ -74,6 +69,8 @@ def decide_convert_hold(
     if command.merchant_id not in state.merchants:
         return declined(DeclineReason.MERCHANT_NOT_FOUND)
     account = state.accounts[hold.account_id]
+    if command.plan_id and not _has_plan(state, account, command.plan_id):
+        return declined(DeclineReason.PLAN_NOT_FOUND)
     refused = decline_status(account)
     if refused is not None:
         return refused
@@ -86,23 +83,19 @@ def decide_convert_hold(
         )
     rest_minor = hold.held_minor - amount_minor if command.final else 0
     return _decide_purchase(
-        state,
-        account,
-        command.merchant_id,
-        amount_minor,
-        command.capture,
-        moment,
-        hold.hold_id,
-        rest_minor,
+        state, account, command, amount_minor, moment, hold.hold_id, rest_minor
     )
+
+
+def _has_plan(state: ShardState, account: Account, plan_id: str) -> bool:
+    return plan_id in state.programs[account.program_id].plans
 
 
 def _decide_purchase(
     state: ShardState,
     account: Account,
-    merchant_id: str,
+    command: c.Authorize | c.ConvertHold,
     amount_minor: int,
-    capture: bool,
     moment: Moment,
     hold_id: str = "",
     hold_released_minor: int = 0,
@@ -123,8 +116,14 @@ def _decide_purchase(
     # Nothing may decline from here on.
     credit_used_minor = 0
     credit_parts: e.Parts = ()
-    if capture:
+    bill_on = borne_minor = 0
+    lines: tuple[e.CutLine, ...] = ()
+    if command.capture:
         credit_used_minor, credit_parts = use_credit(account, amount_minor, parts)
+        bill_on = bills_on(state, account)
+        if command.plan_id:
+            plan = program.plans[command.plan_id]
+            lines, borne_minor = cut_lines(account, plan, bill_on, amount_minor)
     return e.Authorized(
         make_id(
             IdKind.AUTHORIZATION,
@@ -133,19 +132,22 @@ def _decide_purchase(
             state.sequence + 1,
         ),
         account.account_id,
-        merchant_id,
+        command.merchant_id,
         program.program_id,
         program.version,
         amount_minor,
         parts,
         moment.now_ms + program.authorization_expiry_ms,
         open_to_buy_minor,
-        capture,
+        command.capture,
         credit_used_minor,
         credit_parts,
         hold_id,
         amount_minor if hold_id else 0,
         hold_released_minor,
+        bill_on,
+        lines,
+        borne_minor,
     )
 
 
@@ -158,7 +160,6 @@ def apply_authorized(
         _take_hold(state, event)
     none = zeros(program)
     amount_minor, parts = event.amount_minor, event.parts
-    took_minor, took_parts = (amount_minor, parts) if event.captured else (0, none)
     authorization = Authorization(
         event.authorization_id,
         event.account_id,
@@ -171,21 +172,27 @@ def apply_authorized(
         AuthorizationStatus.CAPTURED if event.captured else AuthorizationStatus.OPEN,
         amount_minor,
         parts,
-        took_minor,
-        took_parts,
         0,
         none,
         0,
         none,
-        took_minor,
-        took_parts,
+        0,
+        none,
+        0,
+        none,
+        plan_id=command.plan_id,
     )
     state.authorizations[event.authorization_id] = authorization
     state.totals.authorized_count += 1
     occupy_reserve(state, program, parts)
     if event.captured:
         capture_reserve(state, program, parts)
-        owe(state, account, authorization, amount_minor)
+        new_lines(
+            state, account, authorization, amount_minor, event.bills_on, event.lines
+        )
+        authorization.captured_minor = authorization.outstanding_minor = amount_minor
+        authorization.captured_parts = authorization.outstanding_parts = parts
+        owe(state, account, authorization, amount_minor, event.borne_minor, False)
         if event.credit_used_minor:
             book_credit(
                 state,

@@ -6,7 +6,8 @@ but `use_credit` and `draw`, which say what a decision may take.
 """
 
 from processor.apportion import apportion
-from processor.events import Parts
+from processor.debts import drop_if_paid, new_lines, owes, program_of, take_up
+from processor.events import Captured, Parts
 from processor.rules import add, occupy_reserve, release_reserve, subtract
 from processor.state import (
     Account,
@@ -20,16 +21,9 @@ from processor.state import (
 def use_credit(account: Account, amount_minor: int, parts: Parts) -> tuple[int, Parts]:
     """How much of a new debt the borrower's credit balance pays at once."""
     used_minor = min(account.credit_minor, amount_minor)
-    if not used_minor:
+    if used_minor <= 0:
         return 0, ()
     return used_minor, apportion(parts, amount_minor, (0,) * len(parts), used_minor)
-
-
-def program_of(state: ShardState, authorization: Authorization) -> Program:
-    """The version of the program an authorization was split under."""
-    return state.program_versions[
-        authorization.program_id, authorization.program_version
-    ]
 
 
 def draw(authorization: Authorization, amount_minor: int) -> Parts:
@@ -59,21 +53,19 @@ def book_capture(
     state: ShardState,
     account: Account,
     authorization: Authorization,
-    amount_minor: int,
-    parts: Parts,
+    event: Captured,
 ) -> None:
     """Authorized becomes outstanding, for the account and for every lender."""
-    capture_reserve(state, program_of(state, authorization), parts)
+    amount_minor = event.amount_minor
+    capture_reserve(state, program_of(state, authorization), event.parts)
     account.authorized_minor -= amount_minor
-    if authorization.outstanding_minor:
-        account.outstanding_minor += amount_minor
-        _count_for_merchant(state, authorization, amount_minor)
-    else:
-        owe(state, account, authorization, amount_minor)
+    is_unpaid = owes(authorization)
+    new_lines(state, account, authorization, amount_minor, event.bills_on, event.lines)
+    owe(state, account, authorization, amount_minor, event.borne_minor, is_unpaid)
     authorization.captured_minor += amount_minor
-    authorization.captured_parts = add(authorization.captured_parts, parts)
+    authorization.captured_parts = add(authorization.captured_parts, event.parts)
     authorization.outstanding_minor += amount_minor
-    authorization.outstanding_parts = add(authorization.outstanding_parts, parts)
+    authorization.outstanding_parts = add(authorization.outstanding_parts, event.parts)
 
 
 def capture_reserve(state: ShardState, program: Program, parts: Parts) -> None:
@@ -89,22 +81,23 @@ def capture_reserve(state: ShardState, program: Program, parts: Parts) -> None:
 
 
 def owe(
-    state: ShardState, account: Account, authorization: Authorization, amount_minor: int
+    state: ShardState,
+    account: Account,
+    authorization: Authorization,
+    amount_minor: int,
+    borne_minor: int,
+    is_unpaid: bool,
 ) -> None:
-    """A purchase on which nothing was owed is owed for, by the borrower."""
+    """A captured amount is owed for by the borrower, and due to the merchant."""
     account.outstanding_minor += amount_minor
-    if account.unpaid is None:
-        account.unpaid = []
-    account.unpaid.append(authorization.authorization_id)
-    _count_for_merchant(state, authorization, amount_minor)
-
-
-def _count_for_merchant(
-    state: ShardState, authorization: Authorization, amount_minor: int
-) -> None:
+    if not is_unpaid:
+        take_up(account, authorization)
     merchant = state.merchant_totals(authorization.merchant_id)
     merchant.captured_minor += amount_minor
     merchant.captured_count += 1
+    if borne_minor:
+        merchant.borne_minor += borne_minor
+        authorization.borne_minor += borne_minor
 
 
 def book_credit(
@@ -114,11 +107,17 @@ def book_credit(
     used_minor: int,
     parts: Parts,
 ) -> None:
-    """The borrower's credit balance pays a part of a new debt."""
+    """The borrower's credit balance pays a part of a new debt: the first lines."""
     account.credit_minor -= used_minor
     assert account.credit_minor >= 0
     pay_claims(state, authorization, parts)
+    left_minor = used_minor
+    for line in authorization.lines or ():
+        paid_minor = min(left_minor, line.principal_minor)
+        line.paid_minor += paid_minor
+        left_minor -= paid_minor
     lower_outstanding(account, authorization, used_minor, parts)
+    drop_if_paid(account, authorization)
 
 
 def pay_claims(state: ShardState, authorization: Authorization, parts: Parts) -> None:
@@ -131,16 +130,11 @@ def pay_claims(state: ShardState, authorization: Authorization, parts: Parts) ->
 def lower_outstanding(
     account: Account, authorization: Authorization, amount_minor: int, parts: Parts
 ) -> None:
-    """A purchase is owed less; when nothing is owed it leaves the unpaid."""
+    """Less principal is owed of a purchase."""
     authorization.outstanding_minor -= amount_minor
     authorization.outstanding_parts = subtract(authorization.outstanding_parts, parts)
     account.outstanding_minor -= amount_minor
     assert authorization.outstanding_minor >= 0
-    if not authorization.outstanding_minor:
-        assert account.unpaid is not None
-        account.unpaid.remove(authorization.authorization_id)
-        if not account.unpaid:
-            account.unpaid = None
 
 
 def give_back(

@@ -13,10 +13,10 @@ from processor.bookings import (
     draw,
     give_back,
     increment,
-    program_of,
     settle_status,
     use_credit,
 )
+from processor.debts import bills_on, cut_lines, program_of
 from processor.declines import DeclineReason
 from processor.events import Parts
 from processor.ids import IdKind, make_id
@@ -90,6 +90,12 @@ def _captured(
         released_parts = subtract(still_open, taken_parts)
     parts = add(taken_parts, extra_parts)
     credit_used_minor, credit_parts = use_credit(account, amount_minor, parts)
+    bill_on = bills_on(state, account)
+    lines: tuple[e.CutLine, ...] = ()
+    borne_minor = 0
+    if authorization.plan_id:
+        plan = program_of(state, authorization).plans[authorization.plan_id]
+        lines, borne_minor = cut_lines(account, plan, bill_on, amount_minor)
     return e.Captured(
         authorization.authorization_id,
         make_id(
@@ -107,6 +113,9 @@ def _captured(
         credit_used_minor,
         credit_parts,
         account.open_to_buy_minor - extra_minor + released_minor,
+        bill_on,
+        lines,
+        borne_minor,
     )
 
 
@@ -115,7 +124,7 @@ def apply_captured(state: ShardState, event: e.Captured) -> None:
     account = state.accounts[authorization.account_id]
     if event.extra_minor:
         increment(state, account, authorization, event.extra_minor, event.extra_parts)
-    book_capture(state, account, authorization, event.amount_minor, event.parts)
+    book_capture(state, account, authorization, event)
     if event.released_minor:
         give_back(
             state, account, authorization, event.released_minor, event.released_parts

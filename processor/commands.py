@@ -10,6 +10,9 @@ from typing import ClassVar
 
 import msgspec
 
+from processor.schedules import Plan
+from processor.terms import Direction, Terms, Waivable
+
 
 def _wire_name(class_name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name)[1:]
@@ -37,7 +40,11 @@ class Command(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_wire_
 
 
 class OpenAccount(Command, frozen=True):
-    """Open one borrower's line with one program."""
+    """Open one borrower's line with one program.
+
+    On `statement_day` of each month (1 to 28) the account is billed, on the
+    `due_day` that follows the bill is due.
+    """
 
     ROUTED_BY = "account_id"
 
@@ -45,6 +52,8 @@ class OpenAccount(Command, frozen=True):
     program_id: str
     currency: str
     limit_minor: int
+    statement_day: int = 1
+    due_day: int = 21
 
 
 class ChangeLimit(Command, frozen=True):
@@ -83,7 +92,8 @@ class CloseAccount(Command, frozen=True):
 class Authorize(Command, frozen=True):
     """Occupy the limit and every lender's reserve for a purchase.
 
-    With `capture` the purchase becomes a debt at once.
+    With `capture` the purchase becomes a debt at once.  With `plan_id` it is
+    repaid by that plan of the program, otherwise with the next statement.
     """
 
     ROUTED_BY = "account_id"
@@ -94,6 +104,7 @@ class Authorize(Command, frozen=True):
     currency: str
     capture: bool = False
     reference: str = ""
+    plan_id: str = ""
 
 
 class PlaceHold(Command, frozen=True):
@@ -108,13 +119,109 @@ class PlaceHold(Command, frozen=True):
 
 
 class Repay(Command, frozen=True):
-    """Money in from the borrower; restores the limit at once."""
+    """Money in from the borrower; restores the limit at once.
+
+    Paid by the program's order, or, with `authorization_id`, that purchase
+    alone; what is left is the borrower's credit.  A `provisional` one (a direct
+    debit that may bounce) can be returned until it is final.
+    """
 
     ROUTED_BY = "account_id"
 
     account_id: str
     amount_minor: int
     currency: str
+    reference: str = ""
+    authorization_id: str = ""
+    provisional: bool = False
+
+
+class SettleEarly(Command, frozen=True):
+    """Pay off one purchase, or all, before it is due.
+
+    The amount must be exactly what the quote says: all principal, all that is
+    billed, the running period's interest, all fees, and the early fee.
+    """
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    amount_minor: int
+    currency: str
+    authorization_id: str = ""
+    reference: str = ""
+    provisional: bool = False
+
+
+class PayOutCredit(Command, frozen=True):
+    """Pay the borrower's credit balance out: all of it, or a part."""
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    amount_minor: int | None = None
+    reference: str = ""
+
+
+class WaiveCharges(Command, frozen=True):
+    """Forgive interest or penalty that is billed and unpaid: all, or a part."""
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    charge: Waivable
+    amount_minor: int | None = None
+    authorization_id: str = ""
+    reference: str = ""
+
+
+class WriteOff(Command, frozen=True):
+    """Give up what an account owes, all of it; the account is frozen."""
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    reference: str = ""
+
+
+class RecordRecovery(Command, frozen=True):
+    """Money in on what was written off."""
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    amount_minor: int
+    currency: str
+    reference: str = ""
+
+
+class PayClaim(Command, frozen=True):
+    """A guarantor pays the lenders what an account owes; he is owed it now."""
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    guarantor_id: str
+    amount_minor: int
+    currency: str
+    reference: str = ""
+
+
+class ProposeAdjustment(Command, frozen=True):
+    """Propose to correct what the borrower has or owes, beside every rule.
+
+    A credit raises his credit balance, a debit lowers it (below zero: he owes
+    it).  `corrects` names what it corrects.  Nothing happens before another
+    caller approves it.
+    """
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    direction: Direction
+    amount_minor: int
+    currency: str
+    corrects: str
     reference: str = ""
 
 
@@ -163,6 +270,72 @@ class Refund(Command, frozen=True):
     reference: str = ""
 
 
+class ExtendPlan(Command, frozen=True):
+    """Spread what is not billed of a purchase over other periods, for a fee."""
+
+    ROUTED_BY = "authorization_id"
+
+    authorization_id: str
+    periods: int
+
+
+class FinalizeRepayment(Command, frozen=True):
+    """A provisional repayment can bounce no more."""
+
+    ROUTED_BY = "repayment_id"
+
+    repayment_id: str
+
+
+class ReturnRepayment(Command, frozen=True):
+    """A provisional repayment bounced: undo exactly what it paid."""
+
+    ROUTED_BY = "repayment_id"
+
+    repayment_id: str
+    reference: str = ""
+
+
+class ReverseWriteOff(Command, frozen=True):
+    """The write-off was wrong: what it gave up is owed again."""
+
+    ROUTED_BY = "write_off_id"
+
+    write_off_id: str
+
+
+class ReverseRecovery(Command, frozen=True):
+    """The recovery was wrong or bounced."""
+
+    ROUTED_BY = "recovery_id"
+
+    recovery_id: str
+
+
+class ReverseClaim(Command, frozen=True):
+    """The guarantor takes his payment back: the borrower owes the lenders again."""
+
+    ROUTED_BY = "claim_id"
+
+    claim_id: str
+
+
+class ApproveAdjustment(Command, frozen=True):
+    """Book a proposed adjustment; never by the caller who proposed it."""
+
+    ROUTED_BY = "adjustment_id"
+
+    adjustment_id: str
+
+
+class RejectAdjustment(Command, frozen=True):
+    """Drop a proposed adjustment."""
+
+    ROUTED_BY = "adjustment_id"
+
+    adjustment_id: str
+
+
 class IncreaseHold(Command, frozen=True):
     """Hold more of the limit."""
 
@@ -195,6 +368,7 @@ class ConvertHold(Command, frozen=True):
     capture: bool = False
     final: bool = False
     reference: str = ""
+    plan_id: str = ""
 
 
 # To settlement.
@@ -234,7 +408,8 @@ class RegisterProgram(Command, frozen=True):
     """Add a product, or its next version when `replaces_version` names the last.
 
     Shares sum to 1 000 000.  Expiries are in seconds, the tolerance is what a
-    capture may exceed its authorization by, in parts per million.
+    capture may exceed its authorization by, in parts per million.  `plans` are
+    the instalment plans a purchase may choose from, `terms` hold for all.
     """
 
     program_id: str
@@ -244,6 +419,8 @@ class RegisterProgram(Command, frozen=True):
     hold_expiry_seconds: int = 24 * 3_600
     capture_tolerance_ppm: int = 0
     replaces_version: int = 0
+    plans: tuple[Plan, ...] = ()
+    terms: Terms = Terms()
 
 
 class RegisterMerchant(Command, frozen=True):
@@ -276,6 +453,22 @@ AccountCommand = (
     | IncreaseHold
     | ReleaseHold
     | ConvertHold
+    # Debts.
+    | SettleEarly
+    | PayOutCredit
+    | WaiveCharges
+    | WriteOff
+    | RecordRecovery
+    | PayClaim
+    | ProposeAdjustment
+    | ExtendPlan
+    | FinalizeRepayment
+    | ReturnRepayment
+    | ReverseWriteOff
+    | ReverseRecovery
+    | ReverseClaim
+    | ApproveAdjustment
+    | RejectAdjustment
 )
 SettlementCommand = (
     RegisterLender

@@ -23,16 +23,32 @@ class DeclineReason(StrEnum):
     HOLD_NOT_FOUND = "hold_not_found"
     MERCHANT_NOT_FOUND = "merchant_not_found"
     MERCHANT_EXISTS = "merchant_exists"
+    PLAN_NOT_FOUND = "plan_not_found"
+    PURCHASE_NOT_FOUND = "purchase_not_found"
+    REPAYMENT_NOT_FOUND = "repayment_not_found"
+    WRITE_OFF_NOT_FOUND = "write_off_not_found"
+    RECOVERY_NOT_FOUND = "recovery_not_found"
+    CLAIM_NOT_FOUND = "claim_not_found"
+    ADJUSTMENT_NOT_FOUND = "adjustment_not_found"
     CURRENCY_MISMATCH = "currency_mismatch"
     SHARES_NOT_WHOLE = "shares_not_whole"
+    PLANS_NOT_UNIQUE = "plans_not_unique"
     # Its state does not allow it.
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_FROZEN = "account_frozen"
     ACCOUNT_NOT_FROZEN = "account_not_frozen"
     ACCOUNT_IN_USE = "account_in_use"
+    ACCOUNT_WRITTEN_OFF = "account_written_off"
     AUTHORIZATION_NOT_OPEN = "authorization_not_open"
     AUTHORIZATION_NOT_CAPTURED = "authorization_not_captured"
     HOLD_NOT_OPEN = "hold_not_open"
+    REPAYMENT_IS_FINAL = "repayment_is_final"
+    ALREADY_REVERSED = "already_reversed"
+    ADJUSTMENT_NOT_PROPOSED = "adjustment_not_proposed"
+    SAME_CALLER = "same_caller"
+    NOT_BY_PLAN = "not_by_plan"
+    NOTHING_OWED = "nothing_owed"
+    NOTHING_WRITTEN_OFF = "nothing_written_off"
     DAY_NOT_OPEN = "day_not_open"
     NEXT_DAY_NOT_LATER = "next_day_not_later"
     # The amount is more than there is.
@@ -41,6 +57,11 @@ class DeclineReason(StrEnum):
     RELEASE_EXCEEDS_HELD = "release_exceeds_held"
     CONVERSION_EXCEEDS_HELD = "conversion_exceeds_held"
     REFUND_EXCEEDS_CAPTURED = "refund_exceeds_captured"
+    AMOUNT_IS_NOT_THE_QUOTE = "amount_is_not_the_quote"
+    PAYOUT_EXCEEDS_CREDIT = "payout_exceeds_credit"
+    WAIVER_EXCEEDS_CHARGES = "waiver_exceeds_charges"
+    RECOVERY_EXCEEDS_WRITTEN_OFF = "recovery_exceeds_written_off"
+    CLAIM_EXCEEDS_OWED = "claim_exceeds_owed"
     WITHDRAWAL_EXCEEDS_DEPOSIT = "withdrawal_exceeds_deposit"
     # A bound of the processor.
     TOO_MANY_HOLDS = "too_many_holds"
@@ -65,7 +86,17 @@ _PERMANENT = frozenset(
         DeclineReason.MERCHANT_EXISTS,
         DeclineReason.AUTHORIZATION_NOT_FOUND,
         DeclineReason.HOLD_NOT_FOUND,
+        DeclineReason.PURCHASE_NOT_FOUND,
+        DeclineReason.REPAYMENT_NOT_FOUND,
+        DeclineReason.WRITE_OFF_NOT_FOUND,
+        DeclineReason.RECOVERY_NOT_FOUND,
+        DeclineReason.CLAIM_NOT_FOUND,
+        DeclineReason.ADJUSTMENT_NOT_FOUND,
+        DeclineReason.REPAYMENT_IS_FINAL,
+        DeclineReason.ALREADY_REVERSED,
+        DeclineReason.ADJUSTMENT_NOT_PROPOSED,
         DeclineReason.CURRENCY_MISMATCH,
+        DeclineReason.PLANS_NOT_UNIQUE,
         DeclineReason.SHARES_NOT_WHOLE,
         DeclineReason.ACCOUNT_CLOSED,
         DeclineReason.AUTHORIZATION_NOT_OPEN,

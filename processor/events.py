@@ -9,6 +9,8 @@ import msgspec
 
 from processor.commands import Share
 from processor.declines import DeclineReason
+from processor.schedules import Plan
+from processor.terms import Direction, Terms, Waivable
 
 
 def _wire_name(class_name: str) -> str:
@@ -44,6 +46,8 @@ class AccountOpened(Event, frozen=True):
     program_id: str
     currency: str
     limit_minor: int
+    statement_day: int = 1
+    due_day: int = 21
 
 
 class LimitChanged(Event, frozen=True):
@@ -65,6 +69,20 @@ class AccountClosed(Event, frozen=True):
 
 
 # Authorizations.
+
+
+class CutLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One instalment as it is cut: its days (as numbers) and what it brings.
+
+    Interest by balance is charged when the line is billed; `interest_minor` is
+    what a cut has fixed already.
+    """
+
+    bills_on: int
+    due_on: int
+    principal_minor: int
+    fee_minor: int = 0
+    interest_minor: int = 0
 
 
 class Authorized(Event, frozen=True):
@@ -91,6 +109,11 @@ class Authorized(Event, frozen=True):
     hold_id: str = ""
     hold_taken_minor: int = 0
     hold_released_minor: int = 0
+    # Of a captured one: when it is billed; by a plan, its lines and what of the
+    # plan's charges the merchant bears.
+    bills_on: int = 0
+    lines: tuple[CutLine, ...] = ()
+    borne_minor: int = 0
 
 
 class AuthorizationIncremented(Event, frozen=True):
@@ -119,6 +142,9 @@ class Captured(Event, frozen=True):
     credit_used_minor: int
     credit_parts: Parts
     open_to_buy_minor: int
+    bills_on: int = 0
+    lines: tuple[CutLine, ...] = ()
+    borne_minor: int = 0
 
 
 class AuthorizationReversed(Event, frozen=True):
@@ -172,6 +198,11 @@ class Refunded(Event, frozen=True):
     the debt (`principal_parts`: each lender's claim), the rest,
     `credit_minor`, had been repaid already and is the borrower's credit.
     `purchase_day` is the business day of the purchase.
+
+    By lines, if the purchase has any: what came off each principal, how much of
+    that had been paid, and the same of each fee.  `fee_credit_parts` is what the
+    lenders give back of paid fees, `borne_minor` what the merchant gets back of
+    the charges it bore.
     """
 
     authorization_id: str
@@ -183,18 +214,59 @@ class Refunded(Event, frozen=True):
     credit_minor: int
     purchase_day: str
     open_to_buy_minor: int
+    line_parts: Parts = ()
+    line_credits: Parts = ()
+    fee_parts: Parts = ()
+    fee_credits: Parts = ()
+    fee_credit_parts: Parts = ()
+    borne_minor: int = 0
 
 
 class Allocation(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a repayment paid of one purchase, and of each lender's claim."""
+    """What was paid of one line of one purchase.
+
+    `amount_minor` is principal, `parts` each lender's claim of it;
+    `charge_parts` is each lender's part of interest, fee and penalty together.
+    `line` counts from 1; 0 is the whole of a purchase that has no lines.
+    """
 
     authorization_id: str
     amount_minor: int
     parts: Parts
+    line: int = 0
+    interest_minor: int = 0
+    fee_minor: int = 0
+    penalty_minor: int = 0
+    charge_parts: Parts = ()
+
+    @property
+    def charges_minor(self) -> int:
+        """Interest, fee and penalty together."""
+        return self.interest_minor + self.fee_minor + self.penalty_minor
+
+    @property
+    def total_minor(self) -> int:
+        """All that was paid."""
+        return self.amount_minor + self.charges_minor
+
+
+class Undone(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the reversal of one allocation opens again.
+
+    What a refund has turned into credit meanwhile is not owed again: it is taken
+    back from the credit balance.  `parts` and `charge_parts` are the lenders' of
+    what is owed again.
+    """
+
+    amount_minor: int
+    parts: Parts
+    fee_minor: int
+    charge_parts: Parts
+    credit_minor: int
 
 
 class Repaid(Event, frozen=True):
-    """Money came in: the oldest purchases first, the rest is credit."""
+    """Money came in: by the program's order, the rest is credit."""
 
     account_id: str
     repayment_id: str
@@ -202,6 +274,218 @@ class Repaid(Event, frozen=True):
     allocations: tuple[Allocation, ...]
     credit_minor: int
     open_to_buy_minor: int
+    provisional: bool = False
+
+
+class RepaymentFinal(Event, frozen=True):
+    repayment_id: str
+    account_id: str
+
+
+class RepaymentReturned(Event, frozen=True):
+    """A repayment bounced: its allocations are undone, one by one.
+
+    `credit_minor` came off the credit balance, below zero if it was spent.
+    """
+
+    repayment_id: str
+    account_id: str
+    amount_minor: int
+    undone: tuple[Undone, ...]
+    credit_minor: int
+    open_to_buy_minor: int
+
+
+class CreditUsed(Event, frozen=True):
+    """The borrower's credit balance paid what was billed."""
+
+    account_id: str
+    amount_minor: int
+    allocations: tuple[Allocation, ...]
+
+
+class CreditPaidOut(Event, frozen=True):
+    account_id: str
+    amount_minor: int
+    credit_minor: int  # After it.
+    open_to_buy_minor: int
+
+
+# Debts in time.
+
+
+class BilledLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One line on a statement: what of it is unpaid on that day."""
+
+    authorization_id: str
+    line: int
+    principal_minor: int
+    interest_minor: int
+    fee_minor: int
+
+
+class StatementIssued(Event, frozen=True):
+    """An account was billed: what is new, what is past due, and until when.
+
+    Days are numbers.  Due is all that is billed and unpaid, past due included,
+    less the credit balance; the minimum is of it.
+    """
+
+    account_id: str
+    statement_on: int
+    due_on: int
+    lines: tuple[BilledLine, ...]
+    past_due_minor: int
+    due_minor: int
+    minimum_due_minor: int
+    credit_minor: int
+    outstanding_minor: int
+
+
+class LineCharge(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An amount on one line of one purchase."""
+
+    authorization_id: str
+    line: int
+    amount_minor: int
+
+
+class PenaltyCharged(Event, frozen=True):
+    """What late lines cost, up to and including day `through_on`."""
+
+    account_id: str
+    through_on: int
+    charges: tuple[LineCharge, ...]
+
+
+class DueMoved(Event, frozen=True):
+    """The minimum was paid: what is left of these lines falls due later."""
+
+    account_id: str
+    due_on: int
+    lines: tuple[LineCharge, ...]
+
+
+class ChargesWaived(Event, frozen=True):
+    """Interest or penalty that was billed is not owed any more."""
+
+    account_id: str
+    charge: Waivable
+    amount_minor: int
+    charges: tuple[LineCharge, ...]
+
+
+class Recut(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What is not billed of a purchase, cut anew."""
+
+    authorization_id: str
+    lines: tuple[CutLine, ...]
+
+
+class PlanExtended(Event, frozen=True):
+    """What was not billed is spread over other periods; the fee is in the lines."""
+
+    account_id: str
+    authorization_id: str
+    fee_minor: int
+    recut: Recut
+
+
+class SettledEarly(Event, frozen=True):
+    """One purchase or all were paid off before they were due."""
+
+    account_id: str
+    repayment_id: str
+    amount_minor: int
+    fee_minor: int
+    recuts: tuple[Recut, ...]
+    allocations: tuple[Allocation, ...]
+    open_to_buy_minor: int
+    provisional: bool = False
+
+
+# Debts that are not paid by the borrower, and corrections.
+
+
+class LenderAmount(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One lender's part, by name."""
+
+    lender_id: str
+    amount_minor: int
+
+
+class WrittenOff(Event, frozen=True):
+    """What an account owed was given up; it is frozen from now on."""
+
+    account_id: str
+    write_off_id: str
+    amount_minor: int
+    allocations: tuple[Allocation, ...]
+    open_to_buy_minor: int
+
+
+class WriteOffReversed(Event, frozen=True):
+    write_off_id: str
+    account_id: str
+    amount_minor: int
+    undone: tuple[Undone, ...]
+    credit_minor: int
+    open_to_buy_minor: int
+
+
+class RecoveryRecorded(Event, frozen=True):
+    """Money came in on what was written off; the lenders have it."""
+
+    account_id: str
+    recovery_id: str
+    amount_minor: int
+    parts: tuple[LenderAmount, ...]
+
+
+class RecoveryReversed(Event, frozen=True):
+    recovery_id: str
+    account_id: str
+    amount_minor: int
+
+
+class ClaimPaid(Event, frozen=True):
+    """A guarantor paid the lenders for the borrower, who owes him now."""
+
+    account_id: str
+    claim_id: str
+    guarantor_id: str
+    amount_minor: int
+    allocations: tuple[Allocation, ...]
+    open_to_buy_minor: int
+
+
+class ClaimReversed(Event, frozen=True):
+    claim_id: str
+    account_id: str
+    amount_minor: int
+    undone: tuple[Undone, ...]
+    credit_minor: int
+    open_to_buy_minor: int
+
+
+class AdjustmentProposed(Event, frozen=True):
+    adjustment_id: str
+    account_id: str
+    direction: Direction
+    amount_minor: int
+    corrects: str
+
+
+class AdjustmentApproved(Event, frozen=True):
+    adjustment_id: str
+    account_id: str
+    credit_minor: int  # What it adds to the credit balance; negative: a debit.
+    open_to_buy_minor: int
+
+
+class AdjustmentRejected(Event, frozen=True):
+    adjustment_id: str
+    account_id: str
 
 
 # Settlement and its shards.
@@ -234,6 +518,8 @@ class ProgramRegistered(Event, frozen=True):
     authorization_expiry_seconds: int
     hold_expiry_seconds: int
     capture_tolerance_ppm: int
+    plans: tuple[Plan, ...] = ()
+    terms: Terms = Terms()
 
 
 class MerchantRegistered(Event, frozen=True):
@@ -314,13 +600,18 @@ class LenderTotals(msgspec.Struct, gc=False):
 
     `refunded_minor` went back to the reserve; `claim_repaid_minor` lowered
     what borrowers owe the lender by repayment or credit, `claim_refunded_minor`
-    by refund.
+    by refund.  `charges_minor` is its part of the interest, fees and penalties
+    that were paid, `written_off_minor` and `recovered_minor` what was given up of
+    its claims and what came in on that later.
     """
 
     captured_minor: int = 0
     refunded_minor: int = 0
     claim_repaid_minor: int = 0
     claim_refunded_minor: int = 0
+    charges_minor: int = 0
+    written_off_minor: int = 0
+    recovered_minor: int = 0
 
 
 class MerchantTotals(msgspec.Struct, gc=False):
@@ -330,6 +621,7 @@ class MerchantTotals(msgspec.Struct, gc=False):
     captured_count: int = 0
     refunded_minor: int = 0
     refunded_count: int = 0
+    borne_minor: int = 0  # Of its customers' plans, less what came back.
 
 
 class DayTotals(msgspec.Struct, gc=False):
@@ -341,6 +633,8 @@ class DayTotals(msgspec.Struct, gc=False):
     declined_count: int = 0
     repaid_minor: int = 0
     repaid_count: int = 0
+    returned_minor: int = 0
+    returned_count: int = 0
 
 
 class DayMoved(Event, frozen=True):
@@ -402,6 +696,26 @@ ShardEvent = (
     | HoldExpired
     | Refunded
     | Repaid
+    # Debts.
+    | RepaymentFinal
+    | RepaymentReturned
+    | CreditUsed
+    | CreditPaidOut
+    | StatementIssued
+    | PenaltyCharged
+    | DueMoved
+    | ChargesWaived
+    | PlanExtended
+    | SettledEarly
+    | WrittenOff
+    | WriteOffReversed
+    | RecoveryRecorded
+    | RecoveryReversed
+    | ClaimPaid
+    | ClaimReversed
+    | AdjustmentProposed
+    | AdjustmentApproved
+    | AdjustmentRejected
     | SliceReceived
     | SliceReturned
     | DayMoved

@@ -1,7 +1,7 @@
 """Where an id lives: account id → slot → shard, and ids that carry their slot.
 
 An account id is the caller's.  The ids the processor makes (authorizations,
-holds, captures, refunds, repayments) are `kk_sssnnq…`: two letters of kind,
+holds, refunds, repayments and the like) are `kk_sssnnq…`: two letters of kind,
 three hexadecimal digits of slot, two of the shard that made it, then the
 sequence of the record that made it, in hexadecimal.  A follow-up is routed by
 reading the slot; the shard and its sequence make the id unique for ever, also
@@ -22,6 +22,10 @@ class IdKind(StrEnum):
     CAPTURE = "ca"
     REFUND = "re"
     REPAYMENT = "rp"
+    WRITE_OFF = "wo"
+    RECOVERY = "rc"
+    CLAIM = "cl"
+    ADJUSTMENT = "aj"
 
 
 def slot_of_account(account_id: str) -> int:

@@ -21,10 +21,15 @@ REFERENCE_LENGTH_MAX: Final = 64
 
 # What one object may hold.
 LENDERS_PER_PROGRAM_MAX: Final = 8
+TENDERS_PER_ORDER_MAX: Final = 8
+PLANS_PER_PROGRAM_MAX: Final = 32
+PERIODS_MAX: Final = 120  # Of one plan.
+DAY_OF_MONTH_MAX: Final = 28  # Every month has it.
 LENDERS_MAX: Final = 1_000
 PROGRAMS_MAX: Final = 10_000
 MERCHANTS_MAX: Final = 1_000_000
 HOLDS_PER_ACCOUNT_MAX: Final = 1_000
+STATEMENTS_PER_ACCOUNT_MAX: Final = 36  # Kept; older ones are in the journal.
 AUTHORIZATIONS_PER_ACCOUNT_MAX: Final = 1_000  # Open ones.
 EXPIRY_SECONDS_MAX: Final = 366 * 24 * 3_600
 
@@ -35,6 +40,7 @@ SHARDS_MAX: Final = 256
 # A shard's batch: what one journal row may carry.
 BATCH_COMMANDS_MAX: Final = 8_192
 INBOX_COMMANDS_MAX: Final = 65_536
+DAY_END_ACCOUNTS_PER_STEP_MAX: Final = 512  # Looked at between two batches.
 PARKED_COMMANDS_MAX: Final = 8_192  # Waiting for reserve, per shard.
 PARKED_MS_MAX: Final = 3_000
 REMEMBERED_REQUESTS_MAX: Final = 1_000_000  # Answers kept for replay, per journal.

@@ -11,12 +11,16 @@ from typing import Any
 
 from processor import (
     accounts,
+    adjustments,
     authorizations,
+    billing,
     captures,
     holds,
+    plan_changes,
     reference,
     refunds,
     repayments,
+    write_offs,
 )
 from processor import commands as c
 from processor import events as e
@@ -43,6 +47,22 @@ _DECIDE: dict[type[c.Command], Decide] = {
     c.ConvertHold: authorizations.decide_convert_hold,
     c.Refund: refunds.decide_refund,
     c.Repay: repayments.decide_repay,
+    # Debts.
+    c.FinalizeRepayment: repayments.decide_finalize,
+    c.ReturnRepayment: repayments.decide_return,
+    c.PayOutCredit: repayments.decide_pay_out,
+    c.SettleEarly: plan_changes.decide_settle_early,
+    c.ExtendPlan: plan_changes.decide_extend,
+    c.WaiveCharges: plan_changes.decide_waive,
+    c.WriteOff: write_offs.decide_write_off,
+    c.ReverseWriteOff: write_offs.decide_reverse_write_off,
+    c.RecordRecovery: write_offs.decide_recovery,
+    c.ReverseRecovery: write_offs.decide_reverse_recovery,
+    c.PayClaim: write_offs.decide_claim,
+    c.ReverseClaim: write_offs.decide_reverse_claim,
+    c.ProposeAdjustment: adjustments.decide_propose,
+    c.ApproveAdjustment: adjustments.decide_approve,
+    c.RejectAdjustment: adjustments.decide_reject,
 }
 
 _APPLY: dict[type[e.Event], Apply] = {
@@ -60,6 +80,25 @@ _APPLY: dict[type[e.Event], Apply] = {
     e.HoldExpired: holds.apply_hold_expired,
     e.Refunded: refunds.apply_refunded,
     e.Repaid: repayments.apply_repaid,
+    # Debts.
+    e.RepaymentFinal: repayments.apply_final,
+    e.RepaymentReturned: repayments.apply_returned,
+    e.CreditPaidOut: repayments.apply_paid_out,
+    e.CreditUsed: billing.apply_credit_used,
+    e.StatementIssued: billing.apply_statement_issued,
+    e.PenaltyCharged: billing.apply_penalty_charged,
+    e.DueMoved: billing.apply_due_moved,
+    e.ChargesWaived: plan_changes.apply_waived,
+    e.PlanExtended: plan_changes.apply_extended,
+    e.SettledEarly: plan_changes.apply_settled_early,
+    e.WrittenOff: write_offs.apply_written_off,
+    e.WriteOffReversed: write_offs.apply_write_off_reversed,
+    e.RecoveryRecorded: write_offs.apply_recovery,
+    e.RecoveryReversed: write_offs.apply_recovery_reversed,
+    e.ClaimPaid: write_offs.apply_claim_paid,
+    e.ClaimReversed: write_offs.apply_claim_reversed,
+    e.AdjustmentApproved: adjustments.apply_approved,
+    e.AdjustmentRejected: adjustments.apply_rejected,
     e.SliceReceived: reference.apply_slice_received,
     e.SliceReturned: reference.apply_slice_returned,
     e.ReferenceReceived: reference.apply_reference_received,
@@ -70,6 +109,7 @@ _APPLY: dict[type[e.Event], Apply] = {
 _APPLY_WITH_COMMAND: dict[type[e.Event], ApplyWithCommand] = {
     e.Authorized: authorizations.apply_authorized,
     e.HoldPlaced: holds.apply_hold_placed,
+    e.AdjustmentProposed: adjustments.apply_proposed,
 }
 
 

@@ -31,6 +31,9 @@ def _add_program(state: ShardState, fact: e.ProgramRegistered) -> None:
         fact.hold_expiry_seconds * 1_000,
         fact.capture_tolerance_ppm,
         (0,) * len(fact.shares),
+        {plan.plan_id: plan for plan in fact.plans},
+        fact.terms,
+        (0,) * len(fact.shares),
     )
     state.programs[fact.program_id] = program
     state.program_versions[fact.program_id, fact.version] = program

@@ -2,69 +2,162 @@
 
 What goes back to the lenders' reserve follows the captured parts by
 `apportion`: after any number and order of partial refunds, once the whole is
-refunded each lender has back what was taken from it.  What the borrower owes
-falls by the same amount, as long as he owes it; what he has repaid already
-becomes his credit balance.
+refunded each lender has back what was taken from it.  The same holds for the
+purchase's lines: each gives back in proportion to the principal it was cut
+with, and its fee by the running total of `fee_back`.  Of a line, what is unpaid
+falls first; what had been paid of it becomes the borrower's credit.  Interest of
+periods that are billed is the price of time that has passed, and stays.
 """
+
+from collections.abc import Sequence
 
 from processor import commands as c
 from processor import events as e
+from processor import limits
+from processor.allocation import draw_claim
 from processor.apportion import apportion
-from processor.bookings import lower_outstanding, program_of
+from processor.bookings import lower_outstanding
+from processor.debts import drop_if_paid, pay_charges, program_of
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
+from processor.repayments import wake_for_credit
 from processor.rules import Decision, Moment, add, declined
-from processor.state import ShardState
+from processor.schedules import fee_back
+from processor.state import Account, Authorization, Line, ShardState
 
 
 def decide_refund(state: ShardState, command: c.Refund, moment: Moment) -> Decision:
-    authorization = state.authorizations.get(command.authorization_id)
-    if authorization is None:
+    purchase = state.authorizations.get(command.authorization_id)
+    if purchase is None:
         return declined(DeclineReason.AUTHORIZATION_NOT_FOUND)
-    if not authorization.captured_minor:
+    if not purchase.captured_minor:
         return declined(DeclineReason.AUTHORIZATION_NOT_CAPTURED)
-    left_minor = authorization.captured_minor - authorization.refunded_minor
+    left_minor = purchase.captured_minor - purchase.refunded_minor
     amount_minor = command.amount_minor or left_minor
     if amount_minor > left_minor or not left_minor:
         return declined(
             DeclineReason.REFUND_EXCEEDS_CAPTURED, amount_minor - left_minor
         )
-    account = state.accounts[authorization.account_id]
-    principal_minor = min(amount_minor, authorization.outstanding_minor)
+    return refunded(state, purchase, amount_minor)
+
+
+def refunded(
+    state: ShardState, purchase: Authorization, amount_minor: int
+) -> e.Refunded:
+    """The event of a refund that nothing stops any more."""
+    account = state.accounts[purchase.account_id]
+    line_parts: e.Parts = ()
+    line_credits: e.Parts = ()
+    fee_parts: e.Parts = ()
+    fee_credits: e.Parts = ()
+    if purchase.lines is None:
+        principal_minor = min(amount_minor, purchase.outstanding_minor)
+    else:
+        lines = purchase.lines
+        line_parts = _by_line(purchase, lines, amount_minor)
+        line_credits = tuple(
+            max(0, part - line.principal_minor)
+            for line, part in zip(lines, line_parts, strict=True)
+        )
+        principal_minor = amount_minor - sum(line_credits)
+        fee_parts = _fees_back(purchase, lines, amount_minor)
+        fee_credits = tuple(
+            max(0, part - line.fee_minor)
+            for line, part in zip(lines, fee_parts, strict=True)
+        )
+    fee_credit_minor = sum(fee_credits)
     return e.Refunded(
-        authorization.authorization_id,
-        make_id(
-            IdKind.REFUND,
-            account.slot,
-            state.shard,
-            state.sequence + 1,
-        ),
+        purchase.authorization_id,
+        make_id(IdKind.REFUND, account.slot, state.shard, state.sequence + 1),
         amount_minor,
         apportion(
-            authorization.captured_parts,
-            authorization.captured_minor,
-            authorization.refunded_parts,
+            purchase.captured_parts,
+            purchase.captured_minor,
+            purchase.refunded_parts,
             amount_minor,
         ),
         principal_minor,
-        draw_outstanding(authorization.outstanding_parts, principal_minor),
+        draw_claim(purchase.outstanding_parts, principal_minor),
         amount_minor - principal_minor,
-        authorization.purchase_day,
-        account.open_to_buy_minor + amount_minor,
+        purchase.purchase_day,
+        account.open_to_buy_minor + amount_minor + fee_credit_minor,
+        line_parts,
+        line_credits,
+        fee_parts,
+        fee_credits,
+        _lenders_back(state, purchase, fee_credit_minor),
+        _borne_back(purchase, amount_minor),
     )
 
 
-def draw_outstanding(outstanding: e.Parts, amount_minor: int) -> e.Parts:
-    """Split what is paid of a purchase by what each lender is still owed."""
+def _by_line(
+    purchase: Authorization, lines: Sequence[Line], amount_minor: int
+) -> e.Parts:
     return apportion(
-        outstanding, sum(outstanding), (0,) * len(outstanding), amount_minor
+        [line.cut_minor for line in lines],
+        purchase.captured_minor,
+        [line.refunded_minor for line in lines],
+        amount_minor,
     )
+
+
+def _fees_back(
+    purchase: Authorization, lines: Sequence[Line], amount_minor: int
+) -> e.Parts:
+    after_minor = purchase.refunded_minor + amount_minor
+    return tuple(
+        max(
+            0,
+            fee_back(line.fee_cut_minor, purchase.captured_minor, after_minor)
+            - line.fee_back_minor,
+        )
+        for line in lines
+    )
+
+
+def _borne_back(purchase: Authorization, amount_minor: int) -> int:
+    if not purchase.borne_minor:
+        return 0
+    after_minor = purchase.refunded_minor + amount_minor
+    back_minor = fee_back(purchase.borne_minor, purchase.captured_minor, after_minor)
+    return max(0, back_minor - purchase.borne_back_minor)
+
+
+def _lenders_back(
+    state: ShardState, purchase: Authorization, fee_credit_minor: int
+) -> e.Parts:
+    """What each lender gives back of fees that were paid: as its share says."""
+    if not fee_credit_minor:
+        return ()
+    shares = program_of(state, purchase).shares_ppm
+    return apportion(shares, limits.PPM, (0,) * len(shares), fee_credit_minor)
 
 
 def apply_refunded(state: ShardState, event: e.Refunded) -> None:
-    authorization = state.authorizations[event.authorization_id]
-    account = state.accounts[authorization.account_id]
-    lenders = program_of(state, authorization).lenders
+    purchase = state.authorizations[event.authorization_id]
+    account = state.accounts[purchase.account_id]
+    _give_back_reserve(state, purchase, event)
+    _count_for_merchant(state, purchase, event)
+    if event.line_parts:
+        _lower_lines(state, account, purchase, event)
+    purchase.refunded_minor += event.amount_minor
+    purchase.refunded_parts = add(purchase.refunded_parts, event.parts)
+    purchase.borne_back_minor += event.borne_minor
+    assert purchase.refunded_minor <= purchase.captured_minor
+    if event.principal_minor:
+        lower_outstanding(
+            account, purchase, event.principal_minor, event.principal_parts
+        )
+    drop_if_paid(account, purchase)
+    account.credit_minor += event.credit_minor + sum(event.fee_credits)
+    wake_for_credit(state, account)
+    assert account.open_to_buy_minor == event.open_to_buy_minor
+
+
+def _give_back_reserve(
+    state: ShardState, purchase: Authorization, event: e.Refunded
+) -> None:
+    lenders = program_of(state, purchase).lenders
     for lender_id, part, claim in zip(
         lenders, event.parts, event.principal_parts, strict=True
     ):
@@ -74,15 +167,36 @@ def apply_refunded(state: ShardState, event: e.Refunded) -> None:
         totals = state.lender_totals(lender_id)
         totals.refunded_minor += part
         totals.claim_refunded_minor += claim
-    merchant = state.merchant_totals(authorization.merchant_id)
+
+
+def _count_for_merchant(
+    state: ShardState, purchase: Authorization, event: e.Refunded
+) -> None:
+    merchant = state.merchant_totals(purchase.merchant_id)
     merchant.refunded_minor += event.amount_minor
     merchant.refunded_count += 1
-    authorization.refunded_minor += event.amount_minor
-    authorization.refunded_parts = add(authorization.refunded_parts, event.parts)
-    assert authorization.refunded_minor <= authorization.captured_minor
-    if event.principal_minor:
-        lower_outstanding(
-            account, authorization, event.principal_minor, event.principal_parts
-        )
-    account.credit_minor += event.credit_minor
-    assert account.open_to_buy_minor == event.open_to_buy_minor
+    merchant.borne_minor -= event.borne_minor
+
+
+def _lower_lines(
+    state: ShardState, account: Account, purchase: Authorization, event: e.Refunded
+) -> None:
+    assert purchase.lines is not None
+    today = state.today
+    for line, part, credit, fee, fee_credit in zip(
+        purchase.lines,
+        event.line_parts,
+        event.line_credits,
+        event.fee_parts,
+        event.fee_credits,
+        strict=True,
+    ):
+        line.refunded_minor += part
+        line.paid_minor -= credit
+        line.fee_back_minor += fee
+        line.fee_paid_minor -= fee_credit
+        if line.bills_on < today:
+            account.charges_minor -= fee - fee_credit
+        assert min(line.principal_minor, line.fee_minor) >= 0
+    if event.fee_credit_parts:
+        pay_charges(state, purchase, event.fee_credit_parts, -1)

@@ -91,6 +91,8 @@ def decide_register_program(
     whole = sum(share.share_ppm for share in command.shares) == limits.PPM
     if not whole or len(names) != len(command.shares):
         return declined(DeclineReason.SHARES_NOT_WHOLE)
+    if len({plan.plan_id for plan in command.plans}) != len(command.plans):
+        return declined(DeclineReason.PLANS_NOT_UNIQUE)
     if current is None and len(state.programs) >= limits.PROGRAMS_MAX:
         return declined(DeclineReason.TOO_MANY_REGISTERED)
     return e.ProgramRegistered(
@@ -101,6 +103,8 @@ def decide_register_program(
         command.authorization_expiry_seconds,
         command.hold_expiry_seconds,
         command.capture_tolerance_ppm,
+        command.plans,
+        command.terms,
     )
 
 

@@ -8,7 +8,9 @@ from processor.answers import ENCODER
 from processor.commands import Share
 from processor.events import DayTotals
 from processor.messages import Lease
+from processor.schedules import Plan
 from processor.settlement_state import Lender, SettlementState
+from processor.terms import Terms
 
 
 class PositionView(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +46,8 @@ class ProgramView(msgspec.Struct, frozen=True, gc=False):
     authorization_expiry_seconds: int
     hold_expiry_seconds: int
     capture_tolerance_ppm: int
+    plans: tuple[Plan, ...]
+    terms: Terms
 
 
 class MerchantView(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +111,8 @@ def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
             program.authorization_expiry_seconds,
             program.hold_expiry_seconds,
             program.capture_tolerance_ppm,
+            program.plans,
+            program.terms,
         )
     elif kind == "merchant" and object_id in state.merchants:
         shown = MerchantView(

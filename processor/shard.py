@@ -24,6 +24,7 @@ from processor import events as e
 from processor import limits
 from processor import messages as m
 from processor.authorizations import decide_expire_authorization
+from processor.billing import day_end_event
 from processor.commands import Command
 from processor.demand import Demand
 from processor.holds import decide_expire_hold
@@ -33,7 +34,7 @@ from processor.records import ShardRecord
 from processor.remembered import Remembered
 from processor.rules import Moment, NeedsReserve, Refusal
 from processor.state import AuthorizationStatus, HoldStatus, ShardState, Slice
-from processor.views import view
+from processor.views import ACCOUNT_KINDS, view
 
 SETTLEMENT = 0  # The connection to settlement; gateways have positive numbers.
 
@@ -76,6 +77,17 @@ class Shard(Node):
         self._demand: dict[str, Demand] = {}
         self._spent: dict[str, int] = {}  # In this step, by lender.
         self._expiries: list[tuple[int, str]] = _open_expiries(state)
+        self._tables: dict[str, dict[str, Any]] = {
+            "authorization_id": state.authorizations,
+            "hold_id": state.holds,
+            "repayment_id": state.payments,
+            "write_off_id": state.payments,
+            "recovery_id": state.payments,
+            "claim_id": state.payments,
+            "adjustment_id": state.adjustments,
+        }
+        # Accounts to be looked at for what ended days bring; the last one first.
+        self._to_end: list[str] = list(state.in_debt)
 
     @property
     def day(self) -> str:
@@ -89,6 +101,10 @@ class Shard(Node):
     def parked_count(self) -> int:
         """Commands waiting for reserve, those behind them included."""
         return self._parked_count
+
+    @property
+    def has_work(self) -> bool:
+        return super().has_work or (self.is_open and bool(self._to_end))
 
     def _due_ms(self) -> list[int]:
         due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
@@ -133,6 +149,7 @@ class Shard(Node):
         if self.is_open:
             self._expire_due()
             self._give_up_parked()
+            self._end_days()
 
     def _end_step(self) -> None:
         if not self._spent:
@@ -174,6 +191,8 @@ class Shard(Node):
             _PROTOCOL[type(message)](self, message)
 
     def _query(self, connection: int, query: m.Query) -> None:
+        if self._to_end and query.kind in ACCOUNT_KINDS:
+            self._end_days_of(query.object_id)
         body = view(self.state, query.kind, query.object_id)
         outcome = m.Outcome.NOT_FOUND if body is None else m.Outcome.READ
         self._deliver(connection, m.Answer(query.correlation, outcome, body or b""))
@@ -209,6 +228,8 @@ class Shard(Node):
 
     def _decide(self, waiting: Waiting, refusal: Refusal | None) -> None:
         self._moment.refusal = refusal
+        if self._to_end:
+            self._end_days_of(self._account_of(waiting.command))
         decision = decide(self.state, waiting.command, self._moment)
         if isinstance(decision, NeedsReserve):
             self._park(waiting, decision)
@@ -220,13 +241,9 @@ class Shard(Node):
     def _account_of(self, command: Command) -> str:
         """The account a command is about; its own id if that is unknown."""
         object_id: str = getattr(command, command.ROUTED_BY)
-        if command.ROUTED_BY == "authorization_id":
-            authorization = self.state.authorizations.get(object_id)
-            return object_id if authorization is None else authorization.account_id
-        if command.ROUTED_BY == "hold_id":
-            hold = self.state.holds.get(object_id)
-            return object_id if hold is None else hold.account_id
-        return object_id
+        table = self._tables.get(command.ROUTED_BY)
+        found = None if table is None else table.get(object_id)
+        return object_id if found is None else found.account_id
 
     # Waiting for reserve.
 
@@ -306,6 +323,24 @@ class Shard(Node):
                 assert isinstance(event, e.Event)
                 self._record(None, event)
 
+    def _end_days(self) -> None:
+        """Do what ended days bring to accounts in debt, so many in a step."""
+        for _ in range(limits.DAY_END_ACCOUNTS_PER_STEP_MAX):
+            if not self._to_end or len(self._records) > limits.BATCH_COMMANDS_MAX:
+                return
+            self._end_days_of(self._to_end.pop())
+
+    def _end_days_of(self, account_id: str) -> None:
+        """The same for one account, before anything else is decided about it."""
+        account = self.state.accounts.get(account_id)
+        if account is None:
+            return
+        while True:
+            event = day_end_event(self.state, account)
+            if event is None:
+                return
+            self._record(None, event)
+
     # What settlement says.
 
     def _granted(self, message: m.GrantSlice) -> None:
@@ -352,6 +387,7 @@ class Shard(Node):
         state = self.state
         if state.day == message.day:
             self._record(None, e.DayMoved(message.day, message.next_day, state.totals))
+            self._to_end = list(state.in_debt)
             self._batch_is_over = True
         assert state.ended_day == message.day
         self._deliver(

@@ -8,7 +8,19 @@ from enum import StrEnum
 
 import msgspec
 
-from processor.events import DayTotals, LenderTotals, MerchantTotals, Parts
+from processor.calendar import number_of
+from processor.events import (
+    Allocation,
+    DayTotals,
+    LenderAmount,
+    LenderTotals,
+    MerchantTotals,
+    Parts,
+)
+from processor.schedules import Plan
+from processor.terms import Direction, Terms
+
+NEVER = 1 << 40  # A day that does not come.
 
 
 class AccountStatus(StrEnum):
@@ -37,11 +49,42 @@ class HoldStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class Statement(msgspec.Struct, gc=False):
+    """What an account was billed; days as numbers."""
+
+    statement_on: int
+    due_on: int
+    new_principal_minor: int
+    new_interest_minor: int
+    new_fee_minor: int
+    past_due_minor: int
+    due_minor: int
+    minimum_due_minor: int
+    credit_minor: int
+    outstanding_minor: int
+
+
+class Debt(msgspec.Struct, gc=False):
+    """What an account that owes, or has owed, is billed.
+
+    `minimum_left_minor` is what is to be paid of the last statement for the rest
+    not to be late.
+    """
+
+    next_statement_on: int
+    minimum_left_minor: int = 0
+    statements: list[Statement] = []
+
+
 class Account(msgspec.Struct, gc=False):
     """One borrower's line with one program; amounts in minor units.
 
-    `unpaid` names the purchases with principal outstanding, oldest first; None
-    when there are none.
+    `unpaid` names the purchases on which something is owed, oldest first; None
+    when there are none.  `charges_minor` is what is billed and unpaid of
+    interest, fees and penalties: it does not occupy the limit.  The credit
+    balance is below zero when credit that was spent had to be taken back.
+    `wakes_on` is the first business day at whose beginning something is to be
+    done: a statement, or a penalty.
     """
 
     account_id: str
@@ -49,6 +92,8 @@ class Account(msgspec.Struct, gc=False):
     currency: str
     limit_minor: int
     slot: int
+    statement_day: int
+    due_day: int
     status: AccountStatus = AccountStatus.OPEN
     held_minor: int = 0
     authorized_minor: int = 0
@@ -57,6 +102,10 @@ class Account(msgspec.Struct, gc=False):
     hold_count: int = 0
     authorization_count: int = 0
     unpaid: list[str] | None = None
+    charges_minor: int = 0
+    written_off_minor: int = 0
+    wakes_on: int = NEVER
+    debt: Debt | None = None
 
     @property
     def open_to_buy_minor(self) -> int:
@@ -70,6 +119,50 @@ class Account(msgspec.Struct, gc=False):
         )
 
 
+class Line(msgspec.Struct, gc=False):
+    """One instalment of a purchase.  Days are numbers, amounts minor units.
+
+    `cut_minor` is the principal as it was cut, `refunded_minor` what came off it;
+    the same for the fee.  A line is billed once its `bills_on` is over; only then
+    are its charges owed.  `penalty_through_on` is the last day paid for.
+    """
+
+    bills_on: int
+    due_on: int
+    cut_minor: int
+    fee_cut_minor: int = 0
+    refunded_minor: int = 0
+    fee_back_minor: int = 0
+    interest_minor: int = 0
+    penalty_minor: int = 0
+    paid_minor: int = 0
+    interest_paid_minor: int = 0
+    fee_paid_minor: int = 0
+    penalty_paid_minor: int = 0
+    penalty_through_on: int = 0
+
+    @property
+    def principal_minor(self) -> int:
+        """Principal that is not paid."""
+        return self.cut_minor - self.refunded_minor - self.paid_minor
+
+    @property
+    def fee_minor(self) -> int:
+        """Fee that is not paid; owed once billed."""
+        return self.fee_cut_minor - self.fee_back_minor - self.fee_paid_minor
+
+    @property
+    def charges_minor(self) -> int:
+        """Interest, fee and penalty that are not paid."""
+        return (
+            self.fee_minor
+            + self.interest_minor
+            - self.interest_paid_minor
+            + self.penalty_minor
+            - self.penalty_paid_minor
+        )
+
+
 class Authorization(msgspec.Struct, gc=False):
     """A purchase from its authorization to its last refund.
 
@@ -77,6 +170,9 @@ class Authorization(msgspec.Struct, gc=False):
     `given_back` was reversed, expired or released, and the rest is open.  Of
     what was captured, `refunded` went back and `outstanding` is still owed.
     Parts are in the order of the program's lenders.
+
+    `bills_on` is the statement day of its first capture.  `lines` are its
+    instalments; None: it is one line, billed on that day, without a charge.
     """
 
     authorization_id: str
@@ -98,6 +194,11 @@ class Authorization(msgspec.Struct, gc=False):
     refunded_parts: Parts
     outstanding_minor: int
     outstanding_parts: Parts
+    bills_on: int = 0
+    plan_id: str = ""
+    lines: list[Line] | None = None
+    borne_minor: int = 0  # Of the plan's charges, by the merchant.
+    borne_back_minor: int = 0
 
     @property
     def open_minor(self) -> int:
@@ -140,6 +241,58 @@ class Program(msgspec.Struct, gc=False):
     hold_expiry_ms: int
     capture_tolerance_ppm: int
     split_parts: Parts
+    plans: dict[str, Plan]
+    terms: Terms
+    charge_parts: Parts  # The same carry, of all charges ever paid.
+
+
+class PaymentKind(StrEnum):
+    """Whose money it was, or that there was none."""
+
+    REPAYMENT = "repayment"
+    WRITE_OFF = "write_off"
+    RECOVERY = "recovery"
+    CLAIM = "claim"
+
+
+class PaymentStatus(StrEnum):
+    """Whether a payment can still be undone, or was."""
+
+    PROVISIONAL = "provisional"
+    FINAL = "final"
+    REVERSED = "reversed"
+
+
+class Payment(msgspec.Struct, gc=False):
+    """What paid debts, and what it takes to undo it; `parts` of a recovery."""
+
+    account_id: str
+    kind: PaymentKind
+    status: PaymentStatus
+    amount_minor: int
+    credit_minor: int = 0
+    allocations: tuple[Allocation, ...] = ()
+    parts: tuple[LenderAmount, ...] = ()
+
+
+class AdjustmentStatus(StrEnum):
+    """Where an adjustment is in its life."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class Adjustment(msgspec.Struct, gc=False):
+    """A correction that one caller proposes and another approves."""
+
+    account_id: str
+    direction: Direction
+    amount_minor: int
+    corrects: str
+    reference: str
+    proposed_by: str
+    status: AdjustmentStatus = AdjustmentStatus.PROPOSED
 
 
 class Slice(msgspec.Struct, gc=False):
@@ -168,6 +321,9 @@ class ShardState(msgspec.Struct, gc=False):
     accounts: dict[str, Account] = {}
     authorizations: dict[str, Authorization] = {}
     holds: dict[str, Hold] = {}
+    payments: dict[str, Payment] = {}
+    adjustments: dict[str, Adjustment] = {}
+    in_debt: dict[str, None] = {}  # The accounts that wake on some day.
     programs: dict[str, Program] = {}  # The current version of each.
     program_versions: dict[tuple[str, int], Program] = {}
     merchants: dict[str, str] = {}
@@ -176,6 +332,11 @@ class ShardState(msgspec.Struct, gc=False):
     ended_day: str = ""  # The last day that was moved from, and where it ended.
     ended_sequence: int = 0
     ended_totals: DayTotals = msgspec.field(default_factory=DayTotals)
+
+    @property
+    def today(self) -> int:
+        """The business day as a number."""
+        return number_of(self.day)
 
     def lender_totals(self, lender_id: str) -> LenderTotals:
         """Today's totals of a lender, begun at zero."""

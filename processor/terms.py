@@ -21,6 +21,20 @@ class Component(StrEnum):
     PRINCIPAL = "principal"
 
 
+class Waivable(StrEnum):
+    """What of a debt may be forgiven."""
+
+    INTEREST = "interest"
+    PENALTY = "penalty"
+
+
+class Direction(StrEnum):
+    """Which way an adjustment goes, as the borrower sees it."""
+
+    CREDIT = "credit"
+    DEBIT = "debit"
+
+
 class Due(StrEnum):
     """Where a debt is in its life."""
 

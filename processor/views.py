@@ -2,8 +2,16 @@
 
 import msgspec
 
+from processor.allocation import owed_lines
 from processor.answers import ENCODER
-from processor.state import Account, Authorization, Hold, ShardState
+from processor.billing import interest_due
+from processor.calendar import iso_of
+from processor.debts import lines_of
+from processor.plan_changes import quote_minor
+from processor.state import Account, Authorization, Hold, Line, ShardState, Statement
+from processor.terms import Due
+
+ACCOUNT_KINDS = frozenset({"account", "statements", "schedule", "early_settlement"})
 
 
 class LenderPart(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +40,75 @@ class AccountView(msgspec.Struct, frozen=True, gc=False):
     open_holds: int
     open_authorizations: int
     unpaid_purchases: int
+    charges_minor: int
+    written_off_minor: int
+    past_due_minor: int
+    days_past_due: int
+    delinquency: str
+    statement_day: int
+    due_day: int
+
+
+class StatementView(msgspec.Struct, frozen=True, gc=False):
+    """What an account was billed: due is new and past due, less credit."""
+
+    statement_on: str
+    due_on: str
+    principal_minor: int
+    interest_minor: int
+    fee_minor: int
+    past_due_minor: int
+    credit_minor: int
+    due_minor: int
+    minimum_due_minor: int
+    outstanding_minor: int
+
+
+class StatementsView(msgspec.Struct, frozen=True, gc=False):
+    """The account's statements, the newest first; what of the last is unpaid."""
+
+    account_id: str
+    next_statement_on: str | None
+    due_minor: int
+    past_due_minor: int
+    minimum_left_minor: int
+    statements: tuple[StatementView, ...]
+
+
+class InstalmentView(msgspec.Struct, frozen=True, gc=False):
+    """One unpaid instalment.
+
+    Interest of what is not billed yet is what it would be if all that is due
+    before is paid.
+    """
+
+    authorization_id: str
+    number: int
+    statement_on: str
+    due_on: str
+    status: str
+    principal_minor: int
+    interest_minor: int
+    fee_minor: int
+    penalty_minor: int
+
+
+class ScheduleView(msgspec.Struct, frozen=True, gc=False):
+    """What is still to be paid, the earliest due first."""
+
+    account_id: str
+    principal_minor: int
+    charges_minor: int
+    instalments: tuple[InstalmentView, ...]
+
+
+class EarlySettlementView(msgspec.Struct, frozen=True, gc=False):
+    """What settles all that an account owes, and each purchase, on this day."""
+
+    account_id: str
+    day: str
+    amount_minor: int
+    purchases: dict[str, int]
 
 
 class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +129,7 @@ class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
     given_back_minor: int
     refunded_minor: int
     outstanding_minor: int
+    plan_id: str
     lenders: tuple[LenderPart, ...]
 
 
@@ -67,10 +145,10 @@ class HoldView(msgspec.Struct, frozen=True, gc=False):
 
 
 def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
-    """The JSON of an "account", "authorization" or "hold"; None if unknown."""
+    """The JSON of one object by kind and id; None if unknown."""
     shown: msgspec.Struct | None = None
-    if kind == "account" and object_id in state.accounts:
-        shown = _account(state.accounts[object_id])
+    if kind in ACCOUNT_KINDS and object_id in state.accounts:
+        shown = _OF_ACCOUNT[kind](state, state.accounts[object_id])
     elif kind == "authorization" and object_id in state.authorizations:
         shown = _authorization(state, state.authorizations[object_id])
     elif kind == "hold" and object_id in state.holds:
@@ -78,7 +156,8 @@ def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
     return None if shown is None else ENCODER.encode(shown)
 
 
-def _account(account: Account) -> AccountView:
+def _account(state: ShardState, account: Account) -> AccountView:
+    past_due_minor, days = _past_due(state, account)
     return AccountView(
         account.account_id,
         account.program_id,
@@ -93,7 +172,125 @@ def _account(account: Account) -> AccountView:
         account.hold_count,
         account.authorization_count,
         len(account.unpaid or ()),
+        account.charges_minor,
+        account.written_off_minor,
+        past_due_minor,
+        days,
+        bucket_of(days),
+        account.statement_day,
+        account.due_day,
     )
+
+
+def _past_due(state: ShardState, account: Account) -> tuple[int, int]:
+    """What is past due, and for how many days the oldest of it."""
+    late = [line for line in owed_lines(state, account) if line.due is Due.PAST_DUE]
+    if not late:
+        return 0, 0
+    days = state.today - min(line.due_on for line in late)
+    return sum(sum(line.left.values()) for line in late), days
+
+
+def bucket_of(days_past_due: int) -> str:
+    """The delinquency bucket (逾期分档): current, 1-30, 31-60 ... 180+ days."""
+    if days_past_due <= 0:
+        return "current"
+    for most in (30, 60, 90, 120, 150, 180):
+        if days_past_due <= most:
+            return f"{most - 29}-{most}"
+    return "180+"
+
+
+def _statements(state: ShardState, account: Account) -> StatementsView:
+    debt = account.debt
+    owed = [
+        line for line in owed_lines(state, account) if line.due is not Due.IN_ADVANCE
+    ]
+    past_due_minor, _ = _past_due(state, account)
+    is_billed = debt is not None and account.account_id in state.in_debt
+    return StatementsView(
+        account.account_id,
+        iso_of(debt.next_statement_on) if debt is not None and is_billed else None,
+        sum(sum(line.left.values()) for line in owed),
+        past_due_minor,
+        max(0, debt.minimum_left_minor) if debt is not None else 0,
+        tuple(_statement(s) for s in reversed(debt.statements if debt else [])),
+    )
+
+
+def _statement(shown: Statement) -> StatementView:
+    return StatementView(
+        iso_of(shown.statement_on),
+        iso_of(shown.due_on),
+        shown.new_principal_minor,
+        shown.new_interest_minor,
+        shown.new_fee_minor,
+        shown.past_due_minor,
+        shown.credit_minor,
+        shown.due_minor,
+        shown.minimum_due_minor,
+        shown.outstanding_minor,
+    )
+
+
+def _schedule(state: ShardState, account: Account) -> ScheduleView:
+    shown = []
+    for name in account.unpaid or ():
+        purchase = state.authorizations[name]
+        for number, line in enumerate(lines_of(account, purchase), 1):
+            instalment = _instalment(state, account, purchase, number, line)
+            if line.principal_minor or line.charges_minor or instalment.interest_minor:
+                shown.append(instalment)
+    shown.sort(key=lambda instalment: instalment.due_on)
+    return ScheduleView(
+        account.account_id,
+        sum(i.principal_minor for i in shown),
+        sum(i.interest_minor + i.fee_minor + i.penalty_minor for i in shown),
+        tuple(shown),
+    )
+
+
+def _instalment(
+    state: ShardState,
+    account: Account,
+    purchase: Authorization,
+    number: int,
+    line: Line,
+) -> InstalmentView:
+    today = state.today
+    is_billed = line.bills_on < today
+    status = "past_due" if line.due_on < today else "due"
+    interest_minor = line.interest_minor - line.interest_paid_minor
+    if not is_billed:
+        interest_minor += interest_due(state, account, purchase, line)
+    return InstalmentView(
+        purchase.authorization_id,
+        number,
+        iso_of(line.bills_on),
+        iso_of(line.due_on),
+        status if is_billed else "open",
+        line.principal_minor,
+        interest_minor,
+        line.fee_minor,
+        line.penalty_minor - line.penalty_paid_minor,
+    )
+
+
+def _early(state: ShardState, account: Account) -> EarlySettlementView:
+    return EarlySettlementView(
+        account.account_id,
+        state.day,
+        quote_minor(state, account, ""),
+        {name: quote_minor(state, account, name) for name in account.unpaid or ()},
+    )
+
+
+_OF_ACCOUNT = {
+    "account": _account,
+    "statements": _statements,
+    "schedule": _schedule,
+    "early_settlement": _early,
+}
 
 
 def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView:
@@ -114,6 +311,7 @@ def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView
         shown.given_back_minor,
         shown.refunded_minor,
         shown.outstanding_minor,
+        shown.plan_id,
         tuple(
             LenderPart(*part)
             for part in zip(
