@@ -85,10 +85,7 @@ def allocate(
     state: ShardState, account: Account, owed: list[Owed], amount_minor: int
 ) -> tuple[tuple[Allocation, ...], int]:
     """Spread an amount; the allocations, and what nothing was owed for."""
-    if owed and any(len(line.left) > 1 or line.number for line in owed):
-        order = order_of(state.programs[account.program_id])
-    else:  # Principal alone: every order comes to the same, the earliest due first.
-        order = _PRINCIPAL
+    order = order_of(state.programs[account.program_id])
     left_minor = amount_minor
     for cell in order:
         for line in owed:
@@ -101,11 +98,6 @@ def allocate(
                 line.taken[cell.component] = taken + paid_minor
                 left_minor -= paid_minor
     return _allocations(state, owed), left_minor
-
-
-_PRINCIPAL = tuple(
-    Bucket(due, Component.PRINCIPAL) for due in (Due.PAST_DUE, Due.DUE, Due.IN_ADVANCE)
-)
 
 
 def _allocations(state: ShardState, owed: list[Owed]) -> tuple[Allocation, ...]:
