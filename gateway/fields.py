@@ -125,6 +125,29 @@ FIELDS: dict[str, FieldForm] = {
         _whole_must_be("minor units", 0, limits.RESERVE_MINOR_MAX),
         0,
     ),
+    # Lenders.
+    "requires_checker": FieldForm(
+        bool,
+        "Move its money only by funds movements that a second caller approves.",
+        "true or false",
+        False,
+    ),
+    "daily_cap_minor": FieldForm(
+        _whole(0, limits.RESERVE_MINOR_MAX),
+        "What may be authorized for the lender in a business day; left out or null:"
+        " no cap.",
+        _whole_must_be("minor units", 0, limits.RESERVE_MINOR_MAX),
+        5_000_000,
+    ),
+    "movement_id": FieldForm(
+        _ID, "The funds movement, named by you.", _ID_MUST_BE, "top-up-2011-01-31"
+    ),
+    "direction": FieldForm(
+        c.Direction,
+        "Into the lender's reserve, or out of it.",
+        "deposit or withdrawal",
+        "deposit",
+    ),
     "share_ppm": FieldForm(
         _whole(1, limits.PPM),
         "A lender's part.",

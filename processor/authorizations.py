@@ -13,6 +13,7 @@ from processor import limits
 from processor.bookings import (
     book_credit,
     capture_reserve,
+    count_increment,
     draw,
     give_back,
     increment,
@@ -42,6 +43,7 @@ from processor.state import (
     HoldStatus,
     ShardState,
 )
+from processor.watched import count
 
 
 def decide_authorize(
@@ -183,6 +185,8 @@ def apply_authorized(
     state.authorizations[event.authorization_id] = authorization
     state.totals.authorized_count += 1
     occupy_reserve(state, program, parts)
+    if program.is_watched:
+        count(state, program, event.authorization_id, parts)
     if event.captured:
         capture_reserve(state, program, parts)
         owe(state, account, authorization, amount_minor)
@@ -236,6 +240,7 @@ def apply_incremented(state: ShardState, event: e.AuthorizationIncremented) -> N
     authorization = state.authorizations[event.authorization_id]
     account = state.accounts[authorization.account_id]
     increment(state, account, authorization, event.amount_minor, event.parts)
+    count_increment(state, authorization, event.parts)
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 

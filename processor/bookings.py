@@ -15,6 +15,7 @@ from processor.state import (
     Program,
     ShardState,
 )
+from processor.watched import count, uncount
 
 
 def use_credit(account: Account, amount_minor: int, parts: Parts) -> tuple[int, Parts]:
@@ -53,6 +54,15 @@ def increment(
     authorization.total_minor += amount_minor
     authorization.total_parts = add(authorization.total_parts, parts)
     account.authorized_minor += amount_minor
+
+
+def count_increment(
+    state: ShardState, authorization: Authorization, parts: Parts
+) -> None:
+    """What was authorized on top is used of its lenders' daily caps."""
+    program = program_of(state, authorization)
+    if program.is_watched:
+        count(state, program, authorization.authorization_id, parts)
 
 
 def book_capture(
@@ -150,7 +160,10 @@ def give_back(
     amount_minor: int,
     parts: Parts,
 ) -> None:
-    release_reserve(state, program_of(state, authorization), parts)
+    program = program_of(state, authorization)
+    release_reserve(state, program, parts)
+    if state.counted:
+        uncount(state, program, authorization.authorization_id, parts)
     authorization.given_back_minor += amount_minor
     authorization.given_back_parts = add(authorization.given_back_parts, parts)
     account.authorized_minor -= amount_minor

@@ -10,6 +10,7 @@ from processor import limits
 from processor.bookings import (
     book_capture,
     book_credit,
+    count_increment,
     draw,
     give_back,
     increment,
@@ -115,6 +116,7 @@ def apply_captured(state: ShardState, event: e.Captured) -> None:
     account = state.accounts[authorization.account_id]
     if event.extra_minor:
         increment(state, account, authorization, event.extra_minor, event.extra_parts)
+        count_increment(state, authorization, event.extra_parts)
     book_capture(state, account, authorization, event.amount_minor, event.parts)
     if event.released_minor:
         give_back(

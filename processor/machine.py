@@ -13,6 +13,7 @@ from processor import (
     accounts,
     authorizations,
     captures,
+    forced,
     holds,
     reference,
     refunds,
@@ -43,6 +44,8 @@ _DECIDE: dict[type[c.Command], Decide] = {
     c.ConvertHold: authorizations.decide_convert_hold,
     c.Refund: refunds.decide_refund,
     c.Repay: repayments.decide_repay,
+    # Lenders.
+    c.ForceCapture: forced.decide_force_capture,
 }
 
 _APPLY: dict[type[e.Event], Apply] = {
@@ -70,6 +73,8 @@ _APPLY: dict[type[e.Event], Apply] = {
 _APPLY_WITH_COMMAND: dict[type[e.Event], ApplyWithCommand] = {
     e.Authorized: authorizations.apply_authorized,
     e.HoldPlaced: holds.apply_hold_placed,
+    # Lenders.
+    e.ForceCaptured: forced.apply_force_captured,
 }
 
 

@@ -34,8 +34,14 @@ class AccountView(msgspec.Struct, frozen=True, gc=False):
     unpaid_purchases: int
 
 
-class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
-    """A purchase; `open_minor` can still be captured or reversed."""
+class AuthorizationView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A purchase; `open_minor` can still be captured or reversed.
+
+    `forced`: captured because the goods were gone, at least once;
+    `over_limit_minor` is how far the last time left the account beyond its
+    limit, `lender_advance_minor` what was paid for lenders beyond their lines.
+    All three are left out when there is nothing to say.
+    """
 
     authorization_id: str
     account_id: str
@@ -53,6 +59,9 @@ class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
     refunded_minor: int
     outstanding_minor: int
     lenders: tuple[LenderPart, ...]
+    forced: bool = False
+    over_limit_minor: int = 0
+    lender_advance_minor: int = 0
 
 
 class HoldView(msgspec.Struct, frozen=True, gc=False):
@@ -98,6 +107,7 @@ def _account(account: Account) -> AccountView:
 
 def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView:
     program = state.program_versions[shown.program_id, shown.program_version]
+    forced = state.forced.get(shown.authorization_id)
     return AuthorizationView(
         shown.authorization_id,
         shown.account_id,
@@ -125,6 +135,9 @@ def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView
                 strict=True,
             )
         ),
+        forced is not None,
+        forced.over_limit_minor if forced else 0,
+        forced.lender_advance_minor if forced else 0,
     )
 
 

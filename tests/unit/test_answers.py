@@ -25,6 +25,9 @@ UNASKED = {
     e.ReserveRefused,
     e.ShardDayReported,
     e.DayClosed,
+    # Lenders.
+    e.AdvanceForced,
+    e.ForcedAdvanceRepaid,
 }
 AUTHORIZE = c.Authorize("caller", "r1", "a", "m", 100, "EUR")
 

@@ -18,6 +18,8 @@ ORDER = [
     "hold_not_found",
     "merchant_not_found",
     "merchant_exists",
+    "movement_not_found",
+    "movement_exists",
     "currency_mismatch",
     "shares_not_whole",
     "account_closed",
@@ -29,6 +31,10 @@ ORDER = [
     "hold_not_open",
     "day_not_open",
     "next_day_not_later",
+    "lender_not_suspended",
+    "movement_not_proposed",
+    "same_caller",
+    "checker_required",
     "capture_exceeds_authorized",
     "reversal_exceeds_open",
     "release_exceeds_held",
@@ -40,6 +46,8 @@ ORDER = [
     "too_many_registered",
     "amount_too_large",
     "credit_limit_exceeded",
+    "lender_suspended",
+    "daily_cap_exceeded",
     "reserve_exhausted",
 ]
 PERMANENT = {
@@ -55,6 +63,10 @@ PERMANENT = {
     "authorization_not_open",
     "hold_not_open",
     "next_day_not_later",
+    "movement_exists",
+    "movement_not_proposed",
+    "same_caller",
+    "checker_required",
 }
 
 
@@ -74,4 +86,9 @@ def test_transient_says_whether_a_new_request_could_turn_out_otherwise(
 
 
 def test_the_borrowers_money_comes_before_the_lenders() -> None:
-    assert ["credit_limit_exceeded", "reserve_exhausted"] == ORDER[-2:]
+    assert [
+        "credit_limit_exceeded",
+        "lender_suspended",
+        "daily_cap_exceeded",
+        "reserve_exhausted",
+    ] == ORDER[-4:]
