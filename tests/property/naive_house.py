@@ -121,6 +121,8 @@ class NaiveHouse:
     cap: Counter[str] = field(default_factory=Counter)  # By pool.
     forced: Counter[str] = field(default_factory=Counter)
     repay_due: list[str] = field(default_factory=list)
+    refused_on: dict[int, str] = field(default_factory=dict)
+    seen: list[e.Event] = field(default_factory=list)
     movements: dict[str, e.FundsProposed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -230,6 +232,7 @@ class NaiveHouse:
 
     def lender_fact(self, event: e.Event) -> None:
         """Lines, caps, what is forced, funds."""
+        self.seen.append(event)
         match event:
             case e.AdvanceLineChanged():
                 less = self.line[event.lender_id] - event.advance_line_minor
@@ -295,6 +298,7 @@ class NaiveHouse:
         """All shards were looked at after the ask came, and it was not there."""
         assert event.refusal == len(self.refused) + 1
         self.refused[event.refusal] = event
+        self.refused_on[event.refusal] = self.today
         found = self.check_cut(event.pool_id, event.unleased_minor, event.cut)
         assert found < event.needed_minor
         self.check_freshness(event)
@@ -401,6 +405,8 @@ class NaiveHouse:
             if record.command is not None:
                 self.note(f"shard-{number}", record.command, record.event)
             shard_fact(shard, record.event)
+            if isinstance(record.event, e.ForceCaptured):
+                self.seen.append(record.event)
             if isinstance(record.event, e.Declined):
                 self.check_decline(number, record.event)
             for lender_id in (*self.line, *self.cap):
@@ -422,7 +428,7 @@ class NaiveHouse:
         pool_id = event.lender_id
         if event.reason is DeclineReason.DAILY_CAP_EXCEEDED:
             pool_id = f"daily/{pool_id}"
-            assert self.day_at(number, self.shards[number].sequence) == self.today
+            assert self.shards[number].day == self.refused_on[event.refusal]
         assert (refused.shard, refused.pool_id) == (number, pool_id)
         assert event.missing_minor > 0
         free = self.shards[number].free(pool_id)
