@@ -14,7 +14,7 @@ from processor import commands as c
 from processor import limits
 from processor.schedules import Method, Payer, Plan
 from processor.tenders import Tender, TenderKind
-from processor.terms import Bucket, Component, Direction, Due, Terms, Waivable
+from processor.terms import Bucket, Component, Due, Side, Terms, Waivable
 
 
 class FieldForm(msgspec.Struct, frozen=True):
@@ -180,12 +180,7 @@ FIELDS: dict[str, FieldForm] = {
         "penalty, interest, fee or principal",
         "penalty",
     ),
-    "direction": FieldForm(
-        Direction,
-        "Which way it goes, as the borrower sees it.",
-        "credit or debit",
-        "credit",
-    ),
+    "side": FieldForm(Side, "What the borrower is given.", "credit or debit", "credit"),
     "periods": FieldForm(
         _whole(1, limits.PERIODS_MAX),
         "How many instalments.",
@@ -277,6 +272,29 @@ FIELDS: dict[str, FieldForm] = {
         "What may be paid for the lender beyond its deposit.",
         _whole_must_be("minor units", 0, limits.RESERVE_MINOR_MAX),
         0,
+    ),
+    # Lenders.
+    "requires_checker": FieldForm(
+        bool,
+        "Move its money only by funds movements that a second caller approves.",
+        "true or false",
+        False,
+    ),
+    "daily_cap_minor": FieldForm(
+        _whole(0, limits.RESERVE_MINOR_MAX),
+        "What may be authorized for the lender in a business day; left out or null:"
+        " no cap.",
+        _whole_must_be("minor units", 0, limits.RESERVE_MINOR_MAX),
+        5_000_000,
+    ),
+    "movement_id": FieldForm(
+        _ID, "The funds movement, named by you.", _ID_MUST_BE, "top-up-2011-01-31"
+    ),
+    "direction": FieldForm(
+        c.Direction,
+        "Into the lender's reserve, or out of it.",
+        "deposit or withdrawal",
+        "deposit",
     ),
     "share_ppm": FieldForm(
         _whole(1, limits.PPM),

@@ -49,6 +49,7 @@ _AUTHORIZATION = "/v1/authorizations/{authorization_id}"
 _HOLD = "/v1/holds/{hold_id}"
 _REPAYMENT = "/v1/repayments/{repayment_id}"
 _LENDER = "/v1/lenders/{lender_id}"
+_FUNDS = "/v1/funds/{movement_id}"
 
 COMMAND_ROUTES: tuple[CommandRoute, ...] = (
     CommandRoute(
@@ -298,6 +299,68 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
         "lender_id",
     ),
     CommandRoute(
+        f"{_LENDER}/advance-line",
+        c.ChangeAdvanceLine,
+        _OPERATOR,
+        a.AdvanceLineAnswer,
+        "Set what may be paid for a lender beyond its deposit",
+        "lender_id",
+    ),
+    CommandRoute(
+        f"{_LENDER}/suspend",
+        c.SuspendLender,
+        _OPERATOR,
+        a.SuspensionAnswer,
+        "Stop new authorizations for a lender",
+        "lender_id",
+    ),
+    CommandRoute(
+        f"{_LENDER}/resume",
+        c.ResumeLender,
+        _OPERATOR,
+        a.SuspensionAnswer,
+        "Allow new authorizations for a lender again",
+        "lender_id",
+    ),
+    CommandRoute(
+        f"{_LENDER}/daily-cap",
+        c.SetDailyCap,
+        _OPERATOR,
+        a.DailyCapAnswer,
+        "Bound what may be authorized for a lender in a business day",
+        "lender_id",
+    ),
+    CommandRoute(
+        "/v1/funds",
+        c.ProposeFunds,
+        _OPERATOR,
+        a.FundsAnswer,
+        "Propose a deposit or withdrawal that another caller approves",
+    ),
+    CommandRoute(
+        f"{_FUNDS}/approve",
+        c.ApproveFunds,
+        _OPERATOR,
+        a.FundsAnswer,
+        "Approve what another caller has proposed, and move the money",
+        "movement_id",
+    ),
+    CommandRoute(
+        f"{_FUNDS}/reject",
+        c.RejectFunds,
+        _OPERATOR,
+        a.FundsAnswer,
+        "Reject a proposed funds movement",
+        "movement_id",
+    ),
+    CommandRoute(
+        "/v1/forced-captures",
+        c.ForceCapture,
+        _PAYMENTS,
+        a.ForcedAnswer,
+        "Book a purchase whose goods are gone",
+    ),
+    CommandRoute(
         "/v1/programs",
         c.RegisterProgram,
         _OPERATOR,
@@ -365,6 +428,13 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
         "lender_id",
         settlement_views.PositionView,
         "Read a lender's reserve, exact at one cut over all shards",
+    ),
+    QueryRoute(
+        _FUNDS,
+        "funds",
+        "movement_id",
+        settlement_views.FundsView,
+        "Read a funds movement",
     ),
     QueryRoute(
         "/v1/programs/{program_id}",

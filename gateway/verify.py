@@ -132,6 +132,7 @@ def _summary(report: AuditReport, replay_equal: bool) -> Iterator[str]:
         yield (
             f"{lender_id}: {sums.currency} {sums.headroom_minor:,} of "
             f"{sums.deposit_minor + sums.advance_line_minor:,} minor units are free"
+            + (f", {sums.forced_minor:,} was forced" if sums.forced_minor else "")
         )
     yield (
         f"Overspend {report.overspend_minor}, false declines for reserve "

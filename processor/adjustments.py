@@ -11,7 +11,7 @@ from processor.ids import IdKind, make_id
 from processor.repayments import decline_money, wake_for_credit
 from processor.rules import Decision, Moment, declined
 from processor.state import Adjustment, AdjustmentStatus, ShardState
-from processor.terms import Direction
+from processor.terms import Side
 
 
 def decide_propose(
@@ -25,7 +25,7 @@ def decide_propose(
     return e.AdjustmentProposed(
         make_id(IdKind.ADJUSTMENT, account.slot, state.shard, state.sequence + 1),
         command.account_id,
-        command.direction,
+        command.side,
         command.amount_minor,
         command.corrects,
     )
@@ -36,7 +36,7 @@ def apply_proposed(
 ) -> None:
     state.adjustments[event.adjustment_id] = Adjustment(
         event.account_id,
-        event.direction,
+        event.side,
         event.amount_minor,
         event.corrects,
         command.reference,
@@ -58,7 +58,7 @@ def decide_approve(
     refused = decline_money(account, account.currency)
     if refused is not None:
         return refused
-    is_credit = adjustment.direction is Direction.CREDIT
+    is_credit = adjustment.side is Side.CREDIT
     credit_minor = adjustment.amount_minor if is_credit else -adjustment.amount_minor
     return e.AdjustmentApproved(
         command.adjustment_id,

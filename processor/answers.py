@@ -239,6 +239,55 @@ class DayCutAnswer(ApprovedAnswer, frozen=True, gc=False):
     next_day: str
 
 
+# Lenders.
+
+
+class ForcedAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """A purchase that was booked whatever stood against it.
+
+    `over_limit_minor` is how far the account is beyond its limit now,
+    `lender_advance_minor` what was paid for the lenders beyond their lines.
+    """
+
+    authorization_id: str
+    capture_id: str
+    account_id: str
+    amount_minor: int
+    forced: bool
+    over_limit_minor: int
+    lender_advance_minor: int
+    open_to_buy_minor: int
+
+
+class AdvanceLineAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """The new advance line."""
+
+    lender_id: str
+    advance_line_minor: int
+
+
+class SuspensionAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """Whether the lender lends."""
+
+    lender_id: str
+    suspended: bool
+
+
+class DailyCapAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """The new daily cap; null: none."""
+
+    lender_id: str
+    daily_cap_minor: int | None
+
+
+class FundsAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """Where a funds movement is, and what an approved one made the deposit."""
+
+    movement_id: str
+    funds_status: str
+    deposit_minor: int | None = None
+
+
 def answer_to(command: c.Command, event: e.Event) -> bytes:
     """The JSON answer to a command that ended in an event."""
     return ENCODER.encode(_ANSWERS[type(event)](command, event))
@@ -472,6 +521,50 @@ def _day_cut(command: c.Command, event: e.DayCut) -> DayCutAnswer:
     return DayCutAnswer(APPROVED, event.day, event.next_day)
 
 
+# Lenders.
+
+
+def _forced(command: c.Command, event: e.ForceCaptured) -> ForcedAnswer:
+    return ForcedAnswer(
+        APPROVED,
+        event.authorization_id,
+        event.capture_id,
+        event.account_id,
+        event.amount_minor,
+        True,
+        event.over_limit_minor,
+        event.lender_advance_minor,
+        event.open_to_buy_minor,
+    )
+
+
+def _advance_line(command: c.Command, event: e.AdvanceLineChanged) -> AdvanceLineAnswer:
+    return AdvanceLineAnswer(APPROVED, event.lender_id, event.advance_line_minor)
+
+
+def _suspension(
+    command: c.Command, event: e.LenderSuspended | e.LenderResumed
+) -> SuspensionAnswer:
+    is_suspended = isinstance(event, e.LenderSuspended)
+    return SuspensionAnswer(APPROVED, event.lender_id, is_suspended)
+
+
+def _daily_cap(command: c.Command, event: e.DailyCapSet) -> DailyCapAnswer:
+    return DailyCapAnswer(APPROVED, event.lender_id, event.daily_cap_minor)
+
+
+def _funds_proposed(command: c.Command, event: e.FundsProposed) -> FundsAnswer:
+    return FundsAnswer(APPROVED, event.movement_id, "proposed")
+
+
+def _funds_approved(command: c.Command, event: e.FundsApproved) -> FundsAnswer:
+    return FundsAnswer(APPROVED, event.movement_id, "approved", event.deposit_minor)
+
+
+def _funds_rejected(command: c.Command, event: e.FundsRejected) -> FundsAnswer:
+    return FundsAnswer(APPROVED, event.movement_id, "rejected")
+
+
 _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.Declined: _declined,
     e.Authorized: _authorized,
@@ -509,4 +602,13 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.ProgramRegistered: _program,
     e.MerchantRegistered: _merchant,
     e.DayCut: _day_cut,
+    # Lenders.
+    e.ForceCaptured: _forced,
+    e.AdvanceLineChanged: _advance_line,
+    e.LenderSuspended: _suspension,
+    e.LenderResumed: _suspension,
+    e.DailyCapSet: _daily_cap,
+    e.FundsProposed: _funds_proposed,
+    e.FundsApproved: _funds_approved,
+    e.FundsRejected: _funds_rejected,
 }

@@ -13,6 +13,7 @@ from processor import limits
 from processor.bookings import (
     book_credit,
     capture_reserve,
+    count_increment,
     draw,
     give_back,
     increment,
@@ -20,7 +21,7 @@ from processor.bookings import (
     settle_status,
     use_credit,
 )
-from processor.debts import bills_on, cut_lines, new_lines, program_of
+from processor.debts import Cut, cut_capture, new_lines, program_of
 from processor.declines import DeclineReason
 from processor.holds import take_from_hold
 from processor.ids import IdKind, make_id
@@ -43,6 +44,7 @@ from processor.state import (
     HoldStatus,
     ShardState,
 )
+from processor.watched import count
 
 
 def decide_authorize(
@@ -119,14 +121,10 @@ def _decide_purchase(
     # Nothing may decline from here on.
     credit_used_minor = 0
     credit_parts: e.Parts = ()
-    bill_on = borne_minor = 0
-    lines: tuple[e.CutLine, ...] = ()
+    cut: Cut = (0, (), 0)
     if command.capture:
         credit_used_minor, credit_parts = use_credit(account, amount_minor, parts)
-        bill_on = bills_on(state, account)
-        if command.plan_id:
-            plan = program.plans[command.plan_id]
-            lines, borne_minor = cut_lines(account, plan, bill_on, amount_minor)
+        cut = cut_capture(state, account, program, command.plan_id, amount_minor)
     return e.Authorized(
         make_id(
             IdKind.AUTHORIZATION,
@@ -148,9 +146,7 @@ def _decide_purchase(
         hold_id,
         amount_minor if hold_id else 0,
         hold_released_minor,
-        bill_on,
-        lines,
-        borne_minor,
+        *cut,
     )
 
 
@@ -190,6 +186,8 @@ def apply_authorized(
     state.authorizations[event.authorization_id] = authorization
     state.totals.authorized_count += 1
     occupy_reserve(state, program, parts)
+    if program.is_watched:
+        count(state, program, event.authorization_id, parts)
     if event.captured:
         capture_reserve(state, program, parts)
         new_lines(
@@ -248,6 +246,7 @@ def apply_incremented(state: ShardState, event: e.AuthorizationIncremented) -> N
     authorization = state.authorizations[event.authorization_id]
     account = state.accounts[authorization.account_id]
     increment(state, account, authorization, event.amount_minor, event.parts)
+    count_increment(state, authorization, event.parts)
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 

@@ -7,7 +7,7 @@ but `use_credit` and `draw`, which say what a decision may take.
 
 from processor.apportion import apportion
 from processor.debts import drop_if_paid, new_lines, owes, program_of, take_up
-from processor.events import Captured, Parts
+from processor.events import Captured, ForceCaptured, Parts
 from processor.rules import add, occupy_reserve, release_reserve, subtract
 from processor.state import (
     Account,
@@ -16,6 +16,7 @@ from processor.state import (
     Program,
     ShardState,
 )
+from processor.watched import count, uncount
 
 
 def use_credit(account: Account, amount_minor: int, parts: Parts) -> tuple[int, Parts]:
@@ -49,11 +50,20 @@ def increment(
     account.authorized_minor += amount_minor
 
 
+def count_increment(
+    state: ShardState, authorization: Authorization, parts: Parts
+) -> None:
+    """What was authorized on top is used of its lenders' daily caps."""
+    program = program_of(state, authorization)
+    if program.is_watched:
+        count(state, program, authorization.authorization_id, parts)
+
+
 def book_capture(
     state: ShardState,
     account: Account,
     authorization: Authorization,
-    event: Captured,
+    event: Captured | ForceCaptured,
 ) -> None:
     """Authorized becomes outstanding, for the account and for every lender."""
     amount_minor = event.amount_minor
@@ -144,7 +154,10 @@ def give_back(
     amount_minor: int,
     parts: Parts,
 ) -> None:
-    release_reserve(state, program_of(state, authorization), parts)
+    program = program_of(state, authorization)
+    release_reserve(state, program, parts)
+    if state.counted:
+        uncount(state, program, authorization.authorization_id, parts)
     authorization.given_back_minor += amount_minor
     authorization.given_back_parts = add(authorization.given_back_parts, parts)
     account.authorized_minor -= amount_minor

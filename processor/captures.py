@@ -10,13 +10,14 @@ from processor import limits
 from processor.bookings import (
     book_capture,
     book_credit,
+    count_increment,
     draw,
     give_back,
     increment,
     settle_status,
     use_credit,
 )
-from processor.debts import bills_on, cut_lines, program_of
+from processor.debts import cut_capture, program_of
 from processor.declines import DeclineReason
 from processor.events import Parts
 from processor.ids import IdKind, make_id
@@ -90,12 +91,8 @@ def _captured(
         released_parts = subtract(still_open, taken_parts)
     parts = add(taken_parts, extra_parts)
     credit_used_minor, credit_parts = use_credit(account, amount_minor, parts)
-    bill_on = bills_on(state, account)
-    lines: tuple[e.CutLine, ...] = ()
-    borne_minor = 0
-    if authorization.plan_id:
-        plan = program_of(state, authorization).plans[authorization.plan_id]
-        lines, borne_minor = cut_lines(account, plan, bill_on, amount_minor)
+    program = program_of(state, authorization)
+    cut = cut_capture(state, account, program, authorization.plan_id, amount_minor)
     return e.Captured(
         authorization.authorization_id,
         make_id(
@@ -113,9 +110,7 @@ def _captured(
         credit_used_minor,
         credit_parts,
         account.open_to_buy_minor - extra_minor + released_minor,
-        bill_on,
-        lines,
-        borne_minor,
+        *cut,
     )
 
 
@@ -124,6 +119,7 @@ def apply_captured(state: ShardState, event: e.Captured) -> None:
     account = state.accounts[authorization.account_id]
     if event.extra_minor:
         increment(state, account, authorization, event.extra_minor, event.extra_parts)
+        count_increment(state, authorization, event.extra_parts)
     book_capture(state, account, authorization, event)
     if event.released_minor:
         give_back(

@@ -6,13 +6,14 @@ The gateway has checked forms and bounds before a command exists, so here the
 types are plain.  Amounts are positive integers of minor units.
 """
 
+from enum import StrEnum
 from typing import ClassVar
 
 import msgspec
 
 from processor.schedules import Plan
 from processor.tenders import Tender
-from processor.terms import Direction, Terms, Waivable
+from processor.terms import Side, Terms, Waivable
 
 
 def _wire_name(class_name: str) -> str:
@@ -222,7 +223,7 @@ class ProposeAdjustment(Command, frozen=True):
     ROUTED_BY = "account_id"
 
     account_id: str
-    direction: Direction
+    side: Side
     amount_minor: int
     currency: str
     corrects: str
@@ -384,12 +385,17 @@ class ConvertHold(Command, frozen=True):
 
 
 class RegisterLender(Command, frozen=True):
-    """Add a funder; its reserve starts empty."""
+    """Add a funder; its reserve starts empty.
+
+    With `requires_checker` its money moves only by funds movements that one
+    caller has proposed and another approved.
+    """
 
     lender_id: str
     currency: str
     name: str = ""
     advance_line_minor: int = 0
+    requires_checker: bool = False
 
 
 class DepositReserve(Command, frozen=True):
@@ -439,6 +445,87 @@ class RegisterMerchant(Command, frozen=True):
     name: str = ""
 
 
+# Lenders: lines, caps, suspension, funds, and what is captured by force.
+
+
+class ForceCapture(Command, frozen=True):
+    """Book a purchase whose goods are gone: no limit, status or reserve stops it.
+
+    What is open of `authorization_id`, when that is an open authorization of
+    the account at the merchant, is used up first.
+    """
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    merchant_id: str
+    amount_minor: int
+    currency: str
+    reference: str = ""
+    authorization_id: str = ""
+
+
+class ChangeAdvanceLine(Command, frozen=True):
+    """Set what may be paid for a lender beyond its deposit.
+
+    Lowered only as far as it is neither used nor promised.
+    """
+
+    lender_id: str
+    advance_line_minor: int
+
+
+class SuspendLender(Command, frozen=True):
+    """Stop new authorizations under every program with the lender."""
+
+    lender_id: str
+
+
+class ResumeLender(Command, frozen=True):
+    """Allow new authorizations for the lender again."""
+
+    lender_id: str
+
+
+class SetDailyCap(Command, frozen=True):
+    """Bound what may be newly authorized for a lender in a business day.
+
+    None: no cap.  Never below what is used of it on the day.
+    """
+
+    lender_id: str
+    daily_cap_minor: int | None = None
+
+
+class Direction(StrEnum):
+    """Where the money of a funds movement goes: to the reserve, or out of it."""
+
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+
+
+class ProposeFunds(Command, frozen=True):
+    """Ask for money of a lender to be moved; somebody else must approve it."""
+
+    movement_id: str
+    lender_id: str
+    direction: Direction
+    amount_minor: int
+    reference: str = ""
+
+
+class ApproveFunds(Command, frozen=True):
+    """Move the money that somebody else has proposed to move."""
+
+    movement_id: str
+
+
+class RejectFunds(Command, frozen=True):
+    """End a proposal without moving money."""
+
+    movement_id: str
+
+
 class CloseDay(Command, frozen=True):
     """Cut the business day (ISO date) and open the next: the day after, or later."""
 
@@ -478,6 +565,8 @@ AccountCommand = (
     | ReverseClaim
     | ApproveAdjustment
     | RejectAdjustment
+    # Lenders.
+    | ForceCapture
 )
 SettlementCommand = (
     RegisterLender
@@ -486,4 +575,12 @@ SettlementCommand = (
     | RegisterProgram
     | RegisterMerchant
     | CloseDay
+    # Lenders.
+    | ChangeAdvanceLine
+    | SuspendLender
+    | ResumeLender
+    | SetDailyCap
+    | ProposeFunds
+    | ApproveFunds
+    | RejectFunds
 )

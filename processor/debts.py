@@ -46,10 +46,32 @@ def billed_before(state: ShardState, account: Account) -> int:
     return min(state.today, account.debt.next_statement_on)
 
 
-def cut_lines(
+Cut = tuple[int, tuple[CutLine, ...], int]
+
+
+def cut_capture(
+    state: ShardState,
+    account: Account,
+    program: Program,
+    plan_id: str,
+    amount_minor: int,
+) -> Cut:
+    """When a capture is billed, and if it is by a plan, the lines it is cut into.
+
+    Last, what of the plan's charges the merchant bears, in minor units.
+    """
+    bill_on = bills_on(state, account)
+    if not plan_id:
+        return bill_on, (), 0
+    lines, borne_minor = _cut_lines(
+        account, program.plans[plan_id], bill_on, amount_minor
+    )
+    return bill_on, lines, borne_minor
+
+
+def _cut_lines(
     account: Account, plan: Plan, first_bill_on: int, amount_minor: int
 ) -> tuple[tuple[CutLine, ...], int]:
-    """The lines of a capture by a plan, and what of its charges the merchant bears."""
     cut = instalments(plan, amount_minor)
     lines = []
     for period in cut.periods:

@@ -30,6 +30,8 @@ class DeclineReason(StrEnum):
     RECOVERY_NOT_FOUND = "recovery_not_found"
     CLAIM_NOT_FOUND = "claim_not_found"
     ADJUSTMENT_NOT_FOUND = "adjustment_not_found"
+    MOVEMENT_NOT_FOUND = "movement_not_found"
+    MOVEMENT_EXISTS = "movement_exists"
     CURRENCY_MISMATCH = "currency_mismatch"
     SHARES_NOT_WHOLE = "shares_not_whole"
     PLANS_NOT_UNIQUE = "plans_not_unique"
@@ -46,7 +48,6 @@ class DeclineReason(StrEnum):
     REPAYMENT_IS_FINAL = "repayment_is_final"
     ALREADY_REVERSED = "already_reversed"
     ADJUSTMENT_NOT_PROPOSED = "adjustment_not_proposed"
-    SAME_CALLER = "same_caller"
     NOT_AN_ORDER = "not_an_order"
     REFUNDED_OTHERWISE = "refunded_otherwise"
     NOT_BY_PLAN = "not_by_plan"
@@ -54,6 +55,11 @@ class DeclineReason(StrEnum):
     NOTHING_WRITTEN_OFF = "nothing_written_off"
     DAY_NOT_OPEN = "day_not_open"
     NEXT_DAY_NOT_LATER = "next_day_not_later"
+    LENDER_NOT_SUSPENDED = "lender_not_suspended"
+    MOVEMENT_NOT_PROPOSED = "movement_not_proposed"
+    # Who asks may not do it alone.
+    SAME_CALLER = "same_caller"
+    CHECKER_REQUIRED = "checker_required"
     # The amount is more than there is.
     CAPTURE_EXCEEDS_AUTHORIZED = "capture_exceeds_authorized"
     REVERSAL_EXCEEDS_OPEN = "reversal_exceeds_open"
@@ -72,8 +78,11 @@ class DeclineReason(StrEnum):
     TOO_MANY_AUTHORIZATIONS = "too_many_authorizations"
     TOO_MANY_REGISTERED = "too_many_registered"
     AMOUNT_TOO_LARGE = "amount_too_large"
-    # Money: the borrower's first, the lender's last.
+    # Money: the borrower's first, the lender's last: whether it lends at all,
+    # how much in a day, and how much it has.
     CREDIT_LIMIT_EXCEEDED = "credit_limit_exceeded"
+    LENDER_SUSPENDED = "lender_suspended"
+    DAILY_CAP_EXCEEDED = "daily_cap_exceeded"
     RESERVE_EXHAUSTED = "reserve_exhausted"
 
     @property
@@ -108,5 +117,9 @@ _PERMANENT = frozenset(
         DeclineReason.AUTHORIZATION_NOT_OPEN,
         DeclineReason.HOLD_NOT_OPEN,
         DeclineReason.NEXT_DAY_NOT_LATER,
+        DeclineReason.MOVEMENT_EXISTS,
+        DeclineReason.MOVEMENT_NOT_PROPOSED,
+        DeclineReason.SAME_CALLER,
+        DeclineReason.CHECKER_REQUIRED,
     }
 )

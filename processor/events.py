@@ -7,11 +7,11 @@ tuple sums to the amount it splits.
 
 import msgspec
 
-from processor.commands import Share
+from processor.commands import Direction, Share
 from processor.declines import DeclineReason
 from processor.schedules import Plan
 from processor.tenders import TenderRefund
-from processor.terms import Direction, Terms, Waivable
+from processor.terms import Side, Terms, Waivable
 
 
 def _wire_name(class_name: str) -> str:
@@ -29,8 +29,9 @@ class Declined(Event, frozen=True):
     """The command was refused, durably: the same id keeps this answer.
 
     `missing_minor` is the headroom that was missing, where the reason is
-    money.  For the reserve, `lender_id` is the lender that was short and
-    `refusal` the number under which settlement refused.
+    money.  For the reserve and the daily cap, `lender_id` is the lender that
+    was short and `refusal` the number under which settlement refused; a
+    suspended lender is named too.
     """
 
     reason: DeclineReason
@@ -474,7 +475,7 @@ class ClaimReversed(Event, frozen=True):
 class AdjustmentProposed(Event, frozen=True):
     adjustment_id: str
     account_id: str
-    direction: Direction
+    side: Side
     amount_minor: int
     corrects: str
 
@@ -499,6 +500,7 @@ class LenderRegistered(Event, frozen=True):
     currency: str
     name: str
     advance_line_minor: int
+    requires_checker: bool = False
 
 
 class ReserveDeposited(Event, frozen=True):
@@ -538,10 +540,13 @@ class ShardJoined(Event, frozen=True):
 
 
 class SliceGranted(Event, frozen=True):
-    """Headroom leased: `granted_minor` is the total ever granted to the shard."""
+    """Headroom leased: `granted_minor` is the total ever granted to the shard.
+
+    `pool_id` (`pools.py`) is the lender whose reserve it is, or a daily cap.
+    """
 
     shard: int
-    lender_id: str
+    pool_id: str
     granted_minor: int
     # How far the shard's journal had come when it asked.
     shard_epoch: int
@@ -552,12 +557,12 @@ class SliceCredited(Event, frozen=True):
     """Headroom back: `returned_minor` is the total the shard ever returned."""
 
     shard: int
-    lender_id: str
+    pool_id: str
     returned_minor: int
 
 
 class CutPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one shard had free of one lender, right after one of its records."""
+    """What one shard had free of one pool, right after one of its records."""
 
     shard: int
     epoch: int
@@ -572,13 +577,13 @@ class ReserveRefused(Event, frozen=True):
 
     All shards answered one recall: the cut says what each still had free, and
     `unleased_minor` is what settlement had.  Asked by shard `shard` under
-    `ask`, or by settlement itself for a withdrawal (shard -1).
+    `ask`, or by settlement itself (shard -1), as for a withdrawal.
     """
 
     refusal: int
     shard: int
     ask: int
-    lender_id: str
+    pool_id: str
     needed_minor: int
     unleased_minor: int
     cut: tuple[CutPoint, ...]
@@ -587,14 +592,14 @@ class ReserveRefused(Event, frozen=True):
 class SliceReceived(Event, frozen=True):
     """A shard's receipt, durable before use: the total ever received."""
 
-    lender_id: str
+    pool_id: str
     received_minor: int
 
 
 class SliceReturned(Event, frozen=True):
     """A shard gave headroom back, durable before it tells: the total returned."""
 
-    lender_id: str
+    pool_id: str
     returned_minor: int
 
 
@@ -671,7 +676,122 @@ class DayClosed(Event, frozen=True):
     totals: DayTotals
 
 
-ReferenceFact = LenderRegistered | ProgramRegistered | MerchantRegistered
+# Lenders: lines, caps, suspension, funds, and what is captured by force.
+
+
+class ForceCaptured(Event, frozen=True):
+    """A purchase was booked because its goods are gone.
+
+    `authorization_id` is an open one, of which `taken_minor` was captured, or
+    a new purchase, expiring at once; `extra_minor` is split like an increment
+    and stands in `extra_parts`.  `over_limit_minor` is how far the account is
+    beyond its limit after it, `lender_advance_minor` what settlement had to
+    raise the lenders' headroom by.
+    """
+
+    authorization_id: str
+    capture_id: str
+    account_id: str
+    merchant_id: str
+    program_id: str
+    program_version: int
+    amount_minor: int
+    parts: Parts
+    extra_minor: int
+    extra_parts: Parts
+    credit_used_minor: int
+    credit_parts: Parts
+    open_to_buy_minor: int
+    over_limit_minor: int
+    lender_advance_minor: int
+    is_new: bool
+    expires_at_ms: int
+    bills_on: int = 0
+    lines: tuple[CutLine, ...] = ()
+    borne_minor: int = 0
+
+
+class AdvanceLineChanged(Event, frozen=True):
+    lender_id: str
+    advance_line_minor: int
+
+
+class LenderSuspended(Event, frozen=True):
+    lender_id: str
+
+
+class LenderResumed(Event, frozen=True):
+    lender_id: str
+
+
+class DailyCapSet(Event, frozen=True):
+    """What may be authorized for a lender in a business day; None: no cap."""
+
+    lender_id: str
+    daily_cap_minor: int | None
+
+
+class AdvanceForced(Event, frozen=True):
+    """A forced capture needed more than there was: headroom was raised.
+
+    The cut says what each shard had, like a refusal's; `unleased_minor` was
+    with settlement.  What was missing of `needed_minor` is paid for the lender
+    beyond its line; `forced_minor` is all of that, after it.
+    """
+
+    shard: int
+    ask: int
+    lender_id: str
+    needed_minor: int
+    unleased_minor: int
+    forced_minor: int
+    cut: tuple[CutPoint, ...]
+
+
+class ForcedAdvanceRepaid(Event, frozen=True):
+    """Headroom came back: it first ends what was forced beyond the line."""
+
+    lender_id: str
+    amount_minor: int
+    forced_minor: int  # After it.
+
+
+class FundsProposed(Event, frozen=True):
+    """Somebody wants a lender's money moved; `proposed_by` is the caller."""
+
+    movement_id: str
+    lender_id: str
+    direction: Direction
+    amount_minor: int
+    reference: str
+    proposed_by: str
+
+
+class FundsApproved(Event, frozen=True):
+    """Another caller approved, and the money is moved."""
+
+    movement_id: str
+    lender_id: str
+    direction: Direction
+    amount_minor: int
+    deposit_minor: int  # After it.
+    approved_by: str
+
+
+class FundsRejected(Event, frozen=True):
+    movement_id: str
+    rejected_by: str
+
+
+ReferenceFact = (
+    LenderRegistered
+    | ProgramRegistered
+    | MerchantRegistered
+    # Lenders.
+    | LenderSuspended
+    | LenderResumed
+    | DailyCapSet
+)
 
 
 class ReferenceReceived(Event, frozen=True):
@@ -723,6 +843,8 @@ ShardEvent = (
     | SliceReturned
     | DayMoved
     | ReferenceReceived
+    # Lenders.
+    | ForceCaptured
 )
 SettlementEvent = (
     Declined
@@ -738,4 +860,14 @@ SettlementEvent = (
     | DayCut
     | ShardDayReported
     | DayClosed
+    # Lenders.
+    | AdvanceLineChanged
+    | LenderSuspended
+    | LenderResumed
+    | DailyCapSet
+    | AdvanceForced
+    | ForcedAdvanceRepaid
+    | FundsProposed
+    | FundsApproved
+    | FundsRejected
 )

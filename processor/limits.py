@@ -11,7 +11,8 @@ from typing import Final
 JSON_INTEGER_MAX: Final = 2**53 - 1
 AMOUNT_MINOR_MAX: Final = 10**12  # One command.
 LIMIT_MINOR_MAX: Final = 10**13  # One account's limit.
-RESERVE_MINOR_MAX: Final = 10**15  # One lender's deposits or advance line.
+RESERVE_MINOR_MAX: Final = 10**15  # One lender's deposits, advance line or cap.
+FORCED_MINOR_MAX: Final = 10**15  # What one lender may owe beyond its line.
 PPM: Final = 1_000_000
 
 # Names.
@@ -28,6 +29,7 @@ DAY_OF_MONTH_MAX: Final = 28  # Every month has it.
 LENDERS_MAX: Final = 1_000
 PROGRAMS_MAX: Final = 10_000
 MERCHANTS_MAX: Final = 1_000_000
+FUNDS_PROPOSED_MAX: Final = 10_000  # Funds movements that wait for approval.
 HOLDS_PER_ACCOUNT_MAX: Final = 1_000
 STATEMENTS_PER_ACCOUNT_MAX: Final = 36  # Kept; older ones are in the journal.
 AUTHORIZATIONS_PER_ACCOUNT_MAX: Final = 1_000  # Open ones.
@@ -64,7 +66,8 @@ SLICE_SECONDS_AHEAD: Final = 2  # How much recent demand a slice should cover.
 SLICE_SHARE_DIVISOR: Final = 2  # A grant leaves this part of what is unleased.
 
 assert AMOUNT_MINOR_MAX <= LIMIT_MINOR_MAX <= RESERVE_MINOR_MAX < JSON_INTEGER_MAX
-assert 2 * RESERVE_MINOR_MAX < JSON_INTEGER_MAX  # Deposit plus advance line.
+# Deposit, advance line, and what forced captures took beyond it.
+assert 2 * RESERVE_MINOR_MAX + FORCED_MINOR_MAX < JSON_INTEGER_MAX
 assert BULK_COMMANDS_MAX <= WINDOW_COMMANDS_MAX <= INBOX_COMMANDS_MAX
 assert BATCH_COMMANDS_MAX <= INBOX_COMMANDS_MAX
 assert REFERENCE_WAIT_MS_MAX < ANSWER_WAIT_MS_MAX

@@ -15,6 +15,7 @@ from processor import (
     authorizations,
     billing,
     captures,
+    forced,
     holds,
     plan_changes,
     reference,
@@ -63,6 +64,8 @@ _DECIDE: dict[type[c.Command], Decide] = {
     c.ProposeAdjustment: adjustments.decide_propose,
     c.ApproveAdjustment: adjustments.decide_approve,
     c.RejectAdjustment: adjustments.decide_reject,
+    # Lenders.
+    c.ForceCapture: forced.decide_force_capture,
 }
 
 _APPLY: dict[type[e.Event], Apply] = {
@@ -110,6 +113,8 @@ _APPLY_WITH_COMMAND: dict[type[e.Event], ApplyWithCommand] = {
     e.Authorized: authorizations.apply_authorized,
     e.HoldPlaced: holds.apply_hold_placed,
     e.AdjustmentProposed: adjustments.apply_proposed,
+    # Lenders.
+    e.ForceCaptured: forced.apply_force_captured,
 }
 
 

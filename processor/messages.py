@@ -56,12 +56,12 @@ class Answer(Message, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One lender's slice as a shard's journal has it, in totals since ever.
+    """One slice of a pool as a shard's journal has it, in totals since ever.
 
     received - returned = free + authorized + captured - refunded.
     """
 
-    lender_id: str
+    pool_id: str
     received_minor: int
     returned_minor: int
     free_minor: int
@@ -85,16 +85,16 @@ class ShardHello(Message, frozen=True):
 class SliceWanted(Message, frozen=True):
     """A shard runs low: more headroom, if there is any to spare."""
 
-    lender_id: str
+    pool_id: str
     wanted_minor: int
     received_minor: int
     sequence: int
 
 
 class Need(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one purchase needs of one lender."""
+    """What one purchase needs of one pool."""
 
-    lender_id: str
+    pool_id: str
     amount_minor: int
 
 
@@ -104,6 +104,7 @@ class SliceAsked(Message, frozen=True):
     ask: int
     needs: tuple[Need, ...]
     sequence: int
+    is_forced: bool = False  # It may not be refused.
 
 
 class SliceReported(Message, frozen=True):
@@ -147,21 +148,25 @@ class ShardWelcome(Message, frozen=True):
 class GrantSlice(Message, frozen=True):
     """Headroom is leased: the total ever granted.  Durable before it is sent."""
 
-    lender_id: str
+    pool_id: str
     granted_minor: int
 
 
 class AskGranted(Message, frozen=True):
-    """Grants sent before this cover what the ask needs."""
+    """Grants sent before this cover what the ask needs.
+
+    `forced_minor` of it was beyond what the lenders had (forced asks only).
+    """
 
     ask: int
+    forced_minor: int = 0
 
 
 class AskRefused(Message, frozen=True):
-    """No headroom anywhere: what the lender had in all, and the certificate."""
+    """No headroom anywhere: what settlement had of the pool, and the certificate."""
 
     ask: int
-    lender_id: str
+    pool_id: str
     headroom_minor: int
     refusal: int
 
@@ -170,7 +175,7 @@ class RecallSlice(Message, frozen=True):
     """Return what is free (or with `keep` only tell) and report once durable."""
 
     round: int
-    lender_id: str
+    pool_id: str
     keep: bool
 
 

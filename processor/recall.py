@@ -1,6 +1,6 @@
 """Settlement's questions to all shards at once: recalls and positions.
 
-A round asks every shard about one lender and is complete when every shard has
+A round asks every shard about one pool and is complete when every shard has
 answered from its journal.  A recall also takes back what is free.  A shard
 that is away answers when it is back; until then the round stays open, because
 headroom that nobody has looked at is neither free nor used.
@@ -10,19 +10,20 @@ from collections.abc import Iterable
 
 import msgspec
 
-from processor.commands import WithdrawReserve
+from processor.commands import SettlementCommand
 from processor.events import CutPoint
 from processor.messages import Lease, Need, RecallSlice
-from processor.settlement_state import Lender
+from processor.settlement_state import Pool
 
-SETTLEMENT_ITSELF = -1  # As the asker: for a withdrawal.
+SETTLEMENT_ITSELF = -1  # As the asker: for a withdrawal, or another own wish.
 
 
 class Ask(msgspec.Struct):
     """Headroom wanted, all of it or none: for a parked purchase or a withdrawal.
 
     `rounds_before` counts the rounds that had begun when it came: only a later
-    one is evidence against it.
+    one is evidence against it.  A forced one keeps its evidence by pool: it
+    needs that of all its lenders at once.
     """
 
     shard: int
@@ -33,20 +34,23 @@ class Ask(msgspec.Struct):
     rounds_before: int
     sequence: int = 0  # How far the shard's journal had come.
     correlation: int = 0
-    withdrawal: WithdrawReserve | None = None
+    command: SettlementCommand | None = None  # Settlement's own wish.
+    is_forced: bool = False
+    evidence: dict[str, "Round"] = {}
 
 
 class Round(msgspec.Struct):
-    """One question to all shards about one lender.
+    """One question to all shards about one pool, begun on business day `day`.
 
     With `keep` nothing is returned: a position for the reader at
     `connection`, `correlation`.  Otherwise `asks` wait for it, in order.
     """
 
     number: int
-    lender_id: str
+    pool_id: str
     keep: bool
     gives_up_at_ms: int
+    day: str
     connection: int = 0
     correlation: int = 0
     asks: list[Ask] = []
@@ -55,7 +59,7 @@ class Round(msgspec.Struct):
 
     def question(self) -> RecallSlice:
         """What each shard is sent."""
-        return RecallSlice(self.number, self.lender_id, self.keep)
+        return RecallSlice(self.number, self.pool_id, self.keep)
 
     def answered(self, shard: int, lease: Lease, epoch: int, sequence: int) -> None:
         """Keep a shard's answer; its last one counts."""
@@ -69,18 +73,20 @@ class Round(msgspec.Struct):
             lease.free_minor,
         )
 
-    def is_evidence(self, ask: Ask, lender: Lender) -> bool:
+    def is_evidence(self, ask: Ask, pool_id: str, pool: Pool) -> bool:
         """Whether it shows all the headroom there is now, for this ask.
 
         It must have begun after the ask came, and nothing may have been
-        granted since: a grant that is under way is not known to be used.
+        granted or credited since: a grant that is under way is not known to be
+        used, and what a shard gave back it may have taken again.
         """
         return (
-            self.lender_id == lender.lender_id
+            self.pool_id == pool_id
             and self.number > ask.rounds_before
             and all(
                 lease.granted_minor == self.points[shard].received_minor
-                for shard, lease in lender.leases.items()
+                and lease.credited_minor == self.points[shard].returned_minor
+                for shard, lease in pool.leases.items()
             )
         )
 

@@ -5,6 +5,7 @@ receives, so that its replay needs nothing but its own journal.
 """
 
 from processor import events as e
+from processor import watched
 from processor.state import Program, ShardState, Slice
 
 
@@ -14,6 +15,10 @@ def apply_reference_received(state: ShardState, event: e.ReferenceReceived) -> N
     for fact in event.facts:
         if isinstance(fact, e.LenderRegistered):
             state.slices.setdefault(fact.lender_id, Slice(fact.lender_id))
+        elif isinstance(fact, e.LenderSuspended | e.LenderResumed):
+            watched.apply_suspension(state, fact)
+        elif isinstance(fact, e.DailyCapSet):
+            watched.apply_daily_cap(state, fact)
         elif isinstance(fact, e.MerchantRegistered):
             state.merchants[fact.merchant_id] = fact.name
         else:
@@ -35,19 +40,20 @@ def _add_program(state: ShardState, fact: e.ProgramRegistered) -> None:
         fact.terms,
         (0,) * len(fact.shares),
     )
+    program.is_watched = watched.is_watched(state, program)
     state.programs[fact.program_id] = program
     state.program_versions[fact.program_id, fact.version] = program
 
 
 def apply_slice_received(state: ShardState, event: e.SliceReceived) -> None:
-    lease = state.slices[event.lender_id]
+    lease = state.slices[event.pool_id]
     assert event.received_minor > lease.received_minor
     lease.free_minor += event.received_minor - lease.received_minor
     lease.received_minor = event.received_minor
 
 
 def apply_slice_returned(state: ShardState, event: e.SliceReturned) -> None:
-    lease = state.slices[event.lender_id]
+    lease = state.slices[event.pool_id]
     assert event.returned_minor > lease.returned_minor
     lease.free_minor -= event.returned_minor - lease.returned_minor
     lease.returned_minor = event.returned_minor
@@ -61,4 +67,5 @@ def apply_day_moved(state: ShardState, event: e.DayMoved) -> None:
     state.ended_sequence = state.sequence
     state.ended_totals = event.totals
     state.day = event.next_day
+    watched.end_day(state)
     state.totals = e.DayTotals()

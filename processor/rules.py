@@ -11,19 +11,22 @@ from processor.apportion import apportion
 from processor.declines import DeclineReason
 from processor.events import Declined, Event, Parts
 from processor.messages import Need
+from processor.pools import exhausted, lender_of
 from processor.state import Account, AccountStatus, Program, ShardState
+from processor.watched import pools_of, suspended
 
 
 class NeedsReserve(msgspec.Struct, frozen=True, gc=False):
     """Undecided: the lenders' slices here do not cover it; settlement may."""
 
     needs: tuple[Need, ...]
+    is_forced: bool = False  # Settlement may not refuse it.
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """Settlement's word that a lender has only `headroom_minor` anywhere."""
+    """Settlement's word that a pool has only `headroom_minor` anywhere."""
 
-    lender_id: str
+    pool_id: str
     headroom_minor: int
     refusal: int
 
@@ -35,11 +38,13 @@ class Moment(msgspec.Struct, gc=False):
     """What a decision may know besides state and command.
 
     One reading of the clock for the whole batch, and, for a command that has
-    waited for reserve, settlement's refusal.
+    waited for reserve, settlement's refusal, or, for a forced one, what it took
+    beyond what the lenders had.
     """
 
     now_ms: int
     refusal: Refusal | None = None
+    forced_minor: int = 0
 
 
 def declined(reason: DeclineReason, missing_minor: int = 0) -> Declined:
@@ -78,33 +83,40 @@ def reserve_for(
     Otherwise the needs to ask settlement for, or, when settlement has refused,
     the decline.  A refusal counts only while the part is more than the
     headroom it found and what is free here; both may have moved since.
+    A watched program may have a suspended lender, or needs daily caps too.
     """
-    for lender_id, part in zip(program.lenders, parts, strict=True):
-        lease = state.slices.get(lender_id)
-        if part > (lease.free_minor if lease is not None else 0):
-            break
-    else:
+    pools, amounts = program.lenders, parts
+    if program.is_watched:
+        stopped = suspended(state, program)
+        if stopped is not None:
+            return stopped
+        pools, amounts = pools_of(state, program, parts)
+    if is_covered(state, pools, amounts):
         return None
     refusal = moment.refusal
-    if refusal is not None and refusal.lender_id in program.lenders:
-        part = parts[program.lenders.index(refusal.lender_id)]
+    if refusal is not None and refusal.pool_id in pools:
+        part = amounts[pools.index(refusal.pool_id)]
         # What came back to the slice since then counts too.
         headroom_minor = refusal.headroom_minor
-        headroom_minor += state.slices[refusal.lender_id].free_minor
+        headroom_minor += state.slices[refusal.pool_id].free_minor
         if part > headroom_minor:
             return Declined(
-                DeclineReason.RESERVE_EXHAUSTED,
+                exhausted(refusal.pool_id),
                 part - headroom_minor,
-                refusal.lender_id,
+                lender_of(refusal.pool_id),
                 refusal.refusal,
             )
-    return NeedsReserve(
-        tuple(
-            Need(lender_id, part)
-            for lender_id, part in zip(program.lenders, parts, strict=True)
-            if part
-        )
-    )
+    needs = zip(pools, amounts, strict=True)
+    return NeedsReserve(tuple(Need(pool_id, part) for pool_id, part in needs if part))
+
+
+def is_covered(state: ShardState, pools: tuple[str, ...], amounts: Parts) -> bool:
+    """Whether the slices here cover an amount of each pool."""
+    for pool_id, part in zip(pools, amounts, strict=True):
+        lease = state.slices.get(pool_id)
+        if part > (lease.free_minor if lease is not None else 0):
+            return False
+    return True
 
 
 def occupy_reserve(state: ShardState, program: Program, parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""The rules of settlement: registers, reserves, and the business day.
+"""The rules of settlement: registers and the business day; the table of all.
 
 As for a shard: `decide` looks and never touches, `apply` touches and never
 refuses.
@@ -10,14 +10,13 @@ from typing import Any
 
 from processor import commands as c
 from processor import events as e
-from processor import limits
+from processor import funds, limits, reserves
 from processor.declines import DeclineReason
 from processor.rules import declined
 from processor.settlement_state import (
     BusinessDay,
     Lender,
     SettlementState,
-    ShardLease,
     ShardSeen,
     add_totals,
 )
@@ -32,42 +31,30 @@ def decide_register_lender(
     if len(state.lenders) >= limits.LENDERS_MAX:
         return declined(DeclineReason.TOO_MANY_REGISTERED)
     return e.LenderRegistered(
-        command.lender_id, command.currency, command.name, command.advance_line_minor
-    )
-
-
-def decide_deposit(state: SettlementState, command: c.DepositReserve) -> e.Event:
-    lender = state.lenders.get(command.lender_id)
-    if lender is None:
-        return declined(DeclineReason.LENDER_NOT_FOUND)
-    deposit_minor = lender.deposit_minor + command.amount_minor
-    if deposit_minor > limits.RESERVE_MINOR_MAX:
-        return declined(DeclineReason.AMOUNT_TOO_LARGE)
-    return e.ReserveDeposited(command.lender_id, command.amount_minor, deposit_minor)
-
-
-def decide_withdraw(
-    state: SettlementState, command: c.WithdrawReserve
-) -> e.Event | None:
-    """None when settlement itself has too little unleased: ask the shards.
-
-    More than was ever deposited is never paid out, whatever the advance line.
-    """
-    lender = state.lenders.get(command.lender_id)
-    if lender is None:
-        return declined(DeclineReason.LENDER_NOT_FOUND)
-    if command.amount_minor > lender.deposit_minor:
-        return declined(
-            DeclineReason.WITHDRAWAL_EXCEEDS_DEPOSIT,
-            command.amount_minor - lender.deposit_minor,
-        )
-    if command.amount_minor > lender.unleased_minor:
-        return None
-    return e.ReserveWithdrawn(
         command.lender_id,
-        command.amount_minor,
-        lender.deposit_minor - command.amount_minor,
+        command.currency,
+        command.name,
+        command.advance_line_minor,
+        command.requires_checker,
     )
+
+
+def decide_suspend_lender(state: SettlementState, command: c.SuspendLender) -> e.Event:
+    lender = state.lenders.get(command.lender_id)
+    if lender is None:
+        return declined(DeclineReason.LENDER_NOT_FOUND)
+    if lender.is_suspended:
+        return declined(DeclineReason.LENDER_SUSPENDED)
+    return e.LenderSuspended(command.lender_id)
+
+
+def decide_resume_lender(state: SettlementState, command: c.ResumeLender) -> e.Event:
+    lender = state.lenders.get(command.lender_id)
+    if lender is None:
+        return declined(DeclineReason.LENDER_NOT_FOUND)
+    if not lender.is_suspended:
+        return declined(DeclineReason.LENDER_NOT_SUSPENDED)
+    return e.LenderResumed(command.lender_id)
 
 
 def decide_register_program(
@@ -137,11 +124,19 @@ def following_day(day: str) -> str:
 
 DECIDE: dict[type[c.Command], Callable[[SettlementState, Any], e.Event | None]] = {
     c.RegisterLender: decide_register_lender,
-    c.DepositReserve: decide_deposit,
-    c.WithdrawReserve: decide_withdraw,
+    c.DepositReserve: reserves.decide_deposit,
+    c.WithdrawReserve: reserves.decide_withdraw,
     c.RegisterProgram: decide_register_program,
     c.RegisterMerchant: decide_register_merchant,
     c.CloseDay: decide_close_day,
+    # Lenders.
+    c.ChangeAdvanceLine: reserves.decide_change_advance_line,
+    c.SuspendLender: decide_suspend_lender,
+    c.ResumeLender: decide_resume_lender,
+    c.SetDailyCap: reserves.decide_set_daily_cap,
+    c.ProposeFunds: funds.decide_propose_funds,
+    c.ApproveFunds: funds.decide_approve_funds,
+    c.RejectFunds: funds.decide_reject_funds,
 }
 
 
@@ -159,18 +154,18 @@ def _lender_registered(state: SettlementState, event: e.LenderRegistered) -> Non
         event.name,
         state.day,
         event.advance_line_minor,
+        requires_checker=event.requires_checker,
         unleased_minor=event.advance_line_minor,
     )
     state.reference.append(event)
 
 
-def _deposited(
-    state: SettlementState, event: e.ReserveDeposited | e.ReserveWithdrawn
+def _suspension_changed(
+    state: SettlementState, event: e.LenderSuspended | e.LenderResumed
 ) -> None:
     lender = state.lenders[event.lender_id]
-    lender.unleased_minor += event.deposit_minor - lender.deposit_minor
-    lender.deposit_minor = event.deposit_minor
-    check_reserve(lender)
+    lender.is_suspended = isinstance(event, e.LenderSuspended)
+    state.reference.append(event)
 
 
 def _program_registered(state: SettlementState, event: e.ProgramRegistered) -> None:
@@ -188,36 +183,6 @@ def _merchant_registered(state: SettlementState, event: e.MerchantRegistered) ->
 def _shard_joined(state: SettlementState, event: e.ShardJoined) -> None:
     assert event.shard not in state.shards
     state.shards[event.shard] = ShardSeen(event.journal_id)
-
-
-def _granted(state: SettlementState, event: e.SliceGranted) -> None:
-    lender = state.lenders[event.lender_id]
-    lease = lender.leases.setdefault(event.shard, ShardLease())
-    assert event.granted_minor > lease.granted_minor
-    lender.unleased_minor -= event.granted_minor - lease.granted_minor
-    lease.granted_minor = event.granted_minor
-    seen = state.shards[event.shard]
-    seen.epoch = max(seen.epoch, event.shard_epoch)
-    seen.sequence = max(seen.sequence, event.shard_sequence)
-    check_reserve(lender)
-
-
-def _credited(state: SettlementState, event: e.SliceCredited) -> None:
-    lender = state.lenders[event.lender_id]
-    lease = lender.leases[event.shard]
-    assert lease.credited_minor < event.returned_minor <= lease.granted_minor
-    lender.unleased_minor += event.returned_minor - lease.credited_minor
-    lease.credited_minor = event.returned_minor
-    check_reserve(lender)
-
-
-def check_reserve(lender: Lender) -> None:
-    """Unleased and leased together are deposit and advance line, always."""
-    assert lender.unleased_minor >= 0
-    assert (
-        lender.unleased_minor + lender.leased_minor
-        == lender.deposit_minor + lender.advance_line_minor
-    )
 
 
 def _refused(state: SettlementState, event: e.ReserveRefused) -> None:
@@ -249,19 +214,32 @@ def _day_closed(state: SettlementState, event: e.DayClosed) -> None:
     assert len(day.reported) == state.shard_count
     assert event.totals == day.totals
     day.is_closed = True
+    for lender_id, totals in event.totals.lenders.items():
+        spent_minor = totals.captured_minor - totals.refunded_minor
+        state.lenders[lender_id].spent_minor += spent_minor
 
 
 _APPLY: dict[type[e.Event], Callable[[SettlementState, Any], None]] = {
     e.LenderRegistered: _lender_registered,
-    e.ReserveDeposited: _deposited,
-    e.ReserveWithdrawn: _deposited,
+    e.ReserveDeposited: reserves.apply_deposited,
+    e.ReserveWithdrawn: reserves.apply_deposited,
     e.ProgramRegistered: _program_registered,
     e.MerchantRegistered: _merchant_registered,
     e.ShardJoined: _shard_joined,
-    e.SliceGranted: _granted,
-    e.SliceCredited: _credited,
+    e.SliceGranted: reserves.apply_granted,
+    e.SliceCredited: reserves.apply_credited,
     e.ReserveRefused: _refused,
     e.DayCut: _day_cut,
     e.ShardDayReported: _day_reported,
     e.DayClosed: _day_closed,
+    # Lenders.
+    e.AdvanceLineChanged: reserves.apply_advance_line_changed,
+    e.LenderSuspended: _suspension_changed,
+    e.LenderResumed: _suspension_changed,
+    e.DailyCapSet: reserves.apply_daily_cap_set,
+    e.AdvanceForced: reserves.apply_forced,
+    e.ForcedAdvanceRepaid: reserves.apply_forced,
+    e.FundsProposed: funds.apply_funds_proposed,
+    e.FundsApproved: funds.apply_funds_approved,
+    e.FundsRejected: funds.apply_funds_rejected,
 }

@@ -1,7 +1,10 @@
 """What settlement knows: lenders and their reserve, leases, days, registers."""
 
+from enum import StrEnum
+
 import msgspec
 
+from processor.commands import Direction
 from processor.events import (
     DayTotals,
     LenderTotals,
@@ -18,15 +21,9 @@ class ShardLease(msgspec.Struct, gc=False):
     credited_minor: int = 0
 
 
-class Lender(msgspec.Struct, gc=False):
-    """A lender's reserve; what is not leased to a shard is `unleased_minor`."""
+class Pool(msgspec.Struct, gc=False, kw_only=True):
+    """What is leased in slices; what is not with a shard is `unleased_minor`."""
 
-    lender_id: str
-    currency: str
-    name: str
-    registered_on: str
-    advance_line_minor: int
-    deposit_minor: int = 0
     unleased_minor: int = 0
     leases: dict[int, ShardLease] = {}
 
@@ -36,6 +33,74 @@ class Lender(msgspec.Struct, gc=False):
         return sum(
             lease.granted_minor - lease.credited_minor for lease in self.leases.values()
         )
+
+    @property
+    def whole_minor(self) -> int:
+        """What unleased and leased make up together, always."""
+        raise NotImplementedError
+
+
+class Lender(Pool, gc=False):
+    """A lender, and its reserve as a pool.
+
+    `forced_minor` is what forced captures made the platform pay beyond deposit
+    and line.  `spent_minor` was captured less refunded on days that are closed.
+    """
+
+    lender_id: str
+    currency: str
+    name: str
+    registered_on: str
+    advance_line_minor: int
+    deposit_minor: int = 0
+    forced_minor: int = 0
+    spent_minor: int = 0
+    daily_cap_minor: int | None = None
+    is_suspended: bool = False
+    requires_checker: bool = False
+
+    @property
+    def whole_minor(self) -> int:
+        """Deposit, advance line, and what was forced beyond them."""
+        return self.deposit_minor + self.advance_line_minor + self.forced_minor
+
+
+class DailyCap(Pool, gc=False):
+    """What may be authorized for a lender in a day, as a pool.
+
+    It outlives the cap: what is leased of it when the cap is lifted comes back
+    when there is one again.
+    """
+
+    cap_minor: int = 0
+
+    @property
+    def whole_minor(self) -> int:
+        """The last cap there was."""
+        return self.cap_minor
+
+
+class MovementStatus(StrEnum):
+    """Where a funds movement is in its life."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class Movement(msgspec.Struct, gc=False):
+    """Money of a lender that one caller wants moved and another approves."""
+
+    movement_id: str
+    lender_id: str
+    direction: Direction
+    amount_minor: int
+    reference: str
+    proposed_by: str
+    proposed_on: str
+    status: MovementStatus = MovementStatus.PROPOSED
+    decided_by: str = ""
+    decided_on: str = ""
 
 
 class BusinessDay(msgspec.Struct, gc=False):
@@ -70,6 +135,19 @@ class SettlementState(msgspec.Struct, gc=False):
     reference: list[ReferenceFact] = []  # In order; its length is the version.
     days: dict[str, BusinessDay] = {}
     shards: dict[int, ShardSeen] = {}
+    daily_caps: dict[str, DailyCap] = {}  # By pool id.
+    movements: dict[str, Movement] = {}
+    proposed_count: int = 0
+
+    def find_pool(self, pool_id: str) -> Pool | None:
+        """A lender's reserve or daily cap; None if it never was."""
+        return self.lenders.get(pool_id) or self.daily_caps.get(pool_id)
+
+    def pool(self, pool_id: str) -> Pool:
+        """A lender's reserve or daily cap, which must exist."""
+        found = self.find_pool(pool_id)
+        assert found is not None
+        return found
 
     @property
     def closing_day(self) -> BusinessDay | None:

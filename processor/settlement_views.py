@@ -9,15 +9,22 @@ from processor.commands import Share
 from processor.events import DayTotals
 from processor.messages import Lease
 from processor.schedules import Plan
-from processor.settlement_state import Lender, SettlementState
+from processor.settlement_state import Movement, SettlementState
 from processor.terms import Terms
 
 
 class PositionView(msgspec.Struct, frozen=True, gc=False):
     """A lender's position, exact at one record of every shard; minor units.
 
-    headroom = unleased + free = deposit + advance line - authorized - captured
-    + refunded.
+    headroom = unleased + free = deposit + advance line + forced - authorized
+    - captured + refunded.
+
+    `advance_used_minor` is what is used beyond the deposit.  `advance_due_minor`
+    of it falls due on the business day `advance_due_on`: what was captured less
+    refunded up to the last closed day, beyond the deposit as it is now (what is
+    only authorized is not paid out yet).  `forced_minor` is what forced
+    captures took beyond the advance line too.  `daily_cap_minor` is null
+    without a cap.
     """
 
     lender_id: str
@@ -33,6 +40,28 @@ class PositionView(msgspec.Struct, frozen=True, gc=False):
     authorized_minor: int
     captured_minor: int
     refunded_minor: int
+    forced_minor: int
+    advance_used_minor: int
+    advance_due_minor: int
+    advance_due_on: str | None
+    daily_cap_minor: int | None
+    suspended: bool
+    requires_checker: bool
+
+
+class FundsView(msgspec.Struct, frozen=True, gc=False):
+    """A funds movement: proposed, approved or rejected, by whom and on which day."""
+
+    movement_id: str
+    lender_id: str
+    direction: str
+    amount_minor: int
+    reference: str
+    status: str
+    proposed_by: str
+    proposed_on: str
+    decided_by: str
+    decided_on: str
 
 
 class ProgramView(msgspec.Struct, frozen=True, gc=False):
@@ -68,8 +97,9 @@ class DayView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     totals: DayTotals | None = None
 
 
-def position(lender: Lender, leases: Iterable[Lease]) -> bytes:
+def position(state: SettlementState, lender_id: str, leases: Iterable[Lease]) -> bytes:
     """From settlement's own record and what every shard reported."""
+    lender = state.lenders[lender_id]
     authorized_minor = captured_minor = refunded_minor = free_minor = 0
     for lease in leases:
         free_minor += lease.free_minor
@@ -77,7 +107,7 @@ def position(lender: Lender, leases: Iterable[Lease]) -> bytes:
         captured_minor += lease.captured_minor
         refunded_minor += lease.refunded_minor
     used_minor = authorized_minor + captured_minor - refunded_minor
-    total_minor = lender.deposit_minor + lender.advance_line_minor
+    total_minor = lender.whole_minor
     return ENCODER.encode(
         PositionView(
             lender.lender_id,
@@ -93,12 +123,25 @@ def position(lender: Lender, leases: Iterable[Lease]) -> bytes:
             authorized_minor,
             captured_minor,
             refunded_minor,
+            lender.forced_minor,
+            max(0, used_minor - lender.deposit_minor),
+            max(0, lender.spent_minor - lender.deposit_minor),
+            _due_on(state),
+            lender.daily_cap_minor,
+            lender.is_suspended,
+            lender.requires_checker,
         )
     )
 
 
+def _due_on(state: SettlementState) -> str | None:
+    """The day after the last one that is closed; None before the first."""
+    closed = [day.next_day for day in state.days.values() if day.is_closed]
+    return closed[-1] if closed else None
+
+
 def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
-    """The JSON of a "program", "merchant" or "day"; None if unknown."""
+    """The JSON of a "program", "merchant", "funds" or "day"; None if unknown."""
     shown: msgspec.Struct | None = None
     if kind == "program" and object_id in state.programs:
         program = state.programs[object_id]
@@ -120,9 +163,26 @@ def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
             state.merchants[object_id],
             state.registered_on[f"merchant:{object_id}"],
         )
+    elif kind == "funds" and object_id in state.movements:
+        shown = _funds(state.movements[object_id])
     elif kind == "day":
         shown = _day(state, state.day if object_id == "current" else object_id)
     return None if shown is None else ENCODER.encode(shown)
+
+
+def _funds(movement: Movement) -> FundsView:
+    return FundsView(
+        movement.movement_id,
+        movement.lender_id,
+        movement.direction.value,
+        movement.amount_minor,
+        movement.reference,
+        movement.status.value,
+        movement.proposed_by,
+        movement.proposed_on,
+        movement.decided_by,
+        movement.decided_on,
+    )
 
 
 def _day(state: SettlementState, day: str) -> DayView | None:

@@ -55,6 +55,7 @@ class Parked(msgspec.Struct):
     account_id: str
     first: Waiting
     needs: tuple[m.Need, ...]
+    is_forced: bool
     behind: deque[Waiting] = msgspec.field(default_factory=deque)
 
 
@@ -168,7 +169,7 @@ class Shard(Node):
             self._deliver(
                 SETTLEMENT,
                 m.SliceWanted(
-                    lease.lender_id,
+                    lease.pool_id,
                     wanted_minor,
                     lease.received_minor,
                     self.state.sequence,
@@ -226,10 +227,13 @@ class Shard(Node):
                 return
         self._decide(waiting, None)
 
-    def _decide(self, waiting: Waiting, refusal: Refusal | None) -> None:
+    def _decide(
+        self, waiting: Waiting, refusal: Refusal | None, forced_minor: int = 0
+    ) -> None:
         self._moment.refusal = refusal
         if self._to_end:
             self._end_days_of(self._account_of(waiting.command))
+        self._moment.forced_minor = forced_minor
         decision = decide(self.state, waiting.command, self._moment)
         if isinstance(decision, NeedsReserve):
             self._park(waiting, decision)
@@ -256,7 +260,11 @@ class Shard(Node):
             return
         self._asks += 1
         parked = Parked(
-            self._asks, self._account_of(waiting.command), waiting, decision.needs
+            self._asks,
+            self._account_of(waiting.command),
+            waiting,
+            decision.needs,
+            decision.is_forced,
         )
         self._parked[parked.ask] = parked
         self._parked_accounts[parked.account_id] = parked
@@ -265,7 +273,10 @@ class Shard(Node):
 
     def _ask(self, parked: Parked) -> None:
         self._deliver(
-            SETTLEMENT, m.SliceAsked(parked.ask, parked.needs, self.state.sequence)
+            SETTLEMENT,
+            m.SliceAsked(
+                parked.ask, parked.needs, self.state.sequence, parked.is_forced
+            ),
         )
 
     def _wait_behind(self, parked: Parked, waiting: Waiting) -> None:
@@ -275,7 +286,13 @@ class Shard(Node):
         parked.behind.append(waiting)
         self._parked_count += 1
 
-    def _unpark(self, ask: int, refusal: Refusal | None, why_not: str = "") -> None:
+    def _unpark(
+        self,
+        ask: int,
+        refusal: Refusal | None,
+        why_not: str = "",
+        forced_minor: int = 0,
+    ) -> None:
         """Decide the parked command, or tell why not, then those behind it."""
         parked = self._parked.pop(ask, None)
         if parked is None:
@@ -287,7 +304,7 @@ class Shard(Node):
         elif not self._answer_again(
             parked.first.connection, parked.first.correlation, parked.first.command
         ):
-            self._decide(parked.first, refusal)
+            self._decide(parked.first, refusal, forced_minor)
         for waiting in parked.behind:
             if waiting.gives_up_at_ms <= self._now_ms:
                 self._refuse_waiting(waiting, "settlement did not answer in time")
@@ -344,28 +361,26 @@ class Shard(Node):
     # What settlement says.
 
     def _granted(self, message: m.GrantSlice) -> None:
-        lease = self.state.slices[message.lender_id]
+        lease = self.state.slices[message.pool_id]
         if message.granted_minor > lease.received_minor:
-            self._record(
-                None, e.SliceReceived(message.lender_id, message.granted_minor)
-            )
+            self._record(None, e.SliceReceived(message.pool_id, message.granted_minor))
 
     def _ask_granted(self, message: m.AskGranted) -> None:
-        self._unpark(message.ask, None)
+        self._unpark(message.ask, None, forced_minor=message.forced_minor)
 
     def _ask_refused(self, message: m.AskRefused) -> None:
         self._unpark(
             message.ask,
-            Refusal(message.lender_id, message.headroom_minor, message.refusal),
+            Refusal(message.pool_id, message.headroom_minor, message.refusal),
         )
 
     def _recalled(self, message: m.RecallSlice) -> None:
-        lease = self.state.slices[message.lender_id]
+        lease = self.state.slices[message.pool_id]
         if lease.free_minor and not message.keep:
             self._record(
                 None,
                 e.SliceReturned(
-                    message.lender_id, lease.returned_minor + lease.free_minor
+                    message.pool_id, lease.returned_minor + lease.free_minor
                 ),
             )
         self._deliver(
@@ -418,7 +433,7 @@ _PROTOCOL: dict[type[m.Message], Any] = {
 
 def _lease(lease: Slice) -> m.Lease:
     return m.Lease(
-        lease.lender_id,
+        lease.pool_id,
         lease.received_minor,
         lease.returned_minor,
         lease.free_minor,

@@ -19,7 +19,7 @@ from processor.events import (
 )
 from processor.schedules import Plan
 from processor.tenders import Tender, TenderRefund
-from processor.terms import Direction, Terms
+from processor.terms import Side, Terms
 
 NEVER = 1 << 40  # A day that does not come.
 
@@ -247,6 +247,7 @@ class Program(msgspec.Struct, gc=False):
     plans: dict[str, Plan]
     terms: Terms
     charge_parts: Parts  # The same carry, of all charges ever paid.
+    is_watched: bool = False  # A lender is suspended or capped by the day.
 
 
 class PaymentKind(StrEnum):
@@ -290,7 +291,7 @@ class Adjustment(msgspec.Struct, gc=False):
     """A correction that one caller proposes and another approves."""
 
     account_id: str
-    direction: Direction
+    side: Side
     amount_minor: int
     corrects: str
     reference: str
@@ -299,18 +300,29 @@ class Adjustment(msgspec.Struct, gc=False):
 
 
 class Slice(msgspec.Struct, gc=False):
-    """One lender's headroom on this shard, in minor units.
+    """What this shard has of one pool, in minor units.
 
     received - returned = free + authorized + captured - refunded, always.
     """
 
-    lender_id: str
+    pool_id: str
     received_minor: int = 0
     returned_minor: int = 0
     free_minor: int = 0
     authorized_minor: int = 0
     captured_minor: int = 0
     refunded_minor: int = 0
+
+
+class Forced(msgspec.Struct, gc=False):
+    """What a purchase was captured by force in spite of, in minor units.
+
+    How far it left the account beyond its limit the last time, and what all of
+    it made the platform pay for the lenders beyond their lines.
+    """
+
+    over_limit_minor: int = 0
+    lender_advance_minor: int = 0
 
 
 class ShardState(msgspec.Struct, gc=False):
@@ -335,6 +347,10 @@ class ShardState(msgspec.Struct, gc=False):
     ended_day: str = ""  # The last day that was moved from, and where it ended.
     ended_sequence: int = 0
     ended_totals: DayTotals = msgspec.field(default_factory=DayTotals)
+    suspended: dict[str, bool] = {}  # By lender.
+    daily_caps: dict[str, int] = {}  # By lender, in minor units.
+    counted: dict[str, dict[str, int]] = {}  # Purchase → pool → used of it today.
+    forced: dict[str, Forced] = {}  # By authorization.
 
     @property
     def today(self) -> int:

@@ -30,8 +30,8 @@ class Waivable(StrEnum):
     PENALTY = "penalty"
 
 
-class Direction(StrEnum):
-    """Which way an adjustment goes, as the borrower sees it."""
+class Side(StrEnum):
+    """Which side of the borrower's account an adjustment is on."""
 
     CREDIT = "credit"
     DEBIT = "debit"

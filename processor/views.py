@@ -122,8 +122,14 @@ class TenderView(msgspec.Struct, frozen=True, gc=False):
     discount_refunded_minor: int
 
 
-class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
-    """A purchase; `open_minor` can still be captured or reversed."""
+class AuthorizationView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A purchase; `open_minor` can still be captured or reversed.
+
+    `forced`: captured because the goods were gone, at least once;
+    `over_limit_minor` is how far the last time left the account beyond its
+    limit, `lender_advance_minor` what was paid for lenders beyond their lines.
+    All three are left out when there is nothing to say.
+    """
 
     authorization_id: str
     account_id: str
@@ -140,9 +146,12 @@ class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
     given_back_minor: int
     refunded_minor: int
     outstanding_minor: int
-    plan_id: str
     lenders: tuple[LenderPart, ...]
-    tenders: tuple[TenderView, ...]
+    plan_id: str = ""
+    tenders: tuple[TenderView, ...] = ()
+    forced: bool = False
+    over_limit_minor: int = 0
+    lender_advance_minor: int = 0
 
 
 class HoldView(msgspec.Struct, frozen=True, gc=False):
@@ -307,6 +316,7 @@ _OF_ACCOUNT = {
 
 def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView:
     program = state.program_versions[shown.program_id, shown.program_version]
+    forced = state.forced.get(shown.authorization_id)
     return AuthorizationView(
         shown.authorization_id,
         shown.account_id,
@@ -323,7 +333,6 @@ def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView
         shown.given_back_minor,
         shown.refunded_minor,
         shown.outstanding_minor,
-        shown.plan_id,
         tuple(
             LenderPart(*part)
             for part in zip(
@@ -335,7 +344,11 @@ def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView
                 strict=True,
             )
         ),
+        shown.plan_id,
         _tenders(shown),
+        forced is not None,
+        forced.over_limit_minor if forced else 0,
+        forced.lender_advance_minor if forced else 0,
     )
 
 

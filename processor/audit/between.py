@@ -18,13 +18,14 @@ class LenderFigures(msgspec.Struct):
     """Where a lender's money is, by the journals, in minor units.
 
     `in_flight_minor` was granted and not received, or returned and not
-    credited; deposit + advance line = unleased + in flight + free + authorized
-    + captured - refunded.
+    credited; deposit + advance line + forced = unleased + in flight + free
+    + authorized + captured - refunded.
     """
 
     currency: str
     deposit_minor: int
     advance_line_minor: int
+    forced_minor: int
     unleased_minor: int
     in_flight_minor: int = 0
     free_minor: int = 0
@@ -68,8 +69,14 @@ def lease_differences(settlement: SettlementAudit, shard: ShardAudit) -> list[st
     """Nothing is received that was not granted, or credited that was not returned."""
     number = shard.identity.number
     differences = []
-    for lender_id in sorted(settlement.lenders.keys() | shard.books.slices.keys()):
-        lender = settlement.lenders.get(lender_id)
+    if shard.books.forced_minor > settlement.forced_by[number]:
+        differences.append(
+            f"shard {number} captured {shard.books.forced_minor} by force beyond what "
+            f"lenders had, settlement raised {settlement.forced_by[number]} for it."
+        )
+    known = settlement.lenders.keys() | settlement.caps.keys()
+    for lender_id in sorted(known | shard.books.slices.keys()):
+        lender = settlement.pool(lender_id)
         lease = shard.books.slices.get(lender_id)
         granted = lender.granted.get(number, 0) if lender else 0
         credited = lender.credited.get(number, 0) if lender else 0
@@ -148,6 +155,7 @@ def lender_figures(
             lender.currency,
             lender.deposit_minor,
             lender.advance_line_minor,
+            lender.forced_minor,
             lender.unleased_minor,
         )
         sums.in_flight_minor = lender.leased_minor
@@ -176,12 +184,13 @@ def invariant_differences(
         reserve = -sum(x.get(f"lender_reserve:{lender_id}", 0) for x in ledgers)
         spent = sums.deposit_minor - reserve
         if sums.headroom_minor + authorized + spent != (
-            sums.deposit_minor + sums.advance_line_minor
+            sums.deposit_minor + sums.advance_line_minor + sums.forced_minor
         ):
             differences.append(
                 f"lender {lender_id}: unleased {sums.unleased_minor} + in flight "
                 f"{sums.in_flight_minor} + free {sums.free_minor} + authorized "
                 f"{authorized} + captured less refunded {spent} is not deposit "
-                f"{sums.deposit_minor} + advance line {sums.advance_line_minor}."
+                f"{sums.deposit_minor} + advance line {sums.advance_line_minor} + "
+                f"forced {sums.forced_minor}."
             )
     return differences

@@ -7,7 +7,7 @@ objects are summed up, ledger accounts are posted by `postings`, and the two
 must agree.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import msgspec
@@ -20,6 +20,7 @@ from processor.events import (
     MerchantTotals,
     ReferenceFact,
 )
+from processor.pools import daily_pool, is_daily
 
 
 class Account(msgspec.Struct, gc=False):
@@ -78,6 +79,9 @@ class Purchase(msgspec.Struct, gc=False):
     refunded_minor: int = 0
     outstanding_minor: int = 0
     captured_after_refund: bool = False
+    # (lender, day, the how-manieth cap of it) → what of it counts on that day.
+    counted: dict[tuple[str, str, int], int] = {}
+    forced_minor: int = 0  # What its forced captures made the platform pay.
 
 
 class Hold(msgspec.Struct, gc=False):
@@ -118,6 +122,10 @@ class Books:
         self.merchants: set[str] = set()
         self.slices: dict[str, Slice] = {}
         self.facts: list[ReferenceFact] = []
+        self.suspended: set[str] = set()
+        self.caps: dict[str, int] = {}  # Lender → its how-manieth cap this is.
+        self.caps_before: Counter[str] = Counter()
+        self.forced_minor = 0  # What this shard's forced captures were raised by.
         self.totals = DayTotals()
         self.day_ends: dict[str, tuple[int, DayTotals]] = {}
         self.ledger: defaultdict[str, int] = defaultdict(int)
@@ -206,6 +214,43 @@ class Books:
                     f"{program.split_minor} ever split; its share is {share_ppm} ppm."
                 )
 
+    def day_after(self, sequence: int) -> str:
+        """The business day in force right after a record."""
+        for day, (last, _) in self.day_ends.items():
+            if sequence < last:
+                return day
+        return self.day
+
+    def check_lends(self, lenders: Sequence[str]) -> None:
+        """Nothing new is authorized for a lender that is suspended."""
+        for lender_id in lenders:
+            if lender_id in self.suspended:
+                self.differ(f"it authorizes for {lender_id}, which is suspended.")
+
+    def count(
+        self, purchase: Purchase, lender_id: str, part: int, *, is_back: bool
+    ) -> None:
+        """Use the lender's daily cap, or free what of the purchase is its today's."""
+        cap = self.caps.get(lender_id)
+        if cap is None:
+            return
+        key = (lender_id, self.day, cap)
+        used = purchase.counted.get(key, 0)
+        change = -min(part, used) if is_back else part
+        purchase.counted[key] = used + change
+        lease = self.spend(daily_pool(lender_id), change)
+        lease.authorized_minor += change
+        leased = lease.received_minor - lease.returned_minor
+        if leased != lease.free_minor + lease.authorized_minor:
+            self.differ(f"the daily cap of lender {lender_id} does not add up.")
+
+    def end_caps(self, lenders: Sequence[str]) -> None:
+        """What was used of daily caps is free again."""
+        for lender_id in lenders:
+            lease = self.slices[daily_pool(lender_id)]
+            lease.free_minor += lease.authorized_minor
+            lease.authorized_minor = 0
+
     def check_slices(self, lenders: Sequence[str]) -> None:
         """What was leased is where the slice and the ledger say it is."""
         for lender_id in lenders:
@@ -214,6 +259,8 @@ class Books:
             spent = lease.captured_minor - lease.refunded_minor
             if leased != lease.free_minor + lease.authorized_minor + spent:
                 self.differ(f"the slice of lender {lender_id} does not add up.")
+            if is_daily(lender_id):
+                continue  # A promise: nothing of it is posted.
             if (
                 -self.ledger[f"lender_authorized:{lender_id}"] != lease.authorized_minor
                 or self.ledger[f"lender_reserve:{lender_id}"] != spent

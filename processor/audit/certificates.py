@@ -10,13 +10,11 @@ decline that its certificate does not prove is a false decline.
 from collections.abc import Mapping, Sequence
 
 from processor.audit.declines import ReserveDecline
-from processor.audit.settlement import (
-    SETTLEMENT_ITSELF,
-    Certificate,
-    SettlementAudit,
-)
+from processor.audit.pools import Certificate
+from processor.audit.settlement import SETTLEMENT_ITSELF, SettlementAudit
 from processor.audit.shard import ShardAudit
 from processor.events import CutPoint, ReserveRefused
+from processor.pools import is_daily
 
 
 class Certificates:
@@ -45,18 +43,32 @@ class Certificates:
                     why = f"refusal {claim.refusal} was used for another before"
                 used.add(claim.refusal)
                 self._count(where, why)
-        for sequence, command, event in self._settlement.withdrawals_declined:
+        for sequence, pool_id, wanted_minor, event in self._settlement.own_declines:
             claim = ReserveDecline(
                 SETTLEMENT_ITSELF,
                 sequence,
-                command.lender_id,
+                "",
+                pool_id,
                 event.refusal,
                 event.missing_minor,
                 0,
-                command.amount_minor,
-                command.amount_minor,
+                wanted_minor,
+                wanted_minor,
             )
             self._count(f"settlement, record {sequence}", self._why_false(claim))
+        for certificate in self._settlement.forced:
+            self._judge_forced(certificate)
+
+    def _judge_forced(self, certificate: Certificate) -> None:
+        """Headroom is raised only when no shard has it: as for a refusal."""
+        headroom_minor, _ = self._prove(certificate)
+        refused = certificate.refused
+        if refused.needed_minor <= headroom_minor:
+            self.differences.append(
+                f"settlement, record {certificate.sequence}: it forces headroom of "
+                f"{refused.pool_id}, which had {headroom_minor}; "
+                f"{refused.needed_minor} was needed."
+            )
 
     def _count(self, where: str, why: str) -> None:
         if why:
@@ -69,15 +81,17 @@ class Certificates:
         if certificate is None:
             return f"settlement has no refusal {claim.refusal}"
         refused = certificate.refused
-        if (refused.lender_id, refused.shard) != (claim.lender_id, claim.shard):
+        if (refused.pool_id, refused.shard) != (claim.pool_id, claim.shard):
             return f"refusal {claim.refusal} is about another lender or shard"
         own = [point for point in refused.cut if point.shard == claim.shard]
         if own and own[0].sequence >= claim.sequence:
             return f"refusal {claim.refusal} is younger than the decline"
+        if is_daily(claim.pool_id) and not self._is_of_its_day(certificate, claim):
+            return f"refusal {claim.refusal} is about another business day"
         headroom_minor, told_minor = self._headroom[claim.refusal]
         if refused.needed_minor <= headroom_minor:
             return (
-                f"lender {claim.lender_id} had {headroom_minor}, "
+                f"lender {claim.pool_id} had {headroom_minor}, "
                 f"{refused.needed_minor} was needed"
             )
         # What came free on the shard since the cut counts too.
@@ -88,9 +102,20 @@ class Certificates:
         ):
             return (
                 f"{claim.missing_minor} cannot have been missing of lender "
-                f"{claim.lender_id}, which had {told_minor}"
+                f"{claim.pool_id}, which had {told_minor}"
             )
         return ""
+
+    def _is_of_its_day(self, certificate: Certificate, claim: ReserveDecline) -> bool:
+        """A daily cap is new each day: all the evidence must be of the same one."""
+        if claim.day not in ("", certificate.day):
+            return False
+        shards = self._shards
+        return all(
+            shards[point.shard].books.day_after(point.sequence) == certificate.day
+            for point in certificate.refused.cut
+            if point.shard in shards
+        )
 
     def _prove(self, certificate: Certificate) -> tuple[int, int]:
         """The headroom with and without what was on its way, as the cut has it."""
@@ -108,19 +133,19 @@ class Certificates:
 
     def _check_point(self, refused: ReserveRefused, point: CutPoint) -> None:
         """The shard's own journal says the same at that record."""
-        name = f"certificate {refused.refusal}, shard {point.shard}"
+        name = f"certificate {refused.refusal or 'of force'}, shard {point.shard}"
         shard = self._shards.get(point.shard)
         if shard is None or point.sequence > shard.rows.sequence:
             self.differences.append(
                 f"{name}: record {point.sequence} is in no journal of that shard."
             )
             return
-        cut = shard.cuts.get((refused.lender_id, point.sequence), (0, 0, 0))
+        cut = shard.cuts.get((refused.pool_id, point.sequence), (0, 0, 0))
         said = (point.received_minor, point.returned_minor, point.free_minor)
         if cut != said:
             self.differences.append(
                 f"{name}: it says received, returned and free of "
-                f"{refused.lender_id} were {said} at record {point.sequence}, "
+                f"{refused.pool_id} were {said} at record {point.sequence}, "
                 f"the journal says {cut}."
             )
         if shard.rows.epoch_at(point.sequence) > point.epoch:
@@ -133,9 +158,9 @@ class Certificates:
 def want_cuts(settlement: SettlementAudit, shards: Sequence[ShardAudit]) -> None:
     """Tell the shards' audits, before they begin, which points to keep."""
     by_number = {shard.identity.number: shard for shard in shards}
-    for certificate in settlement.certificates.values():
+    for certificate in (*settlement.certificates.values(), *settlement.forced):
         for point in certificate.refused.cut:
             if point.shard in by_number:
                 by_number[point.shard].want_cut(
-                    certificate.refused.lender_id, point.sequence
+                    certificate.refused.pool_id, point.sequence
                 )

@@ -66,10 +66,26 @@ def _differing(what: str, figures: Figures) -> Iterator[str]:
 
 
 def _shard(books: Books, state: ShardState) -> Figures:
+    forced = {
+        made_id: purchase.forced_minor
+        for made_id, purchase in books.purchases.items()
+        if purchase.forced_minor
+    }
     return (
         ("sequence", books.sequence, state.sequence),
         ("day", books.day, state.day),
         ("reference version", len(books.facts), state.reference_version),
+        ("suspended lenders", books.suspended, set(state.suspended)),
+        ("daily caps", set(books.caps), set(state.daily_caps)),
+        (
+            "forced advances",
+            forced,
+            {
+                made_id: x.lender_advance_minor
+                for made_id, x in state.forced.items()
+                if x.lender_advance_minor
+            },
+        ),
     )
 
 
@@ -133,10 +149,23 @@ def compare_with_settlement(
         figures = (
             ("deposit", own.deposit_minor, theirs.deposit_minor),
             ("advance line", own.advance_line_minor, theirs.advance_line_minor),
+            ("forced", own.forced_minor, theirs.forced_minor),
+            ("spent on closed days", own.spent_minor, theirs.spent_minor),
+            ("daily cap", own.daily_cap_minor, theirs.daily_cap_minor),
+            ("suspension", own.is_suspended, theirs.is_suspended),
             ("unleased", own.unleased_minor, theirs.unleased_minor),
             ("leased", own.leased_minor, theirs.leased_minor),
         )
         differences += _differing(f"lender {lender_id}", figures)
+    for pool_id in model.caps.keys() & state.daily_caps.keys():
+        cap, kept = model.caps[pool_id], state.daily_caps[pool_id]
+        differences += _differing(
+            f"pool {pool_id}",
+            (
+                ("whole", cap.whole_minor, kept.whole_minor),
+                ("unleased", cap.unleased_minor, kept.unleased_minor),
+            ),
+        )
     for day in model.days.keys() & state.days.keys():
         differences += [
             f"{day} has {text}."
@@ -152,4 +181,10 @@ def _settlement(model: SettlementAudit, state: SettlementState) -> Figures:
         ("refusals", len(model.certificates), state.refusals),
         ("reference data", model.facts, state.reference),
         ("merchants", len(model.merchants), len(state.merchants)),
+        ("pools", set(model.caps), set(state.daily_caps)),
+        (
+            "funds movements",
+            {name: movement.status for name, movement in model.movements.items()},
+            {name: x.status.value for name, x in state.movements.items()},
+        ),
     )

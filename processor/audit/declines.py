@@ -11,18 +11,22 @@ from processor import commands as c
 from processor import events as e
 from processor import limits
 from processor.audit.books import Account, Books, Program
+from processor.declines import DeclineReason
+from processor.pools import daily_pool
 
 
 class ReserveDecline(msgspec.Struct, frozen=True, gc=False):
-    """A shard's word that a lender had too little: to be proved.
+    """A shard's word that a pool had too little: to be proved.
 
-    `free_minor` is what the shard itself had free of the lender then.  The
-    lender's part of the purchase was between `part_min` and `part_max`.
+    `free_minor` is what the shard itself had free of the pool then.  The
+    lender's part of the purchase was between `part_min` and `part_max`.  The
+    day is the shard's; "" for settlement itself.
     """
 
     shard: int
     sequence: int
-    lender_id: str
+    day: str
+    pool_id: str
     refusal: int
     missing_minor: int
     free_minor: int
@@ -59,6 +63,9 @@ def reserve_decline(
 ) -> ReserveDecline | None:
     """The claim of a decline for reserve; None when it makes no sense."""
     wish = _wish(books, command)
+    pool_id = event.lender_id
+    if event.reason is DeclineReason.DAILY_CAP_EXCEEDED:
+        pool_id = daily_pool(pool_id)
     if wish is None or event.lender_id not in wish.program.lenders:
         books.differ(f"declined for a lender not behind it: {event.lender_id!r}.")
         return None
@@ -72,13 +79,25 @@ def reserve_decline(
     return ReserveDecline(
         shard,
         books.sequence,
-        event.lender_id,
+        books.day,
+        pool_id,
         event.refusal,
         event.missing_minor,
-        books.slices[event.lender_id].free_minor,
+        books.slices[pool_id].free_minor if pool_id in books.slices else 0,
         lowest,
         highest,
     )
+
+
+def check_suspended_decline(
+    books: Books, command: c.Command | None, event: e.Declined
+) -> None:
+    """A lender behind the purchase was suspended, and it is the one named."""
+    wish = _wish(books, command)
+    if wish is None or event.lender_id not in wish.program.lenders:
+        books.differ(f"declined for a lender not behind it: {event.lender_id!r}.")
+    elif event.lender_id not in books.suspended:
+        books.differ(f"lender {event.lender_id} is not suspended.")
 
 
 def _wish(books: Books, command: c.Command | None) -> Wish | None:

@@ -21,8 +21,12 @@ lender with its part, M the merchant.
 |                        | lender_claim:L  parts         | lender_remittance:L  same  |
 | hold placed, increased | account_held:A  amount        | holds_open  amount         |
 | hold released, expired | holds_open  amount            | account_held:A  amount     |
-| deposited              | cash  amount                  | lender_reserve:L  change   |
-| withdrawn              | lender_reserve:L  change      | cash  amount               |
+| deposited, or approved | cash  amount                  | lender_reserve:L  change   |
+| withdrawn, or approved | lender_reserve:L  change      | cash  amount               |
+| forced capture         | as authorized (its extra) and captured, together           |
+
+Advance lines, daily caps and what is forced beyond a line are promises: they
+move no money and are not posted.
 
 `lender_due` may have either sign: what a refund took back to the reserve
 beyond the claim it ended.  The two sides come from different fields of the
@@ -96,6 +100,8 @@ def reserve_legs(event: e.Event, reserves: Mapping[str, Reserve]) -> list[Leg]:
         sign = 1
     elif isinstance(event, e.ReserveWithdrawn):
         sign = -1
+    elif isinstance(event, e.FundsApproved):
+        sign = 1 if event.direction == "deposit" else -1
     else:
         return []
     reserve = reserves[event.lender_id]
@@ -236,6 +242,14 @@ def _hold_lowered(event: e.HoldReleased | e.HoldExpired, names: Names) -> list[L
     return _held(names.holds[event.hold_id], -event.amount_minor)
 
 
+def _forced(event: e.ForceCaptured, names: Names) -> list[Leg]:
+    purchase = names.purchases[event.authorization_id]
+    booked = _debt(purchase, event.amount_minor, event.parts)
+    if event.extra_minor:
+        booked += _occupied(purchase, event.extra_minor, event.extra_parts)
+    return booked + _credit_used(purchase, event.credit_used_minor, event.credit_parts)
+
+
 _SHARD: dict[type[e.Event], Callable[[Any, Names], list[Leg]]] = {
     e.Authorized: _authorized,
     e.AuthorizationIncremented: _incremented,
@@ -248,4 +262,6 @@ _SHARD: dict[type[e.Event], Callable[[Any, Names], list[Leg]]] = {
     e.HoldIncreased: _hold_placed,
     e.HoldReleased: _hold_lowered,
     e.HoldExpired: _hold_lowered,
+    # Lenders.
+    e.ForceCaptured: _forced,
 }

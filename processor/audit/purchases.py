@@ -30,6 +30,7 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
     if (account.program_id, account.currency) != (event.program_id, program.currency):
         books.differ(f"account {account.account_id} has another program or currency.")
     _check_may_grow(books, account)
+    books.check_lends(lenders)
     purchase = _new_purchase(books, account, program, event)
     _occupy(books, account, purchase, event.amount_minor, event.parts)
     if event.hold_id:
@@ -46,7 +47,10 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
 
 
 def _new_purchase(
-    books: Books, account: Account, program: Program, event: e.Authorized
+    books: Books,
+    account: Account,
+    program: Program,
+    event: e.Authorized | e.ForceCaptured,
 ) -> Purchase:
     books.check_made_id(event.authorization_id)
     if event.merchant_id not in books.merchants:
@@ -80,6 +84,7 @@ def incremented(books: Books, event: e.AuthorizationIncremented) -> Touched:
     ):
         return None
     _check_may_grow(books, account)
+    books.check_lends(purchase.lenders)
     _occupy(books, account, purchase, event.amount_minor, event.parts)
     _check_room(books, account, event.open_to_buy_minor)
     return purchase.lenders
@@ -103,6 +108,7 @@ def captured(books: Books, event: e.Captured) -> Touched:
     books.check_made_id(event.capture_id)
     if event.extra_minor:
         _check_tolerance(books, purchase, event.extra_minor)
+        books.check_lends(lenders)
         _occupy(books, account, purchase, event.extra_minor, event.extra_parts)
     _become_debt(books, account, purchase, event.amount_minor, event.parts)
     if event.extra_minor and purchase.open_minor:
@@ -190,7 +196,13 @@ def _check_tolerance(books: Books, purchase: Purchase, extra_minor: int) -> None
 
 
 def _occupy(
-    books: Books, account: Account, purchase: Purchase, amount: int, parts: e.Parts
+    books: Books,
+    account: Account,
+    purchase: Purchase,
+    amount: int,
+    parts: e.Parts,
+    *,
+    is_counted: bool = True,
 ) -> None:
     account.authorized_minor += amount
     purchase.total_minor += amount
@@ -198,6 +210,8 @@ def _occupy(
     for i, lender_id in enumerate(purchase.lenders):
         purchase.open_parts[i] += parts[i]
         books.spend(lender_id, parts[i]).authorized_minor += parts[i]
+        if is_counted and books.caps:
+            books.count(purchase, lender_id, parts[i], is_back=False)
     books.count_split(purchase.program, amount, parts)
 
 
@@ -222,6 +236,8 @@ def _release(
     account.authorized_minor -= amount
     for i, lender_id in enumerate(purchase.lenders):
         books.spend(lender_id, -parts[i]).authorized_minor -= parts[i]
+        if books.caps:
+            books.count(purchase, lender_id, parts[i], is_back=True)
 
 
 def _become_debt(
@@ -246,8 +262,62 @@ def _become_debt(
     merchant.captured_count += 1
 
 
+def force_captured(books: Books, event: e.ForceCaptured) -> Touched:
+    """Authorized and captured at once; neither limit nor status is looked at."""
+    account = books.accounts.get(event.account_id)
+    program = books.programs.get((event.program_id, event.program_version))
+    if account is None or program is None:
+        books.differ("it captures under an unknown account or program version.")
+        return None
+    lenders, extra = program.lenders, event.extra_minor
+    if not (
+        books.is_split("the capture", event.amount_minor, event.parts, lenders)
+        and books.is_split("the extra", extra, event.extra_parts, lenders)
+        and _is_credit_split(books, event, lenders)
+    ):
+        return None
+    if event.is_new:
+        purchase = _new_purchase(books, account, program, event)
+    else:
+        found = _open_purchase(books, event.authorization_id)
+        if found is None:
+            return None
+        purchase = found[1]
+    if (purchase.account_id, purchase.merchant_id) != (
+        event.account_id,
+        event.merchant_id,
+    ):
+        books.differ(f"{event.authorization_id} is of another account or merchant.")
+    books.check_made_id(event.capture_id)
+    if account.status == "closed":
+        books.differ(f"account {event.account_id} is closed, nothing may happen to it.")
+    if extra != max(0, event.amount_minor - purchase.open_minor):
+        books.differ(f"{extra} is above what was open, {purchase.open_minor}.")
+    if extra:
+        parts = event.extra_parts
+        _occupy(books, account, purchase, extra, parts, is_counted=False)
+    _become_debt(books, account, purchase, event.amount_minor, event.parts)
+    _use_credit(books, account, purchase, event)
+    _check_forced(books, account, purchase, event)
+    return lenders
+
+
+def _check_forced(
+    books: Books, account: Account, purchase: Purchase, event: e.ForceCaptured
+) -> None:
+    books.check_open_to_buy(account, event.open_to_buy_minor)
+    if event.over_limit_minor != max(0, -account.open_to_buy_minor):
+        books.differ(f"it is said to be {event.over_limit_minor} over the limit.")
+    purchase.forced_minor += event.lender_advance_minor
+    books.forced_minor += event.lender_advance_minor
+    if event.lender_advance_minor > event.extra_minor:
+        books.differ(f"{event.lender_advance_minor} was paid for {event.extra_minor}.")
+
+
 def _is_credit_split(
-    books: Books, event: e.Authorized | e.Captured, lenders: Sequence[str]
+    books: Books,
+    event: e.Authorized | e.Captured | e.ForceCaptured,
+    lenders: Sequence[str],
 ) -> bool:
     used = event.credit_used_minor
     return not used or books.is_split("the credit", used, event.credit_parts, lenders)
@@ -257,7 +327,7 @@ def _use_credit(
     books: Books,
     account: Account,
     purchase: Purchase,
-    event: e.Authorized | e.Captured,
+    event: e.Authorized | e.Captured | e.ForceCaptured,
 ) -> None:
     """The borrower's credit pays a new debt first, as far as it goes."""
     used = event.credit_used_minor

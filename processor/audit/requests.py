@@ -69,6 +69,7 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
             ("lender_id", "lender_id"),
             ("currency", "currency"),
             ("advance_line_minor", "advance_line_minor"),
+            ("requires_checker", "requires_checker"),
         ),
     ),
     c.DepositReserve: (e.ReserveDeposited, (("lender_id", "lender_id"),)),
@@ -84,6 +85,38 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
     ),
     c.RegisterMerchant: (e.MerchantRegistered, (("merchant_id", "merchant_id"),)),
     c.CloseDay: (e.DayCut, (("day", "day"),)),
+    # Lenders.
+    c.ForceCapture: (
+        e.ForceCaptured,
+        (("account_id", "account_id"), ("merchant_id", "merchant_id")),
+    ),
+    c.ChangeAdvanceLine: (
+        e.AdvanceLineChanged,
+        (("lender_id", "lender_id"), ("advance_line_minor", "advance_line_minor")),
+    ),
+    c.SuspendLender: (e.LenderSuspended, (("lender_id", "lender_id"),)),
+    c.ResumeLender: (e.LenderResumed, (("lender_id", "lender_id"),)),
+    c.SetDailyCap: (
+        e.DailyCapSet,
+        (("lender_id", "lender_id"), ("daily_cap_minor", "daily_cap_minor")),
+    ),
+    c.ProposeFunds: (
+        e.FundsProposed,
+        (
+            ("movement_id", "movement_id"),
+            ("lender_id", "lender_id"),
+            ("direction", "direction"),
+            ("caller", "proposed_by"),
+        ),
+    ),
+    c.ApproveFunds: (
+        e.FundsApproved,
+        (("movement_id", "movement_id"), ("caller", "approved_by")),
+    ),
+    c.RejectFunds: (
+        e.FundsRejected,
+        (("movement_id", "movement_id"), ("caller", "rejected_by")),
+    ),
 }
 
 _OF_ITSELF = frozenset(
@@ -100,6 +133,9 @@ _OF_ITSELF = frozenset(
         e.ReserveRefused,
         e.ShardDayReported,
         e.DayClosed,
+        # Lenders.
+        e.AdvanceForced,
+        e.ForcedAdvanceRepaid,
     }
 )
 

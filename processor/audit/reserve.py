@@ -7,38 +7,45 @@ from processor import events as e
 from processor import limits
 from processor.audit.books import Books, Program, Slice
 from processor.audit.purchases import Touched
+from processor.pools import daily_pool
 
 
 def slice_received(books: Books, event: e.SliceReceived) -> Touched:
-    lease = books.slices.get(event.lender_id)
+    lease = books.slices.get(event.pool_id)
     if lease is None:
-        books.differ(f"lender {event.lender_id} is not known to this shard.")
+        books.differ(f"lender {event.pool_id} is not known to this shard.")
         return None
     more_minor = event.received_minor - lease.received_minor
     if more_minor <= 0:
-        books.differ(f"what was received of {event.lender_id} falls by {-more_minor}.")
+        books.differ(f"what was received of {event.pool_id} falls by {-more_minor}.")
     lease.received_minor = event.received_minor
     lease.free_minor += more_minor
-    return (event.lender_id,)
+    return (event.pool_id,)
 
 
 def slice_returned(books: Books, event: e.SliceReturned) -> Touched:
-    lease = books.slices.get(event.lender_id)
+    lease = books.slices.get(event.pool_id)
     if lease is None:
-        books.differ(f"lender {event.lender_id} is not known to this shard.")
+        books.differ(f"lender {event.pool_id} is not known to this shard.")
         return None
     more_minor = event.returned_minor - lease.returned_minor
     if more_minor <= 0:
-        books.differ(f"what was returned of {event.lender_id} falls by {-more_minor}.")
+        books.differ(f"what was returned of {event.pool_id} falls by {-more_minor}.")
     lease.returned_minor = event.returned_minor
-    books.spend(event.lender_id, more_minor)
-    return (event.lender_id,)
+    books.spend(event.pool_id, more_minor)
+    return (event.pool_id,)
 
 
 def reference_received(books: Books, event: e.ReferenceReceived) -> Touched:
     for fact in event.facts:
         if isinstance(fact, e.LenderRegistered):
             books.slices.setdefault(fact.lender_id, Slice())
+        elif isinstance(fact, e.LenderSuspended):
+            books.suspended.add(fact.lender_id)
+        elif isinstance(fact, e.LenderResumed):
+            books.suspended.discard(fact.lender_id)
+        elif isinstance(fact, e.DailyCapSet):
+            _set_cap(books, fact)
         elif isinstance(fact, e.MerchantRegistered):
             books.merchants.add(fact.merchant_id)
         else:
@@ -50,6 +57,18 @@ def reference_received(books: Books, event: e.ReferenceReceived) -> Touched:
             f"but {len(books.facts)} facts have come."
         )
     return ()
+
+
+def _set_cap(books: Books, fact: e.DailyCapSet) -> None:
+    """A cap counts from here; one that is lifted has counted nothing."""
+    lender_id = fact.lender_id
+    if fact.daily_cap_minor is None:
+        if books.caps.pop(lender_id, None) is not None:
+            books.end_caps((lender_id,))
+    elif lender_id not in books.caps:
+        books.caps_before[lender_id] += 1
+        books.caps[lender_id] = books.caps_before[lender_id]
+        books.slices.setdefault(daily_pool(lender_id), Slice())
 
 
 def _add_program(books: Books, fact: e.ProgramRegistered) -> None:
@@ -77,6 +96,7 @@ def day_moved(books: Books, event: e.DayMoved) -> Touched:
     books.day_ends[event.day] = (books.sequence, event.totals)
     books.day = event.next_day
     books.totals = e.DayTotals()
+    books.end_caps(tuple(books.caps))
     return ()
 
 

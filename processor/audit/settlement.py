@@ -13,46 +13,27 @@ import msgspec
 
 from processor import events as e
 from processor import limits
+from processor.audit import lenders
+from processor.audit.pools import (
+    Certificate,
+    DailyCap,
+    Lender,
+    Movement,
+    Pool,
+    asked_all,
+)
 from processor.audit.postings import reserve_legs
 from processor.audit.requests import Requests
 from processor.audit.reserve import add_totals, differing_totals
 from processor.audit.rows import Rows, name_of
-from processor.commands import WithdrawReserve
+from processor.commands import Command, WithdrawReserve
 from processor.declines import DeclineReason
 from processor.journal import Batch, Identity
 from processor.records import SETTLEMENT_RECORDS, SettlementRecord
 
-SETTLEMENT_ITSELF = -1  # The asker of a withdrawal.
-
-
-class Lender(msgspec.Struct, gc=False):
-    """One lender's reserve; what each shard was granted and gave back, in all."""
-
-    currency: str
-    advance_line_minor: int
-    deposit_minor: int
-    granted: dict[int, int]
-    credited: dict[int, int]
-    overcommitted_minor: int = 0  # The largest ever.
-
-    @property
-    def leased_minor(self) -> int:
-        """What is with the shards or on the way, used or free."""
-        return sum(self.granted.values()) - sum(self.credited.values())
-
-    @property
-    def unleased_minor(self) -> int:
-        """Deposit and advance line less what is leased."""
-        return self.deposit_minor + self.advance_line_minor - self.leased_minor
-
-
-class Certificate(msgspec.Struct, frozen=True):
-    """A refusal, with what settlement had leased of the lender at that moment."""
-
-    sequence: int
-    refused: e.ReserveRefused
-    granted: dict[int, int]
-    credited: dict[int, int]
+SETTLEMENT_ITSELF = -1  # The asker of a withdrawal, and the like.
+# After these, what was forced of a lender may have to end.
+_FREES = e.ReserveDeposited | e.AdvanceLineChanged | e.SliceCredited | e.FundsApproved
 
 
 class Day(msgspec.Struct):
@@ -74,13 +55,19 @@ class SettlementAudit:
         self.day = identity.first_day
         self.sequence = 0
         self.lenders: dict[str, Lender] = {}
+        self.caps: dict[str, DailyCap] = {}  # By pool.
+        self.forced: list[Certificate] = []
+        self.forced_by: Counter[int] = Counter()  # Shard → minor units, in all.
+        self.movements: dict[str, Movement] = {}
+        self._repayment_due = ""  # The lender whose forced headroom must end now.
         self.versions: dict[str, int] = {}  # Of programs.
         self.merchants: set[str] = set()
         self.facts: list[e.ReferenceFact] = []
         self.joined: dict[int, str] = {}
         self.certificates: dict[int, Certificate] = {}
         self.grants: list[e.SliceGranted] = []
-        self.withdrawals_declined: list[tuple[int, WithdrawReserve, e.Declined]] = []
+        # Sequence, pool, what was wanted of it, the decline.
+        self.own_declines: list[tuple[int, str, int, e.Declined]] = []
         self.days: dict[str, Day] = {}
         self.ledger: defaultdict[str, int] = defaultdict(int)
         self._requests = Requests()
@@ -111,7 +98,12 @@ class SettlementAudit:
     @property
     def overspend_minor(self) -> int:
         """What was leased beyond deposit and line, each lender at its worst."""
-        return sum(lender.overcommitted_minor for lender in self.lenders.values())
+        pools: tuple[Pool, ...] = (*self.lenders.values(), *self.caps.values())
+        return sum(pool.overcommitted_minor for pool in pools)
+
+    def pool(self, pool_id: str) -> Pool | None:
+        """A lender's reserve or a daily cap; None if there never was one."""
+        return self.lenders.get(pool_id) or self.caps.get(pool_id)
 
     def differ(self, text: str) -> None:
         """Note what is wrong with the present record."""
@@ -125,18 +117,19 @@ class SettlementAudit:
         wrong = self._requests.check(record.command, event)
         if wrong:
             self.differ(wrong)
+        self._check_repayment(event)
         if isinstance(event, e.Declined):
             self._declined(record, event)
             return
-        lender_id = getattr(event, "lender_id", None)
-        if lender_id is not None and not isinstance(event, e.LenderRegistered):
-            if lender_id not in self.lenders:
-                self.differ(f"lender {lender_id} is not registered.")
+        pool_id = getattr(event, "pool_id", None) or getattr(event, "lender_id", None)
+        if pool_id is not None and not isinstance(event, e.LenderRegistered):
+            if self.pool(pool_id) is None:
+                self.differ(f"lender {pool_id} is not registered.")
                 return
             self._post(event)
         _EFFECTS[type(event)](self, event)
-        if lender_id is not None:
-            self._check_reserve(lender_id)
+        if pool_id is not None:
+            self._check_reserve(pool_id, event)
 
     def _post(self, event: e.Event) -> None:
         total = 0
@@ -146,30 +139,41 @@ class SettlementAudit:
         if total:
             self.differ(f"its postings sum to {total}, not to zero.")
 
-    def _check_reserve(self, lender_id: str) -> None:
-        lender = self.lenders[lender_id]
-        short_minor = -lender.unleased_minor
+    def _check_reserve(self, pool_id: str, event: e.Event) -> None:
+        pool = self.pool(pool_id)
+        assert pool is not None
+        short_minor = -pool.unleased_minor
         if short_minor > 0:
-            if short_minor > lender.overcommitted_minor:
-                lender.overcommitted_minor = short_minor
+            if short_minor > pool.overcommitted_minor:
+                pool.overcommitted_minor = short_minor
             self.differ(
-                f"lender {lender_id} is overspent {short_minor}: {lender.leased_minor} "
-                f"is leased of {lender.deposit_minor} deposit and "
-                f"{lender.advance_line_minor} advance line."
+                f"lender {pool_id} is overspent {short_minor}: {pool.leased_minor} "
+                f"is leased of {pool.whole_minor}."
             )
+        if isinstance(pool, Lender) and isinstance(event, _FREES):
+            self._repayment_due = pool_id if lenders.owes_repayment(pool) else ""
+
+    def _check_repayment(self, event: e.Event) -> None:
+        """What has come free ends what was forced, by the very next record."""
+        due, self._repayment_due = self._repayment_due, ""
+        if isinstance(event, e.ForcedAdvanceRepaid) != bool(due):
+            self.differ(f"what is forced of {due or 'a lender'} ends at a wrong time.")
 
     def _declined(self, record: SettlementRecord, event: e.Declined) -> None:
         self.counts[f"Declined {event.reason.value}"] += 1
-        if event.reason is not DeclineReason.RESERVE_EXHAUSTED:
-            return
-        command = record.command
-        if not isinstance(command, WithdrawReserve) or (
-            command.lender_id not in self.lenders
+        if event.reason not in (
+            DeclineReason.RESERVE_EXHAUSTED,
+            DeclineReason.DAILY_CAP_EXCEEDED,
         ):
+            lenders.check_decline(self, record.command, event.reason)
+            return
+        command: Command | None = record.command
+        wanted = lenders.wanted_of(self, command)
+        if wanted is None:
             self.differ("declined for reserve what is no withdrawal.")
             return
-        if event.refusal:
-            self.withdrawals_declined.append((self.sequence, command, event))
+        if event.refusal or not isinstance(command, WithdrawReserve):
+            self.own_declines.append((self.sequence, *wanted, event))
             return
         deposit_minor = self.lenders[command.lender_id].deposit_minor
         if event.missing_minor != command.amount_minor - deposit_minor or (
@@ -184,12 +188,15 @@ class SettlementAudit:
             self.differ(f"lender {event.lender_id} is registered a second time.")
             return
         self.lenders[event.lender_id] = Lender(
-            event.currency, event.advance_line_minor, 0, {}, {}
+            event.currency, event.advance_line_minor, event.requires_checker
         )
         self.facts.append(event)
 
     def _reserve_changed(self, event: e.ReserveDeposited | e.ReserveWithdrawn) -> None:
-        self.lenders[event.lender_id].deposit_minor = event.deposit_minor
+        lender = self.lenders[event.lender_id]
+        if lender.requires_checker:
+            self.differ(f"the deposit of {event.lender_id} moves without a checker.")
+        lender.deposit_minor = event.deposit_minor
         if event.deposit_minor < 0:
             self.differ(f"the deposit of {event.lender_id} is negative.")
 
@@ -215,6 +222,11 @@ class SettlementAudit:
 
     # Leases.
 
+    def _pool(self, pool_id: str) -> Pool:
+        found = self.pool(pool_id)
+        assert found is not None
+        return found
+
     def _shard_joined(self, event: e.ShardJoined) -> None:
         if event.shard in self.joined or not (
             0 <= event.shard < self.identity.shard_count
@@ -223,41 +235,41 @@ class SettlementAudit:
         self.joined[event.shard] = event.journal_id
 
     def _granted(self, event: e.SliceGranted) -> None:
-        granted = self.lenders[event.lender_id].granted
+        granted = self._pool(event.pool_id).granted
         more_minor = event.granted_minor - granted.get(event.shard, 0)
         if more_minor <= 0:
-            self.differ(f"what is granted of {event.lender_id} falls by {-more_minor}.")
+            self.differ(f"what is granted of {event.pool_id} falls by {-more_minor}.")
         if event.shard not in self.joined:
             self.differ(f"shard {event.shard} is granted a slice but never joined.")
         granted[event.shard] = event.granted_minor
         self.grants.append(event)
 
     def _credited(self, event: e.SliceCredited) -> None:
-        lender = self.lenders[event.lender_id]
+        lender = self._pool(event.pool_id)
         more_minor = event.returned_minor - lender.credited.get(event.shard, 0)
         if more_minor <= 0:
-            self.differ(
-                f"what is credited of {event.lender_id} falls by {-more_minor}."
-            )
+            self.differ(f"what is credited of {event.pool_id} falls by {-more_minor}.")
         if event.returned_minor > lender.granted.get(event.shard, 0):
             self.differ(f"shard {event.shard} is credited more than it was granted.")
         lender.credited[event.shard] = event.returned_minor
 
     def _refused(self, event: e.ReserveRefused) -> None:
-        lender = self.lenders[event.lender_id]
+        lender = self._pool(event.pool_id)
         if event.refusal != len(self.certificates) + 1:
             self.differ(f"refusal {event.refusal} follows {len(self.certificates)}.")
         if event.unleased_minor != lender.unleased_minor:
             self.differ(
                 f"the certificate says {event.unleased_minor} was unleased of "
-                f"{event.lender_id}, it was {lender.unleased_minor}."
+                f"{event.pool_id}, it was {lender.unleased_minor}."
             )
-        if [point.shard for point in event.cut] != list(
-            range(self.identity.shard_count)
-        ):
+        if not asked_all(event.cut, self.identity.shard_count):
             self.differ(f"certificate {event.refusal} has not asked every shard once.")
         self.certificates[event.refusal] = Certificate(
-            self.sequence, event, dict(lender.granted), dict(lender.credited)
+            self.sequence,
+            self.day,
+            event,
+            dict(lender.granted),
+            dict(lender.credited),
         )
 
     # The day.
@@ -293,6 +305,10 @@ class SettlementAudit:
         for text in differing_totals(event.totals, day.totals):
             self.differ(f"the totals of {event.day} have {text}.")
         day.is_closed = True
+        for lender_id, totals in day.totals.lenders.items():
+            lender = self.lenders.get(lender_id)
+            if lender is not None:
+                lender.spent_minor += totals.captured_minor - totals.refunded_minor
 
 
 _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
@@ -308,4 +324,14 @@ _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
     e.DayCut: SettlementAudit._day_cut,
     e.ShardDayReported: SettlementAudit._day_reported,
     e.DayClosed: SettlementAudit._day_closed,
+    # Lenders.
+    e.AdvanceLineChanged: lenders.advance_line_changed,
+    e.LenderSuspended: lenders.suspension_changed,
+    e.LenderResumed: lenders.suspension_changed,
+    e.DailyCapSet: lenders.daily_cap_set,
+    e.AdvanceForced: lenders.advance_forced,
+    e.ForcedAdvanceRepaid: lenders.forced_repaid,
+    e.FundsProposed: lenders.funds_proposed,
+    e.FundsApproved: lenders.funds_approved,
+    e.FundsRejected: lenders.funds_rejected,
 }

@@ -18,6 +18,7 @@ from processor.audit.books import Books
 from processor.audit.declines import (
     ReserveDecline,
     check_limit_decline,
+    check_suspended_decline,
     reserve_decline,
 )
 from processor.audit.postings import legs
@@ -29,7 +30,7 @@ from processor.ids import shard_of_slot, slot_of_account
 from processor.journal import Batch, Identity
 from processor.records import SHARD_RECORDS, ShardRecord
 
-# Lenders' cut points wanted: (lender, sequence) → received, returned, free.
+# Pools' cut points wanted: (pool, sequence) → received, returned, free.
 Cut = tuple[int, int, int]
 
 
@@ -114,7 +115,12 @@ class ShardAudit:
         self.counts[f"Declined {event.reason.value}"] += 1
         if event.reason is DeclineReason.CREDIT_LIMIT_EXCEEDED:
             check_limit_decline(self.books, record.command, event)
-        elif event.reason is DeclineReason.RESERVE_EXHAUSTED:
+        elif event.reason is DeclineReason.LENDER_SUSPENDED:
+            check_suspended_decline(self.books, record.command, event)
+        elif event.reason in (
+            DeclineReason.RESERVE_EXHAUSTED,
+            DeclineReason.DAILY_CAP_EXCEEDED,
+        ):
             claim = reserve_decline(
                 self.books, self.identity.number, record.command, event
             )
@@ -193,4 +199,6 @@ _EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {
     e.SliceReturned: reserve.slice_returned,
     e.ReferenceReceived: reserve.reference_received,
     e.DayMoved: reserve.day_moved,
+    # Lenders.
+    e.ForceCaptured: purchases.force_captured,
 }

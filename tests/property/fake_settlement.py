@@ -36,11 +36,11 @@ class FakeSettlement:
             case m.SliceAsked():
                 self.asks.append(message)
             case m.SliceWanted():
-                if self.granted.get(message.lender_id, 0) == message.received_minor:
-                    spare = self.unleased[message.lender_id] // 4
-                    self.grant(message.lender_id, min(spare, message.wanted_minor))
+                if self.granted.get(message.pool_id, 0) == message.received_minor:
+                    spare = self.unleased[message.pool_id] // 4
+                    self.grant(message.pool_id, min(spare, message.wanted_minor))
             case m.SliceReported():
-                self.credit(message.lease.lender_id, message.lease.returned_minor)
+                self.credit(message.lease.pool_id, message.lease.returned_minor)
                 self.reports.append(message)
                 self.missing.discard(message.round)
             case m.DayEnded():
@@ -55,9 +55,9 @@ class FakeSettlement:
         if version < len(self.reference):
             self.tell_reference(version)
         for lease in hello.leases:
-            assert lease.received_minor <= self.granted.get(lease.lender_id, 0)
-            self.credit(lease.lender_id, lease.returned_minor)
-            self.grant(lease.lender_id, 0)
+            assert lease.received_minor <= self.granted.get(lease.pool_id, 0)
+            self.credit(lease.pool_id, lease.returned_minor)
+            self.grant(lease.pool_id, 0)
         for day, next_day in self.day_moves:
             if day not in self.days_ended:
                 self.to_shard.append(m.MoveDay(day, next_day))
@@ -86,22 +86,28 @@ class FakeSettlement:
         """Recall for the first ask, once; then grant it or refuse it."""
         while self.asks and not self.missing:
             ask = self.asks[0]
-            short = [
-                n for n in ask.needs if n.amount_minor > self.unleased[n.lender_id]
-            ]
+            short = [n for n in ask.needs if n.amount_minor > self.unleased[n.pool_id]]
             if short and ask.ask >= 0:
-                self.asks[0] = m.SliceAsked(-ask.ask, ask.needs, ask.sequence)
+                self.asks[0] = m.SliceAsked(
+                    -ask.ask, ask.needs, ask.sequence, ask.is_forced
+                )
                 for need in short:
-                    self.recall(need.lender_id, False)
+                    self.recall(need.pool_id, False)
                 continue
             self.asks.popleft()
             number = abs(ask.ask)
-            if not short:
+            forced = 0
+            if ask.is_forced:
+                for need in short:
+                    missing = need.amount_minor - self.unleased[need.pool_id]
+                    self.unleased[need.pool_id] += missing
+                    forced += missing
+            if not short or ask.is_forced:
                 for need in ask.needs:
-                    self.grant(need.lender_id, need.amount_minor)
-                self.to_shard.append(m.AskGranted(number))
+                    self.grant(need.pool_id, need.amount_minor)
+                self.to_shard.append(m.AskGranted(number, forced))
                 continue
-            lender_id = short[0].lender_id
+            lender_id = short[0].pool_id
             refusal = len(self.refusals) + 1
             self.refusals[refusal] = (lender_id, self.unleased[lender_id])
             self.to_shard.append(

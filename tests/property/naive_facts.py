@@ -29,6 +29,8 @@ from tests.property.naive_model import (
     taken_off,
 )
 
+OF_A_POOL = (Reason.RESERVE_EXHAUSTED, Reason.DAILY_CAP_EXCEEDED)
+
 
 @dataclass
 class Judge:
@@ -43,12 +45,14 @@ class Judge:
         self.expected.now_ms = now_ms
         reasons = self.expected.reasons(command)
         if isinstance(event, e.Declined):
-            if event.reason is Reason.RESERVE_EXHAUSTED:
+            if event.reason in OF_A_POOL:
                 assert {} == reasons
                 self.judge_refusal(command, event)
             else:
                 assert event.reason is first_of(reasons)
                 assert event.missing_minor == reasons[event.reason]
+                is_suspended = event.lender_id in self.expected.suspended
+                assert is_suspended == (event.reason is Reason.LENDER_SUSPENDED)
             self.count("declined")
             return declined_answer(event)
         assert {} == reasons
@@ -57,10 +61,12 @@ class Judge:
 
     def judge_refusal(self, command: c.Command, event: e.Declined) -> None:
         """A decline for reserve rests on a refusal, and on what is free here now."""
-        lender_id, headroom = self.expected.refusals[event.refusal]
-        assert event.lender_id == lender_id
+        pool_id, headroom = self.expected.refusals[event.refusal]
+        lender_id = event.lender_id
+        is_of_cap = event.reason is Reason.DAILY_CAP_EXCEEDED
+        assert pool_id == (f"daily/{lender_id}" if is_of_cap else lender_id)
         assert event.missing_minor > 0
-        part = event.missing_minor + headroom + self.expected.free(lender_id)
+        part = event.missing_minor + headroom + self.expected.free(pool_id)
         program, amount = self.would_split(command)
         before = self.expected.split_so_far(program.program_id, program.version)
         reached = sum(before) + amount
@@ -209,16 +215,26 @@ class Judge:
         assert shard_of_slot(slot_of_account(account_id), 1) == 0
 
     def check_new_split(
-        self, program: e.ProgramRegistered, parts: Parts, amount: int
+        self,
+        program: e.ProgramRegistered,
+        parts: Parts,
+        amount: int,
+        is_counted: bool = True,
     ) -> None:
         """A new split is fair over all time, and the slices cover it."""
         before = self.expected.split_so_far(program.program_id, program.version)
         check_split([s.share_ppm for s in program.shares], before, parts, amount)
         for share, part in zip(program.shares, parts, strict=True):
             assert part <= self.expected.free(share.lender_id)
+            if is_counted and share.lender_id in self.expected.capped:
+                assert part <= self.expected.free(f"daily/{share.lender_id}")
 
     def book_capture(
-        self, key: str, amount: int, parts: Parts, event: e.Authorized | e.Captured
+        self,
+        key: str,
+        amount: int,
+        parts: Parts,
+        event: e.Authorized | e.Captured | e.ForceCaptured,
     ) -> None:
         """A debt begins; the borrower's credit balance pays for it at once."""
         expected = self.expected
@@ -293,6 +309,53 @@ class Judge:
             "capture_id": event.capture_id,
             "amount_minor": amount,
             "released_minor": released,
+            "open_to_buy_minor": open_to_buy,
+        }
+
+    def take_force_capture(
+        self, command: c.ForceCapture, event: e.ForceCaptured
+    ) -> Any:
+        """Booked whatever the limit, the status and the caps say."""
+        expected, account_id = self.expected, command.account_id
+        key, amount = event.authorization_id, command.amount_minor
+        assert event.is_new == (not expected.is_for(command))
+        self.check_name(event.capture_id, "ca", account_id)
+        if event.is_new:
+            self.check_name(key, "au", account_id)
+            program = expected.programs[expected.accounts[account_id].program]
+            expected.purchases[key] = Purchase(
+                account_id,
+                command.merchant_id,
+                program.program_id,
+                program.version,
+                expected.now_ms,
+                expected.day,
+                command.reference,
+            )
+        assert key == command.authorization_id or event.is_new
+        program, is_open = expected.program_of(key), expected.open_of(key)
+        extra = max(0, amount - is_open)
+        assert (event.amount_minor, event.extra_minor) == (amount, extra)
+        assert sum(event.extra_parts) == extra
+        taken = taken_off(event.parts, event.extra_parts)
+        self.check_leaving(key, taken, amount - extra)
+        if extra:
+            self.check_new_split(program, event.extra_parts, extra, is_counted=False)
+            expected.add("authorize", key, extra, event.extra_parts, is_counted=False)
+        self.book_capture(key, amount, event.parts, event)
+        open_to_buy = expected.open_to_buy(account_id)
+        assert event.open_to_buy_minor == open_to_buy
+        assert event.over_limit_minor == max(0, -open_to_buy)
+        assert 0 <= event.lender_advance_minor <= extra
+        expected.forced.add(key)
+        return {
+            "authorization_id": key,
+            "capture_id": event.capture_id,
+            "account_id": account_id,
+            "amount_minor": amount,
+            "forced": True,
+            "over_limit_minor": max(0, -open_to_buy),
+            "lender_advance_minor": event.lender_advance_minor,
             "open_to_buy_minor": open_to_buy,
         }
 
@@ -471,13 +534,13 @@ class Judge:
                 expected.add("hold", key, -event.amount_minor)
                 expected.add("expired", key, 1)
             case e.SliceReceived():
-                more = event.received_minor - expected.total("receive", event.lender_id)
+                more = event.received_minor - expected.total("receive", event.pool_id)
                 assert more > 0
-                expected.add("receive", event.lender_id, more)
+                expected.add("receive", event.pool_id, more)
             case e.SliceReturned():
-                more = event.returned_minor - expected.total("return", event.lender_id)
-                assert more == expected.free(event.lender_id) > 0
-                expected.add("return", event.lender_id, more)
+                more = event.returned_minor - expected.total("return", event.pool_id)
+                assert more == expected.free(event.pool_id) > 0
+                expected.add("return", event.pool_id, more)
             case e.ReferenceReceived():
                 self.learn(event)
             case e.StatementIssued():
@@ -500,6 +563,12 @@ class Judge:
             match fact:
                 case e.LenderRegistered():
                     self.expected.lenders.add(fact.lender_id)
+                case e.LenderSuspended():
+                    self.expected.suspended.add(fact.lender_id)
+                case e.LenderResumed():
+                    self.expected.suspended.remove(fact.lender_id)
+                case e.DailyCapSet():
+                    self.expected.set_cap(fact)
                 case e.MerchantRegistered():
                     self.expected.merchants.add(fact.merchant_id)
                 case e.ProgramRegistered():

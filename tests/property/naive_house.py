@@ -18,6 +18,7 @@ from processor.records import SettlementRecord, ShardRecord
 from tests.property.naive_facts import without_zeros
 
 Key = tuple[str, str]  # Caller and request id.
+OF_A_POOL = (DeclineReason.RESERVE_EXHAUSTED, DeclineReason.DAILY_CAP_EXCEEDED)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Bought:
     """What a purchase was: enough to know whom a capture is for."""
 
     merchant: str
+    key: str
     lenders: tuple[str, ...]
     open_parts: tuple[int, ...]
 
@@ -57,8 +59,32 @@ class ShardBooks:
         default_factory=lambda: defaultdict(Counter)
     )
     last_of_day: dict[str, int] = field(default_factory=dict)
+    capped: dict[str, int] = field(default_factory=dict)  # Lender → which cap.
+    caps: int = 0
+    suspended: set[str] = field(default_factory=set)
+    # Purchase, lender, day, which cap → what it counts.
+    counts: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
+    used_on: Counter[tuple[str, str]] = field(default_factory=Counter)  # Pool, day.
+
+    def count(self, key: str, lender_id: str, part: int) -> None:
+        """What a purchase uses of a cap today; given back, what it used today."""
+        if lender_id in self.capped:
+            where = (key, lender_id, self.day, self.capped[lender_id])
+            change = max(part, -self.counts[where])
+            self.counts[where] += change
+            self.used_on[f"daily/{lender_id}", self.day] += change
+
+    def set_cap(self, fact: e.DailyCapSet) -> None:
+        if fact.daily_cap_minor is None:
+            self.capped.pop(fact.lender_id, None)
+            self.used_on[f"daily/{fact.lender_id}", self.day] = 0
+        elif fact.lender_id not in self.capped:
+            self.caps += 1
+            self.capped[fact.lender_id] = self.caps
 
     def used(self, lender_id: str) -> int:
+        if lender_id.startswith("daily/"):
+            return self.used_on[lender_id, self.day]
         gone = self.captured[lender_id] - self.refunded[lender_id]
         return self.authorized[lender_id] + gone
 
@@ -91,16 +117,24 @@ class NaiveHouse:
     cuts: dict[str, str] = field(default_factory=dict)
     closed: dict[str, e.DayTotals] = field(default_factory=dict)
     facts: int = 0
+    today: str = ""
+    cap: Counter[str] = field(default_factory=Counter)  # By pool.
+    forced: Counter[str] = field(default_factory=Counter)
+    repay_due: list[str] = field(default_factory=list)
+    refused_on: dict[int, str] = field(default_factory=dict)
+    seen: list[e.Event] = field(default_factory=list)
+    movements: dict[str, e.FundsProposed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.today = self.first_day
         for shard in range(self.shard_count):
             self.shards[shard] = ShardBooks(day=self.first_day)
 
     # What must hold at every moment.
 
     def check(self) -> None:
-        for lender_id in self.line:
-            total = self.deposit[lender_id] + self.line[lender_id]
+        for lender_id in (*self.line, *self.cap):
+            total = self.whole(lender_id)
             seen = self.unleased(lender_id)
             assert seen >= 0
             for number, shard in self.shards.items():
@@ -115,14 +149,28 @@ class NaiveHouse:
                 seen += on_its_way + on_its_way_back
                 seen += shard.free(lender_id) + shard.used(lender_id)
             assert seen == total
-            assert self.used(lender_id) <= total
             assert self.deposit[lender_id] >= 0
+            if lender_id in self.line:
+                assert self.used(lender_id) <= total
+        self.check_caps()
+
+    def check_caps(self) -> None:
+        """Never one minor unit more than the cap is authorized on one day."""
+        for pool_id in self.cap:
+            for day in {shard.day for shard in self.shards.values()}:
+                used = sum(s.used_on[pool_id, day] for s in self.shards.values())
+                assert used <= self.cap[pool_id]
+
+    def whole(self, pool_id: str) -> int:
+        if pool_id in self.cap:
+            return self.cap[pool_id]
+        return self.deposit[pool_id] + self.line[pool_id] + self.forced[pool_id]
 
     def check_nothing_on_its_way(self) -> None:
         """When all is quiet, unleased, free and used are all there is."""
         for lender_id in self.line:
             free = sum(shard.free(lender_id) for shard in self.shards.values())
-            total = self.deposit[lender_id] + self.line[lender_id]
+            total = self.whole(lender_id)
             assert total == self.unleased(lender_id) + free + self.used(lender_id)
 
     def unleased(self, lender_id: str) -> int:
@@ -130,13 +178,13 @@ class NaiveHouse:
             self.granted[shard, lender_id] - self.credited[shard, lender_id]
             for shard in self.shards
         )
-        return self.deposit[lender_id] + self.line[lender_id] - leased
+        return self.whole(lender_id) - leased
 
     def used(self, lender_id: str) -> int:
         return sum(shard.used(lender_id) for shard in self.shards.values())
 
     def headroom(self, lender_id: str) -> int:
-        return self.deposit[lender_id] + self.line[lender_id] - self.used(lender_id)
+        return self.whole(lender_id) - self.used(lender_id)
 
     # Settlement's rows.
 
@@ -156,27 +204,90 @@ class NaiveHouse:
             case e.ReserveDeposited():
                 self.deposit[event.lender_id] += event.amount_minor
                 assert self.deposit[event.lender_id] == event.deposit_minor
+                self.must_repay(event.lender_id)
             case e.ReserveWithdrawn():
                 # Nothing that is used, promised or leased may go.
                 assert event.amount_minor <= self.unleased(event.lender_id)
                 self.deposit[event.lender_id] -= event.amount_minor
                 assert self.deposit[event.lender_id] == event.deposit_minor
             case e.SliceGranted():
-                key = (event.shard, event.lender_id)
+                key = (event.shard, event.pool_id)
                 more = event.granted_minor - self.granted[key]
-                assert 0 < more <= self.unleased(event.lender_id)
+                assert 0 < more <= self.unleased(event.pool_id)
                 self.granted[key] = event.granted_minor
                 self.acknowledge(event.shard, event.shard_sequence)
             case e.SliceCredited():
-                key = (event.shard, event.lender_id)
+                key = (event.shard, event.pool_id)
                 assert event.returned_minor > self.credited[key]
                 self.credited[key] = event.returned_minor
+                self.must_repay(event.pool_id)
             case e.ReserveRefused():
                 self.check_refusal(event)
             case e.DayCut() | e.ShardDayReported() | e.DayClosed():
                 self.settlement_day(day, event)
             case e.Declined():
                 self.check_withdrawal_decline(event)
+            case _:
+                self.lender_fact(event)
+
+    def lender_fact(self, event: e.Event) -> None:
+        """Lines, caps, what is forced, funds."""
+        self.seen.append(event)
+        match event:
+            case e.AdvanceLineChanged():
+                less = self.line[event.lender_id] - event.advance_line_minor
+                assert less <= self.unleased(event.lender_id)
+                self.line[event.lender_id] = event.advance_line_minor
+                self.must_repay(event.lender_id)
+            case e.LenderSuspended() | e.LenderResumed():
+                self.facts += 1
+            case e.DailyCapSet():
+                self.facts += 1
+                if event.daily_cap_minor is not None:
+                    pool_id = f"daily/{event.lender_id}"
+                    less = self.cap[pool_id] - event.daily_cap_minor
+                    assert less <= self.unleased(pool_id)
+                    self.cap[pool_id] = event.daily_cap_minor
+            case e.AdvanceForced():
+                self.check_forced(event)
+            case e.ForcedAdvanceRepaid():
+                lender_id = event.lender_id
+                unleased = self.unleased(lender_id)
+                assert event.amount_minor == min(unleased, self.forced[lender_id]) > 0
+                self.forced[lender_id] -= event.amount_minor
+                assert event.forced_minor == self.forced[lender_id]
+                assert self.repay_due.pop() == lender_id
+            case e.FundsProposed():
+                assert event.movement_id not in self.movements
+                self.movements[event.movement_id] = event
+            case e.FundsRejected():
+                del self.movements[event.movement_id]
+            case e.FundsApproved():
+                proposed = self.movements.pop(event.movement_id)
+                assert proposed.proposed_by != event.approved_by
+                assert proposed.amount_minor == event.amount_minor
+                sign = 1 if proposed.direction == "deposit" else -1
+                if sign < 0:
+                    assert event.amount_minor <= self.unleased(event.lender_id)
+                self.deposit[event.lender_id] += sign * event.amount_minor
+                assert self.deposit[event.lender_id] == event.deposit_minor
+                self.must_repay(event.lender_id)
+
+    def must_repay(self, pool_id: str) -> None:
+        """What has come free ends what was forced, before anything else."""
+        assert not self.repay_due
+        if self.forced[pool_id] and self.unleased(pool_id):
+            self.repay_due.append(pool_id)
+
+    def check_forced(self, event: e.AdvanceForced) -> None:
+        """Only what was asked by force, and that no shard had, is forced."""
+        lender_id = event.lender_id
+        found = self.check_cut(lender_id, event.unleased_minor, event.cut)
+        assert found < event.needed_minor
+        self.check_freshness(event)
+        missing = event.needed_minor - event.unleased_minor
+        self.forced[lender_id] += missing
+        assert event.forced_minor == self.forced[lender_id]
 
     def acknowledge(self, shard: int, sequence: int) -> None:
         """Settlement has it in writing that the shard came this far."""
@@ -185,13 +296,33 @@ class NaiveHouse:
 
     def check_refusal(self, event: e.ReserveRefused) -> None:
         """All shards were looked at after the ask came, and it was not there."""
-        lender_id = event.lender_id
         assert event.refusal == len(self.refused) + 1
         self.refused[event.refusal] = event
-        assert event.unleased_minor == self.unleased(lender_id)
-        assert list(range(self.shard_count)) == [p.shard for p in event.cut]
-        found = event.unleased_minor
-        for point in event.cut:
+        self.refused_on[event.refusal] = self.today
+        found = self.check_cut(event.pool_id, event.unleased_minor, event.cut)
+        assert found < event.needed_minor
+        self.check_freshness(event)
+        if event.pool_id.startswith("daily/"):
+            # A cap is new each day: what a shard said before is no evidence.
+            today = self.today
+            assert all(self.day_at(p.shard, p.sequence) == today for p in event.cut)
+
+    def day_at(self, number: int, sequence: int) -> str:
+        """The day a shard was on right after a record."""
+        shard = self.shards[number]
+        for day, last in shard.last_of_day.items():
+            if sequence < last:
+                return day
+        return shard.day
+
+    def check_cut(
+        self, lender_id: str, unleased: int, cut: tuple[e.CutPoint, ...]
+    ) -> int:
+        """Every shard was looked at, and said the truth; what there was in all."""
+        assert unleased == self.unleased(lender_id)
+        assert list(range(self.shard_count)) == [p.shard for p in cut]
+        found = unleased
+        for point in cut:
             shard = self.shards[point.shard]
             then = shard.at(lender_id, point.sequence)
             assert point.received_minor == then.received
@@ -204,10 +335,9 @@ class NaiveHouse:
             assert point.sequence <= shard.sequence
             found += point.free_minor
             self.acknowledge(point.shard, point.sequence)
-        assert found < event.needed_minor
-        self.check_freshness(event)
+        return found
 
-    def check_freshness(self, event: e.ReserveRefused) -> None:
+    def check_freshness(self, event: e.ReserveRefused | e.AdvanceForced) -> None:
         asked_at = [
             sequences
             for (shard, _, ask), sequences in self.asked_at.items()
@@ -225,7 +355,7 @@ class NaiveHouse:
         self.asked_at.setdefault((shard, epoch, ask), now)
 
     def check_withdrawal_decline(self, event: e.Declined) -> None:
-        if event.reason is DeclineReason.RESERVE_EXHAUSTED:
+        if event.reason in OF_A_POOL:
             refused = self.refused[event.refusal]
             assert refused.shard == -1
             missing = refused.needed_minor - refused.unleased_minor
@@ -236,7 +366,8 @@ class NaiveHouse:
     ) -> None:
         match event:
             case e.DayCut():
-                assert event.day == day
+                assert event.day == day == self.today
+                self.today = event.next_day
                 assert event.day not in self.cuts
                 assert set(self.cuts) == set(self.closed)  # One at a time.
                 self.cuts[event.day] = event.next_day
@@ -274,9 +405,11 @@ class NaiveHouse:
             if record.command is not None:
                 self.note(f"shard-{number}", record.command, record.event)
             shard_fact(shard, record.event)
+            if isinstance(record.event, e.ForceCaptured):
+                self.seen.append(record.event)
             if isinstance(record.event, e.Declined):
                 self.check_decline(number, record.event)
-            for lender_id in self.line:
+            for lender_id in (*self.line, *self.cap):
                 point = Point(
                     shard.sequence,
                     shard.received[lender_id],
@@ -288,13 +421,17 @@ class NaiveHouse:
 
     def check_decline(self, number: int, event: e.Declined) -> None:
         """A decline for reserve rests on a refusal that was made for this shard."""
-        if event.reason is not DeclineReason.RESERVE_EXHAUSTED:
+        if event.reason not in OF_A_POOL:
             assert event.refusal == 0
             return
         refused = self.refused[event.refusal]
-        assert (refused.shard, refused.lender_id) == (number, event.lender_id)
+        pool_id = event.lender_id
+        if event.reason is DeclineReason.DAILY_CAP_EXCEEDED:
+            pool_id = f"daily/{pool_id}"
+            assert self.shards[number].day == self.refused_on[event.refusal]
+        assert (refused.shard, refused.pool_id) == (number, pool_id)
         assert event.missing_minor > 0
-        free = self.shards[number].free(event.lender_id)
+        free = self.shards[number].free(pool_id)
         part = event.missing_minor + refused.unleased_minor + free
         # Others may have been split meanwhile: both are within two of the quota.
         assert abs(part - refused.needed_minor) < 4
@@ -311,17 +448,15 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
     match event:
         case e.ReferenceReceived():
             for fact in event.facts:
-                if isinstance(fact, e.ProgramRegistered):
-                    names = tuple(share.lender_id for share in fact.shares)
-                    shard.lenders[fact.program_id, str(fact.version)] = names
+                learn(shard, fact)
         case e.SliceReceived():
-            shard.received[event.lender_id] = event.received_minor
+            shard.received[event.pool_id] = event.received_minor
         case e.SliceReturned():
-            shard.returned[event.lender_id] = event.returned_minor
+            shard.returned[event.pool_id] = event.returned_minor
         case e.Authorized():
             lenders = shard.lenders[event.program_id, str(event.program_version)]
             none = (0,) * len(lenders)
-            bought = Bought(event.merchant_id, lenders, none)
+            bought = Bought(event.merchant_id, event.authorization_id, lenders, none)
             shard.purchases[event.authorization_id] = bought
             authorize(shard, bought, event.parts, 1)
             totals["authorized_count",] += 1
@@ -338,6 +473,8 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             capture(shard, bought, event.parts)
             authorize(shard, bought, event.released_parts, -1)
             claim(totals, bought, "claim_repaid_minor", event.credit_parts)
+        case e.ForceCaptured():
+            force(shard, event)
         case e.Refunded():
             bought = shard.purchases[event.authorization_id]
             for name, part in zip(bought.lenders, event.parts, strict=True):
@@ -365,10 +502,43 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             shard.day = event.next_day
 
 
+def learn(shard: ShardBooks, fact: e.ReferenceFact) -> None:
+    if isinstance(fact, e.ProgramRegistered):
+        names = tuple(share.lender_id for share in fact.shares)
+        shard.lenders[fact.program_id, str(fact.version)] = names
+    elif isinstance(fact, e.DailyCapSet):
+        shard.set_cap(fact)
+    elif isinstance(fact, e.LenderSuspended):
+        shard.suspended.add(fact.lender_id)
+    elif isinstance(fact, e.LenderResumed):
+        shard.suspended.remove(fact.lender_id)
+
+
+def force(shard: ShardBooks, event: e.ForceCaptured) -> None:
+    totals = shard.totals[shard.day]
+    if event.is_new:
+        lenders = shard.lenders[event.program_id, str(event.program_version)]
+        none = (0,) * len(lenders)
+        key = event.authorization_id
+        shard.purchases[key] = Bought(event.merchant_id, key, lenders, none)
+    bought = shard.purchases[event.authorization_id]
+    authorize(shard, bought, event.extra_parts, 1, is_counted=False)
+    capture(shard, bought, event.parts)
+    claim(totals, bought, "claim_repaid_minor", event.credit_parts)
+
+
 def authorize(
-    shard: ShardBooks, bought: Bought, parts: tuple[int, ...], sign: int
+    shard: ShardBooks,
+    bought: Bought,
+    parts: tuple[int, ...],
+    sign: int,
+    is_counted: bool = True,
 ) -> None:
+    if is_counted and sign > 0 and any(parts):
+        assert not shard.suspended.intersection(bought.lenders)
     for i, (name, part) in enumerate(zip(bought.lenders, parts, strict=True)):
+        if is_counted:
+            shard.count(bought.key, name, sign * part)
         shard.authorized[name] += sign * part
         open_parts = list(bought.open_parts)
         open_parts[i] += sign * part
@@ -377,7 +547,7 @@ def authorize(
 
 
 def capture(shard: ShardBooks, bought: Bought, parts: tuple[int, ...]) -> None:
-    authorize(shard, bought, parts, -1)
+    authorize(shard, bought, parts, -1, is_counted=False)
     totals = shard.totals[shard.day]
     for name, part in zip(bought.lenders, parts, strict=True):
         shard.captured[name] += part

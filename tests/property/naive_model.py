@@ -32,6 +32,7 @@ class Line:
     amount: int
     parts: Parts = ()
     day: str = ""
+    is_counted: bool = True  # Towards daily caps.
 
 
 @dataclass
@@ -90,14 +91,24 @@ class NaiveShard:
     lenders: set[str] = field(default_factory=set)
     refusals: dict[int, tuple[str, int]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    suspended: set[str] = field(default_factory=set)
+    capped: dict[str, int] = field(default_factory=dict)  # Lender → lines before it.
+    forced: set[str] = field(default_factory=set)
     now_ms: int = 0
 
     # Adding up.
 
-    def add(self, kind: str, key: str, amount: int, parts: Parts = ()) -> None:
+    def add(
+        self,
+        kind: str,
+        key: str,
+        amount: int,
+        parts: Parts = (),
+        is_counted: bool = True,
+    ) -> None:
         """Write one line, if it moves anything."""
         if amount:
-            line = Line(kind, key, amount, parts, self.day)
+            line = Line(kind, key, amount, parts, self.day, is_counted)
             self.lines.append(line)
             self.lines_of.setdefault(key, []).append(line)
 
@@ -201,10 +212,48 @@ class NaiveShard:
         back = self.of_lender("back", lender_id) + self.of_lender("refund", lender_id)
         return self.of_lender("authorize", lender_id) - back
 
-    def free(self, lender_id: str) -> int:
-        leased = self.of_lender("receive", lender_id)
-        leased -= self.of_lender("return", lender_id)
-        return leased - self.used_of_lender(lender_id)
+    def free(self, pool_id: str) -> int:
+        leased = self.of_lender("receive", pool_id)
+        leased -= self.of_lender("return", pool_id)
+        if pool_id.startswith("daily/"):
+            return leased - self.used_today(pool_id.removeprefix("daily/"))
+        return leased - self.used_of_lender(pool_id)
+
+    def set_cap(self, fact: e.DailyCapSet) -> None:
+        """A cap counts what is authorized from the moment it is there."""
+        if fact.daily_cap_minor is None:
+            self.capped.pop(fact.lender_id, None)
+        else:
+            self.capped.setdefault(fact.lender_id, len(self.lines))
+
+    def used_today(self, lender_id: str) -> int:
+        """What a cap has counted: less what went back of the same purchase."""
+        if lender_id not in self.capped:
+            return 0
+        used: dict[str, int] = {}
+        for line in self.lines[self.capped[lender_id] :]:
+            if line.day != self.day or line.kind not in ("authorize", "back"):
+                continue
+            shares = self.program_of(line.key).shares
+            for share, part in zip(shares, line.parts, strict=True):
+                if share.lender_id != lender_id:
+                    continue
+                before = used.get(line.key, 0)
+                if line.kind == "back":
+                    used[line.key] = max(0, before - part)
+                elif line.is_counted:
+                    used[line.key] = before + part
+        return sum(used.values())
+
+    def is_for(self, command: c.ForceCapture) -> bool:
+        """Whether it names an open purchase of the account at the merchant."""
+        purchase = self.purchases.get(command.authorization_id)
+        return (
+            purchase is not None
+            and self.open_of(command.authorization_id) > 0
+            and purchase.account == command.account_id
+            and purchase.merchant == command.merchant_id
+        )
 
     def split_so_far(self, program_id: str, version: int) -> Parts:
         """What each lender was given of all that was ever split."""
@@ -240,6 +289,26 @@ class NaiveShard:
         if len(self.open_purchases(account_id)) >= self.bounds.authorizations_max:
             return {Reason.TOO_MANY_AUTHORIZATIONS: 0}
         return {}
+
+    def why_not_lent(self, program: e.ProgramRegistered) -> Reasons:
+        lenders = {share.lender_id for share in program.shares}
+        return {Reason.LENDER_SUSPENDED: 0} if lenders & self.suspended else {}
+
+    def program_of_account(self, account_id: str) -> e.ProgramRegistered:
+        return self.programs[self.accounts[account_id].program]
+
+    def why_not_force_capture(self, command: c.ForceCapture) -> Reasons:
+        found: Reasons = {}
+        if command.merchant_id not in self.merchants:
+            found[Reason.MERCHANT_NOT_FOUND] = 0
+        account = self.accounts.get(command.account_id)
+        if account is None:
+            return found | {Reason.ACCOUNT_NOT_FOUND: 0}
+        if account.currency != command.currency:
+            found[Reason.CURRENCY_MISMATCH] = 0
+        if account.status == "closed":
+            found[Reason.ACCOUNT_CLOSED] = 0
+        return found
 
     def why_not_open_account(self, command: c.OpenAccount) -> Reasons:
         found: Reasons = {}
@@ -295,6 +364,7 @@ class NaiveShard:
             found[Reason.CURRENCY_MISMATCH] = 0
         found |= self.why_not_status(command.account_id)
         found |= self.why_not_one_more(command.account_id)
+        found |= self.why_not_lent(self.program_of_account(command.account_id))
         return found | self.why_not_limit(command.account_id, command.amount_minor)
 
     def why_not_increment_authorization(
@@ -306,6 +376,7 @@ class NaiveShard:
         found = self.why_not_status(purchase.account)
         if not self.open_of(command.authorization_id):
             found[Reason.AUTHORIZATION_NOT_OPEN] = 0
+        found |= self.why_not_lent(self.program_of(command.authorization_id))
         return found | self.why_not_limit(purchase.account, command.amount_minor)
 
     def why_not_capture_authorization(self, command: c.CaptureAuthorization) -> Reasons:
@@ -323,6 +394,7 @@ class NaiveShard:
             if extra > Fraction(standing * ppm, 1_000_000):
                 found[Reason.CAPTURE_EXCEEDS_AUTHORIZED] = extra
             found |= self.why_not_limit(purchase.account, extra)
+            found |= self.why_not_lent(self.program_of(key))
         return found
 
     def why_not_reverse_authorization(self, command: c.ReverseAuthorization) -> Reasons:
@@ -389,6 +461,7 @@ class NaiveShard:
             found[Reason.HOLD_NOT_OPEN] = 0
         if (command.amount_minor or 0) > held:
             found[Reason.CONVERSION_EXCEEDS_HELD] = (command.amount_minor or 0) - held
+        found |= self.why_not_lent(self.program_of_account(hold.account))
         return found | self.why_not_one_more(hold.account)
 
     def why_not_repay(self, command: c.Repay) -> Reasons:

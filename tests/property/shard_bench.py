@@ -284,6 +284,7 @@ class ShardBench:
         assert min(purchase.outstanding_parts) >= 0
         assert purchase.refunded_minor <= purchase.captured_minor
         assert purchase.reference == expected.purchases[key].reference
+        assert (key in self.shard.state.forced) == (key in expected.forced)
         if expected.open_of(key):
             status = "open"
             assert not self.shard.is_open or purchase.expires_at_ms > self.now_ms
@@ -295,6 +296,12 @@ class ShardBench:
 
     def check_slice(self, lender_id: str) -> None:
         expected, lease = self.expected, self.shard.state.slices[lender_id]
+        if lender_id.startswith("daily/"):
+            used = expected.used_today(lender_id.removeprefix("daily/"))
+            assert lease.authorized_minor == used >= 0
+            assert lease.free_minor == expected.free(lender_id) >= 0
+            assert (lease.captured_minor, lease.refunded_minor) == (0, 0)
+            return
         assert lease.free_minor == expected.free(lender_id) >= 0
         assert lease.authorized_minor == expected.authorized_of_lender(lender_id) >= 0
         assert lease.captured_minor == expected.of_lender("capture", lender_id)

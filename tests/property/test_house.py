@@ -52,6 +52,7 @@ def test_the_last_minor_unit_can_be_spent_from_any_shard(
     town = a_town(seed, shard_count, deposit=300)
     town.live(turns=600, trouble=trouble)
     town.finish()
+    town.lift_every_bound()
     town.house.now_ms += 120_000  # Nothing is left that could still expire.
     town.finish()
     headroom = town.house.expected.headroom("L1")
@@ -62,7 +63,9 @@ def test_the_last_minor_unit_can_be_spent_from_any_shard(
     town.check_positions()
 
 
-def spend_all(town: Town, accounts: list[str], trouble: int) -> int:
+def spend_all(
+    town: Town, accounts: list[str], trouble: int, until: str = "reserve_exhausted"
+) -> int:
     """Buy one minor unit after the other until every account is declined."""
     first = len(town.wishes)
     buying = {account: buy_one(town, account) for account in accounts}
@@ -74,7 +77,7 @@ def spend_all(town: Town, accounts: list[str], trouble: int) -> int:
             elif wish.answer["status"] == "approved":
                 buying[account] = buy_one(town, account)
             else:
-                assert wish.answer["reason"] == "reserve_exhausted"
+                assert wish.answer["reason"] == until
                 assert wish.answer["headroom_missing_minor"] == 1
                 del buying[account]
     wishes = town.wishes[first:]
@@ -178,7 +181,8 @@ def test_settlement_from_an_old_copy_grants_nothing_before_every_shard_has_spoke
 def granted_in_all(host: Host) -> tuple[int, int]:
     """What settlement has leased, and what it has of deposits."""
     lenders = host.node.state.lenders.values()
-    leases = [lease for lender in lenders for lease in lender.leases.values()]
+    pools = [*lenders, *host.node.state.daily_caps.values()]
+    leases = [lease for pool in pools for lease in pool.leases.values()]
     granted = sum(lease.granted_minor for lease in leases)
     return granted, sum(lender.deposit_minor for lender in lenders)
 
@@ -193,8 +197,9 @@ def is_known_better(house: House, batches: int, shards: Iterable[int]) -> bool:
         shard = house.hosts[f"shard-{number}"].node.state
         if shard.reference_version > len(old.reference) or shard.day > old.day:
             return True
-        for lender_id, lease in shard.slices.items():
-            known = old.lenders[lender_id].leases.get(number)
+        for pool_id, lease in shard.slices.items():
+            pool = old.find_pool(pool_id)
+            known = pool.leases.get(number) if pool else None
             if lease.received_minor > (known.granted_minor if known else 0):
                 return True
     return False
@@ -220,3 +225,52 @@ def run_until_quiet(house: House) -> None:
             if not host.node.stopped_because:
                 house.step(host)
             house.commit(host)
+
+
+@given(seed=seeds, shard_count=st.integers(1, 4), trouble=st.sampled_from([0, 3]))
+@trying(examples=15, is_seeded=True)
+def test_a_daily_cap_can_be_spent_to_its_last_minor_unit_every_day(
+    seed: int, shard_count: int, trouble: int
+) -> None:
+    town = a_town(seed, shard_count, deposit=300)
+    town.live(turns=400, trouble=trouble)
+    town.finish()
+    town.lift_every_bound()
+    town.wish(c.DepositReserve, "L1", 5_000)
+    town.wish(c.SetDailyCap, "L1", 40)
+    town.finish()
+    assert 40 == spend_all(town, town.accounts[::3], trouble, "daily_cap_exceeded")
+    for _ in range(3):
+        town.close_day()  # Shards move when they hear of it, some before others.
+        spent = spend_all(town, town.accounts[::3], trouble, "daily_cap_exceeded")
+        assert spent <= 40
+        town.finish()
+        spent += spend_all(town, town.accounts[::3], trouble, "daily_cap_exceeded")
+        assert 40 == spent
+    town.finish()
+    town.check_positions()
+    town.check_days()
+
+
+def test_a_town_lives_to_see_every_rule_for_lenders() -> None:
+    """The stories above are about something: each of these happens in some."""
+    seen: set[str] = set()
+    for seed in range(6):
+        town = a_town(seed, 2, 40 if seed % 2 else 400)
+        town.live(turns=1_500, trouble=1)
+        town.finish()
+        seen |= {type(event).__name__ for event in town.house.expected.seen}
+        seen |= {wish.answer.get("reason", "") for wish in town.wishes}
+    assert {
+        "AdvanceForced",
+        "ForcedAdvanceRepaid",
+        "ForceCaptured",
+        "AdvanceLineChanged",
+        "DailyCapSet",
+        "LenderResumed",
+        "FundsApproved",
+        "FundsRejected",
+        "daily_cap_exceeded",
+        "lender_suspended",
+        "same_caller",
+    } <= seen

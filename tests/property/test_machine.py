@@ -206,6 +206,31 @@ class ShardMachine(RuleBasedStateMachine):
         left = self.expected.outstanding(account)
         self.ask(c.Repay, account, exact(amount, left, 7), currency, way=way)
 
+    @rule(
+        account=accounts,
+        merchant=merchants,
+        amount=amounts,
+        currency=currencies,
+        pick=picks,
+        way=ways,
+    )
+    def force(
+        self,
+        account: str,
+        merchant: str,
+        amount: int | str,
+        currency: str,
+        pick: int,
+        way: str,
+    ) -> None:
+        key = self.purchase(pick)
+        named = self.expected.purchases.get(key)
+        if named is not None and pick % 4:
+            account, merchant = named.account, named.merchant
+        left = self.expected.open_of(key) if named is not None else 50
+        fields = (account, merchant, exact(amount, left), currency, "ref", key)
+        self.ask(c.ForceCapture, *fields, way=way)
+
     # Holds.
 
     @rule(account=accounts, amount=amounts, currency=currencies, way=ways)
@@ -332,6 +357,37 @@ class ShardMachine(RuleBasedStateMachine):
         )
         settlement.tell_reference(first)
 
+    def tell(self, fact: e.ReferenceFact) -> None:
+        settlement = self.bench.settlement
+        first = len(settlement.reference)
+        settlement.reference.append(fact)
+        settlement.tell_reference(first)
+
+    @precondition(lambda self: self.bench.connected)
+    @rule(lender=st.sampled_from(LENDERS))
+    def suspend_or_resume(self, lender: str) -> None:
+        told = [
+            fact
+            for fact in self.bench.settlement.reference
+            if isinstance(fact, e.LenderSuspended | e.LenderResumed)
+            and fact.lender_id == lender
+        ]
+        is_suspended = bool(told) and isinstance(told[-1], e.LenderSuspended)
+        self.tell((e.LenderResumed if is_suspended else e.LenderSuspended)(lender))
+
+    @precondition(lambda self: self.bench.connected)
+    @rule(
+        lender=st.sampled_from(LENDERS),
+        cap=st.one_of(st.none(), st.integers(0, 300)),
+    )
+    def cap_the_day(self, lender: str, cap: int | None) -> None:
+        """What it is set to is settlement's; here there is always a bit more."""
+        settlement = self.bench.settlement
+        pool_id = f"daily/{lender}"
+        settlement.unleased.setdefault(pool_id, 0)
+        settlement.unleased[pool_id] += cap or 0
+        self.tell(e.DailyCapSet(lender, cap))
+
     @rule(lose_a_step=st.booleans())
     def crash(self, lose_a_step: bool) -> None:
         if lose_a_step:
@@ -424,6 +480,12 @@ def _on_hold(machine: ShardMachine, random: Random) -> None:
         machine.convert_hold(pick, "m2", _part(random), capture, final, way)
 
 
+def _force(machine: ShardMachine, random: Random) -> None:
+    account, pick = _account(random), random.randint(0, 40)
+    amount = random.choice([_amount(random), random.randint(1, 30)])
+    machine.force(account, "m1", amount, "EUR", pick, _way(random))
+
+
 def _again(machine: ShardMachine, random: Random) -> None:
     pick = random.randint(0, 1_000)
     if random.random() < 0.7:
@@ -434,7 +496,10 @@ def _again(machine: ShardMachine, random: Random) -> None:
 
 def _world(machine: ShardMachine, random: Random) -> None:
     lender = random.choice(LENDERS)
-    match random.randint(0, 11):
+    suspended = sorted(machine.expected.suspended)
+    if suspended and machine.bench.connected and random.random() < 0.7:
+        machine.suspend_or_resume(suspended[0])
+    match random.randint(0, 14):
         case 0:
             machine.change_limit(_account(random), random.randint(200, 2_000), "rest")
         case 1:
@@ -456,6 +521,11 @@ def _world(machine: ShardMachine, random: Random) -> None:
             machine.new_version(random.choice(["pair", "trio"]), random.random() < 0.5)
         case 11:
             machine.crash(random.random() < 0.5)
+        case 12 if machine.bench.connected:
+            machine.suspend_or_resume(lender)
+        case 13 | 14 if machine.bench.connected:
+            cap = random.choice([None, random.randint(0, 300), random.randint(0, 300)])
+            machine.cap_the_day(lender, cap)
 
 
 LIFE: tuple[tuple[int, Rule], ...] = (
@@ -466,6 +536,7 @@ LIFE: tuple[tuple[int, Rule], ...] = (
     (4, _on_hold),
     (2, _again),
     (5, _world),
+    (1, _force),
 )
 
 

@@ -59,6 +59,7 @@ class Town:
     purchases: list[str] = field(default_factory=list)
     holds: list[str] = field(default_factory=list)
     accounts: list[str] = field(default_factory=list)
+    movements: list[str] = field(default_factory=list)
     merchants: int = 1
 
     def __post_init__(self) -> None:
@@ -79,7 +80,10 @@ class Town:
         return f"shard-{shard_of_slot(slot, self.shard_count)}"
 
     def wish(self, kind: type[c.Command], *fields: Any) -> Wish:
-        command = kind("town", f"w{len(self.wishes)}", *fields)
+        return self.wish_of("town", kind, *fields)
+
+    def wish_of(self, caller: str, kind: type[c.Command], *fields: Any) -> Wish:
+        command = kind(caller, f"w{len(self.wishes)}", *fields)
         wish = Wish(command, self.where(command))
         self.wishes.append(wish)
         self.submit(wish)
@@ -176,6 +180,16 @@ class Town:
         self.house.rest()
         self.listen()
 
+    def lift_every_bound(self) -> None:
+        """No lender is suspended or capped any more, or owes what was forced."""
+        self.lend_again()
+        for lender_id in LENDERS:
+            self.wish(c.SetDailyCap, lender_id, None)
+            forced = self.house.expected.forced[lender_id]
+            if forced:
+                self.wish(c.DepositReserve, lender_id, forced)
+        self.finish()
+
     def finish(self) -> None:
         """Ask again until everybody has an answer; then all must be quiet."""
         for _ in range(20):
@@ -213,10 +227,19 @@ class Town:
         shards = expected.shards.values()
         deposit, line = expected.deposit[lender_id], expected.line[lender_id]
         unleased = expected.unleased(lender_id)
+        spent = sum(
+            totals.lenders[lender_id].captured_minor
+            - totals.lenders[lender_id].refunded_minor
+            for totals in expected.closed.values()
+            if lender_id in totals.lenders
+        )
         return {
             "headroom_minor": expected.headroom(lender_id),
             "unleased_minor": unleased,
-            "leased_minor": deposit + line - unleased,
+            "leased_minor": expected.whole(lender_id) - unleased,
+            "forced_minor": expected.forced[lender_id],
+            "advance_used_minor": max(0, expected.used(lender_id) - deposit),
+            "advance_due_minor": max(0, spent - deposit),
             "deposit_minor": deposit,
             "advance_line_minor": line,
             "free_minor": sum(s.free(lender_id) for s in shards),
@@ -280,6 +303,44 @@ class Town:
         if self.random.random() < 0.4:
             kind = c.WithdrawReserve  # type: ignore[assignment]
         self.wish(kind, lender_id, amount)
+
+    def rule_a_lender(self) -> None:
+        """An operator changes a line or a cap, or moves funds with a checker."""
+        lender_id = self.random.choice(list(LENDERS))
+        amount = self.random.randrange(300)
+        match self.random.randint(0, 6):
+            case 0:
+                self.wish(c.ChangeAdvanceLine, lender_id, amount)
+            case 1:
+                self.wish(c.SuspendLender, lender_id)
+            case 2 | 3 if self.movements:
+                kind = self.random.choice(
+                    [c.ApproveFunds, c.ApproveFunds, c.RejectFunds]
+                )
+                caller = self.random.choice(["checker", "town"])
+                self.wish_of(caller, kind, self.random.choice(self.movements[-4:]))
+            case 4:
+                self.movements.append(f"f{len(self.movements)}")
+                direction = self.random.choice(list(c.Direction))
+                self.wish(
+                    c.ProposeFunds, self.movements[-1], lender_id, direction, amount + 1
+                )
+            case _:
+                cap = self.random.choice([None, amount, 10 * amount])
+                self.wish(c.SetDailyCap, lender_id, cap)
+
+    def lend_again(self) -> None:
+        for lender_id in LENDERS:
+            if any(
+                lender_id in s.suspended for s in self.house.expected.shards.values()
+            ):
+                self.wish(c.ResumeLender, lender_id)
+
+    def force(self) -> None:
+        account = self.random.choice(self.accounts)
+        key = self.random.choice(self.purchases[-12:] or [""])
+        amount = self.random.choice([1, self.random.randint(1, 90), 250])
+        self.wish(c.ForceCapture, account, "m0", amount, "EUR", "", key)
 
     def register(self) -> None:
         self.wish(c.RegisterMerchant, f"m{self.merchants}")
@@ -366,6 +427,9 @@ class Town:
                 (4, self.fund),
                 (1, self.register),
                 (1, self.close_day),
+                (3, self.rule_a_lender),
+                (2, self.lend_again),
+                (1, self.force),
                 (6, self.ask_again),
                 (trouble, self.pass_much_time),
                 (trouble, self.put_the_clock_back),

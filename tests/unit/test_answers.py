@@ -29,6 +29,9 @@ UNASKED = {
     e.PenaltyCharged,
     e.DueMoved,
     e.CreditUsed,
+    # Lenders.
+    e.AdvanceForced,
+    e.ForcedAdvanceRepaid,
 }
 AUTHORIZE = c.Authorize("caller", "r1", "a", "m", 100, "EUR")
 

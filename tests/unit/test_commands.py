@@ -49,6 +49,8 @@ def test_the_names_on_the_wire_are_what_they_always_were() -> None:
         "reverse_claim",
         "approve_adjustment",
         "reject_adjustment",
+        # Lenders.
+        "force_capture",
     ] == [command.wire_name() for command in SHARD_COMMANDS]
     assert [
         "register_lender",
@@ -57,6 +59,14 @@ def test_the_names_on_the_wire_are_what_they_always_were() -> None:
         "register_program",
         "register_merchant",
         "close_day",
+        # Lenders.
+        "change_advance_line",
+        "suspend_lender",
+        "resume_lender",
+        "set_daily_cap",
+        "propose_funds",
+        "approve_funds",
+        "reject_funds",
     ] == [command.wire_name() for command in SETTLEMENT_COMMANDS]
 
 

@@ -25,6 +25,8 @@ ORDER = [
     "recovery_not_found",
     "claim_not_found",
     "adjustment_not_found",
+    "movement_not_found",
+    "movement_exists",
     "currency_mismatch",
     "shares_not_whole",
     "plans_not_unique",
@@ -40,7 +42,6 @@ ORDER = [
     "repayment_is_final",
     "already_reversed",
     "adjustment_not_proposed",
-    "same_caller",
     "not_an_order",
     "refunded_otherwise",
     "not_by_plan",
@@ -48,6 +49,10 @@ ORDER = [
     "nothing_written_off",
     "day_not_open",
     "next_day_not_later",
+    "lender_not_suspended",
+    "movement_not_proposed",
+    "same_caller",
+    "checker_required",
     "capture_exceeds_authorized",
     "reversal_exceeds_open",
     "release_exceeds_held",
@@ -65,6 +70,8 @@ ORDER = [
     "too_many_registered",
     "amount_too_large",
     "credit_limit_exceeded",
+    "lender_suspended",
+    "daily_cap_exceeded",
     "reserve_exhausted",
 ]
 PERMANENT = {
@@ -80,6 +87,7 @@ PERMANENT = {
     "recovery_not_found",
     "claim_not_found",
     "adjustment_not_found",
+    "movement_exists",
     "currency_mismatch",
     "shares_not_whole",
     "plans_not_unique",
@@ -92,6 +100,9 @@ PERMANENT = {
     "adjustment_not_proposed",
     "not_an_order",
     "next_day_not_later",
+    "movement_not_proposed",
+    "same_caller",
+    "checker_required",
 }
 
 
@@ -111,4 +122,9 @@ def test_transient_says_whether_a_new_request_could_turn_out_otherwise(
 
 
 def test_the_borrowers_money_comes_before_the_lenders() -> None:
-    assert ["credit_limit_exceeded", "reserve_exhausted"] == ORDER[-2:]
+    assert [
+        "credit_limit_exceeded",
+        "lender_suspended",
+        "daily_cap_exceeded",
+        "reserve_exhausted",
+    ] == ORDER[-4:]

@@ -10,7 +10,7 @@ from gateway.keys import KeyFile
 from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute, QueryRoute, Role
 from processor import commands as c
 from processor.messages import Answer, Outcome
-from processor.terms import Direction, Waivable
+from processor.terms import Side, Waivable
 from tests.unit.gateway_fake import (
     APPROVED,
     AUTHORIZE,
@@ -108,12 +108,12 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
     (
         "/v1/accounts/alice/adjustments",
         {
-            "direction": "credit",
+            "side": "credit",
             "amount_minor": 7,
             "currency": "GBP",
             "corrects": "re_1",
         },
-        c.ProposeAdjustment(*WHO, "alice", Direction.CREDIT, 7, "GBP", "re_1"),
+        c.ProposeAdjustment(*WHO, "alice", Side.CREDIT, 7, "GBP", "re_1"),
     ),
     (f"/v1/authorizations/{AU}/extend", {"periods": 6}, c.ExtendPlan(*WHO, AU, 6)),
     (
@@ -153,6 +153,42 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
         "/v1/lenders/bank/withdrawals",
         {"amount_minor": 9},
         c.WithdrawReserve(*WHO, "bank", 9),
+    ),
+    (
+        "/v1/lenders/bank/advance-line",
+        {"advance_line_minor": 0},
+        c.ChangeAdvanceLine(*WHO, "bank", 0),
+    ),
+    ("/v1/lenders/bank/suspend", None, c.SuspendLender(*WHO, "bank")),
+    ("/v1/lenders/bank/resume", None, c.ResumeLender(*WHO, "bank")),
+    (
+        "/v1/lenders/bank/daily-cap",
+        {"daily_cap_minor": 0},
+        c.SetDailyCap(*WHO, "bank", 0),
+    ),
+    ("/v1/lenders/bank/daily-cap", {}, c.SetDailyCap(*WHO, "bank")),
+    (
+        "/v1/funds",
+        {
+            "movement_id": "f1",
+            "lender_id": "bank",
+            "direction": "withdrawal",
+            "amount_minor": 9,
+        },
+        c.ProposeFunds(*WHO, "f1", "bank", c.Direction.WITHDRAWAL, 9),
+    ),
+    ("/v1/funds/f1/approve", None, c.ApproveFunds(*WHO, "f1")),
+    ("/v1/funds/f1/reject", None, c.RejectFunds(*WHO, "f1")),
+    (
+        "/v1/forced-captures",
+        {
+            "account_id": "alice",
+            "merchant_id": "shop",
+            "amount_minor": 3,
+            "currency": "GBP",
+            "authorization_id": AU,
+        },
+        c.ForceCapture(*WHO, "alice", "shop", 3, "GBP", "", AU),
     ),
     (
         "/v1/programs",

@@ -147,7 +147,7 @@ def test_on_a_new_connection_the_shard_says_hello_and_asks_again() -> None:
     shard.connected()
     hello, ask = shard.heard
     assert isinstance(hello, m.ShardHello)
-    leases = {lease.lender_id: lease for lease in hello.leases}
+    leases = {lease.pool_id: lease for lease in hello.leases}
     assert (10, 0, 10) == (
         leases["L1"].received_minor,
         leases["L1"].returned_minor,

@@ -56,8 +56,6 @@ def test_a_purchase_shows_each_lenders_part_of_it() -> None:
         "given_back_minor": 10,
         "refunded_minor": 20,
         "outstanding_minor": 40,
-        "plan_id": "",
-        "tenders": [],
         "lenders": [
             {
                 "lender_id": "L1",
