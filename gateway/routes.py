@@ -191,6 +191,14 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
         "Add a merchant",
     ),
     CommandRoute(
+        "/v1/merchants/{merchant_id}/terms",
+        c.ChangeMerchant,
+        _OPERATOR,
+        a.MerchantAnswer,
+        "Give a merchant new terms, for captures from then on",
+        "merchant_id",
+    ),
+    CommandRoute(
         "/v1/business-days/{day}/close",
         c.CloseDay,
         _OPERATOR,

@@ -253,7 +253,9 @@ def _program(command: c.Command, event: e.ProgramRegistered) -> ProgramAnswer:
     return ProgramAnswer(APPROVED, event.program_id, event.version)
 
 
-def _merchant(command: c.Command, event: e.MerchantRegistered) -> MerchantAnswer:
+def _merchant(
+    command: c.Command, event: e.MerchantRegistered | e.MerchantChanged
+) -> MerchantAnswer:
     return MerchantAnswer(APPROVED, event.merchant_id)
 
 
@@ -282,5 +284,6 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.ReserveWithdrawn: _reserve,
     e.ProgramRegistered: _program,
     e.MerchantRegistered: _merchant,
+    e.MerchantChanged: _merchant,
     e.DayCut: _day_cut,
 }

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 import msgspec
 
+from processor.terms import MerchantTerms
+
 
 def _wire_name(class_name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name)[1:]
@@ -251,6 +253,19 @@ class RegisterMerchant(Command, frozen=True):
 
     merchant_id: str
     name: str = ""
+    terms: MerchantTerms | None = None
+
+
+class ChangeMerchant(Command, frozen=True):
+    """Give a merchant new terms: for captures from then on, on every shard.
+
+    What was captured before keeps the terms of its time.  Without `name` the
+    merchant keeps its own.
+    """
+
+    merchant_id: str
+    terms: MerchantTerms
+    name: str | None = None
 
 
 class CloseDay(Command, frozen=True):
@@ -284,4 +299,5 @@ SettlementCommand = (
     | RegisterProgram
     | RegisterMerchant
     | CloseDay
+    | ChangeMerchant
 )

@@ -25,6 +25,8 @@ class DeclineReason(StrEnum):
     MERCHANT_EXISTS = "merchant_exists"
     CURRENCY_MISMATCH = "currency_mismatch"
     SHARES_NOT_WHOLE = "shares_not_whole"
+    FEE_CAP_BELOW_MINIMUM = "fee_cap_below_minimum"
+    SUBSIDY_PAYER_REPEATED = "subsidy_payer_repeated"
     # Its state does not allow it.
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_FROZEN = "account_frozen"
@@ -67,6 +69,8 @@ _PERMANENT = frozenset(
         DeclineReason.HOLD_NOT_FOUND,
         DeclineReason.CURRENCY_MISMATCH,
         DeclineReason.SHARES_NOT_WHOLE,
+        DeclineReason.FEE_CAP_BELOW_MINIMUM,
+        DeclineReason.SUBSIDY_PAYER_REPEATED,
         DeclineReason.ACCOUNT_CLOSED,
         DeclineReason.AUTHORIZATION_NOT_OPEN,
         DeclineReason.HOLD_NOT_OPEN,

@@ -9,6 +9,7 @@ import msgspec
 
 from processor.commands import Share
 from processor.declines import DeclineReason
+from processor.terms import MerchantTerms
 
 
 def _wire_name(class_name: str) -> str:
@@ -237,8 +238,20 @@ class ProgramRegistered(Event, frozen=True):
 
 
 class MerchantRegistered(Event, frozen=True):
+    """The first version of a merchant's terms, if it has any."""
+
     merchant_id: str
     name: str
+    terms: MerchantTerms | None = None
+
+
+class MerchantChanged(Event, frozen=True):
+    """The next version of a merchant's terms."""
+
+    merchant_id: str
+    name: str
+    terms: MerchantTerms
+    version: int
 
 
 class ShardJoined(Event, frozen=True):
@@ -374,7 +387,9 @@ class DayClosed(Event, frozen=True):
     totals: DayTotals
 
 
-ReferenceFact = LenderRegistered | ProgramRegistered | MerchantRegistered
+ReferenceFact = (
+    LenderRegistered | ProgramRegistered | MerchantRegistered | MerchantChanged
+)
 
 
 class ReferenceReceived(Event, frozen=True):
@@ -421,4 +436,5 @@ SettlementEvent = (
     | DayCut
     | ShardDayReported
     | DayClosed
+    | MerchantChanged
 )

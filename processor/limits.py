@@ -26,6 +26,8 @@ PROGRAMS_MAX: Final = 10_000
 MERCHANTS_MAX: Final = 1_000_000
 HOLDS_PER_ACCOUNT_MAX: Final = 1_000
 AUTHORIZATIONS_PER_ACCOUNT_MAX: Final = 1_000  # Open ones.
+FEE_PARTIES_MAX: Final = 8  # Who shares one merchant's fee.
+SUBSIDIES_PER_MERCHANT_MAX: Final = 8
 EXPIRY_SECONDS_MAX: Final = 366 * 24 * 3_600
 
 # Placement.

@@ -5,6 +5,7 @@ receives, so that its replay needs nothing but its own journal.
 """
 
 from processor import events as e
+from processor import merchants
 from processor.state import Program, ShardState, Slice
 
 
@@ -14,8 +15,8 @@ def apply_reference_received(state: ShardState, event: e.ReferenceReceived) -> N
     for fact in event.facts:
         if isinstance(fact, e.LenderRegistered):
             state.slices.setdefault(fact.lender_id, Slice(fact.lender_id))
-        elif isinstance(fact, e.MerchantRegistered):
-            state.merchants[fact.merchant_id] = fact.name
+        elif isinstance(fact, e.MerchantRegistered | e.MerchantChanged):
+            merchants.add_terms(state, fact)
         else:
             _add_program(state, fact)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from processor import commands as c
 from processor import events as e
-from processor import limits
+from processor import limits, merchant_terms
 from processor.declines import DeclineReason
 from processor.rules import declined
 from processor.settlement_state import (
@@ -104,16 +104,6 @@ def decide_register_program(
     )
 
 
-def decide_register_merchant(
-    state: SettlementState, command: c.RegisterMerchant
-) -> e.Event:
-    if command.merchant_id in state.merchants:
-        return declined(DeclineReason.MERCHANT_EXISTS)
-    if len(state.merchants) >= limits.MERCHANTS_MAX:
-        return declined(DeclineReason.TOO_MANY_REGISTERED)
-    return e.MerchantRegistered(command.merchant_id, command.name)
-
-
 def decide_close_day(state: SettlementState, command: c.CloseDay) -> e.Event:
     if command.day != state.day:
         return declined(DeclineReason.DAY_NOT_OPEN)
@@ -133,8 +123,9 @@ DECIDE: dict[type[c.Command], Callable[[SettlementState, Any], e.Event | None]] 
     c.DepositReserve: decide_deposit,
     c.WithdrawReserve: decide_withdraw,
     c.RegisterProgram: decide_register_program,
-    c.RegisterMerchant: decide_register_merchant,
+    c.RegisterMerchant: merchant_terms.decide_register_merchant,
     c.CloseDay: decide_close_day,
+    c.ChangeMerchant: merchant_terms.decide_change_merchant,
 }
 
 
@@ -169,12 +160,6 @@ def _deposited(
 def _program_registered(state: SettlementState, event: e.ProgramRegistered) -> None:
     state.programs[event.program_id] = event
     state.registered_on.setdefault(f"program:{event.program_id}", state.day)
-    state.reference.append(event)
-
-
-def _merchant_registered(state: SettlementState, event: e.MerchantRegistered) -> None:
-    state.merchants[event.merchant_id] = event.name
-    state.registered_on[f"merchant:{event.merchant_id}"] = state.day
     state.reference.append(event)
 
 
@@ -249,7 +234,8 @@ _APPLY: dict[type[e.Event], Callable[[SettlementState, Any], None]] = {
     e.ReserveDeposited: _deposited,
     e.ReserveWithdrawn: _deposited,
     e.ProgramRegistered: _program_registered,
-    e.MerchantRegistered: _merchant_registered,
+    e.MerchantRegistered: merchant_terms.apply_merchant_registered,
+    e.MerchantChanged: merchant_terms.apply_merchant_changed,
     e.ShardJoined: _shard_joined,
     e.SliceGranted: _granted,
     e.SliceCredited: _credited,

@@ -9,6 +9,7 @@ from processor.events import (
     ProgramRegistered,
     ReferenceFact,
 )
+from processor.terms import MerchantTerms
 
 
 class ShardLease(msgspec.Struct, gc=False):
@@ -56,6 +57,14 @@ class ShardSeen(msgspec.Struct, gc=False):
     sequence: int = 0
 
 
+class Merchant(msgspec.Struct, gc=False):
+    """A merchant and the terms in force."""
+
+    name: str
+    terms: MerchantTerms | None = None
+    version: int = 1
+
+
 class SettlementState(msgspec.Struct, gc=False):
     """All that settlement's journal says."""
 
@@ -65,7 +74,7 @@ class SettlementState(msgspec.Struct, gc=False):
     refusals: int = 0
     lenders: dict[str, Lender] = {}
     programs: dict[str, ProgramRegistered] = {}
-    merchants: dict[str, str] = {}
+    merchants: dict[str, Merchant] = {}
     registered_on: dict[str, str] = {}  # "program:<id>" or "merchant:<id>" → day.
     reference: list[ReferenceFact] = []  # In order; its length is the version.
     days: dict[str, BusinessDay] = {}

@@ -9,6 +9,7 @@ from processor.commands import Share
 from processor.events import DayTotals
 from processor.messages import Lease
 from processor.settlement_state import Lender, SettlementState
+from processor.terms import MerchantTerms
 
 
 class PositionView(msgspec.Struct, frozen=True, gc=False):
@@ -47,11 +48,13 @@ class ProgramView(msgspec.Struct, frozen=True, gc=False):
 
 
 class MerchantView(msgspec.Struct, frozen=True, gc=False):
-    """A merchant."""
+    """A merchant, and the version of its terms in force."""
 
     merchant_id: str
     name: str
     registered_on: str
+    version: int
+    terms: MerchantTerms | None
 
 
 class DayView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -109,10 +112,13 @@ def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
             program.capture_tolerance_ppm,
         )
     elif kind == "merchant" and object_id in state.merchants:
+        merchant = state.merchants[object_id]
         shown = MerchantView(
             object_id,
-            state.merchants[object_id],
+            merchant.name,
             state.registered_on[f"merchant:{object_id}"],
+            merchant.version,
+            merchant.terms,
         )
     elif kind == "day":
         shown = _day(state, state.day if object_id == "current" else object_id)

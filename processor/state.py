@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from processor.events import DayTotals, LenderTotals, MerchantTotals, Parts
+from processor.terms import MerchantTerms
 
 
 class AccountStatus(StrEnum):
@@ -142,6 +143,34 @@ class Program(msgspec.Struct, gc=False):
     split_parts: Parts
 
 
+class Tariff(msgspec.Struct, gc=False):
+    """What one version of a merchant's terms charges, and the carry.
+
+    `split_parts` is what each party was given of every fee ever charged under
+    this version on this shard; `charged_minor` all that was captured under it.
+    """
+
+    version: int
+    fee_ppm: int
+    fee_minimum_minor: int
+    fee_cap_minor: int | None
+    parties: tuple[str, ...]
+    shares_ppm: Parts
+    payers: tuple[str, ...]
+    subsidies_ppm: Parts
+    split_parts: Parts
+    charged_minor: int = 0
+
+
+class Merchant(msgspec.Struct, gc=False):
+    """A merchant; no `tariff` when its terms cost nothing and bring nothing."""
+
+    name: str
+    terms: MerchantTerms | None = None
+    version: int = 1
+    tariff: Tariff | None = None
+
+
 class Slice(msgspec.Struct, gc=False):
     """One lender's headroom on this shard, in minor units.
 
@@ -170,7 +199,7 @@ class ShardState(msgspec.Struct, gc=False):
     holds: dict[str, Hold] = {}
     programs: dict[str, Program] = {}  # The current version of each.
     program_versions: dict[tuple[str, int], Program] = {}
-    merchants: dict[str, str] = {}
+    merchants: dict[str, Merchant] = {}
     slices: dict[str, Slice] = {}
     totals: DayTotals = msgspec.field(default_factory=DayTotals)
     ended_day: str = ""  # The last day that was moved from, and where it ended.

@@ -20,6 +20,7 @@ from processor.events import (
     MerchantTotals,
     ReferenceFact,
 )
+from processor.terms import MerchantTerms
 
 
 class Account(msgspec.Struct, gc=False):
@@ -56,6 +57,20 @@ class Program(msgspec.Struct, gc=False):
     tolerance_ppm: int
     split_minor: int
     split_parts: list[int]
+
+
+class Merchant(msgspec.Struct, gc=False):
+    """A merchant's terms in force here, and all that they have moved so far.
+
+    `fee_parts` and `subsidy_parts` are what each party has had and each payer
+    has paid under this version, of `captured_minor`.
+    """
+
+    terms: MerchantTerms
+    version: int
+    captured_minor: int
+    fee_parts: list[int]
+    subsidy_parts: list[int]
 
 
 class Purchase(msgspec.Struct, gc=False):
@@ -115,7 +130,7 @@ class Books:
         self.holds: dict[str, Hold] = {}
         self.programs: dict[tuple[str, int], Program] = {}
         self.current_programs: dict[str, Program] = {}
-        self.merchants: set[str] = set()
+        self.merchants: dict[str, Merchant] = {}
         self.slices: dict[str, Slice] = {}
         self.facts: list[ReferenceFact] = []
         self.totals = DayTotals()

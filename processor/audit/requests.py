@@ -82,7 +82,14 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
             ("capture_tolerance_ppm", "capture_tolerance_ppm"),
         ),
     ),
-    c.RegisterMerchant: (e.MerchantRegistered, (("merchant_id", "merchant_id"),)),
+    c.RegisterMerchant: (
+        e.MerchantRegistered,
+        (("merchant_id", "merchant_id"), ("name", "name"), ("terms", "terms")),
+    ),
+    c.ChangeMerchant: (
+        e.MerchantChanged,
+        (("merchant_id", "merchant_id"), ("terms", "terms")),
+    ),
     c.CloseDay: (e.DayCut, (("day", "day"),)),
 }
 

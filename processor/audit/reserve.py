@@ -5,6 +5,7 @@ The same contract as `purchases`: note, and return the lenders touched.
 
 from processor import events as e
 from processor import limits
+from processor.audit import merchants
 from processor.audit.books import Books, Program, Slice
 from processor.audit.purchases import Touched
 
@@ -39,8 +40,8 @@ def reference_received(books: Books, event: e.ReferenceReceived) -> Touched:
     for fact in event.facts:
         if isinstance(fact, e.LenderRegistered):
             books.slices.setdefault(fact.lender_id, Slice())
-        elif isinstance(fact, e.MerchantRegistered):
-            books.merchants.add(fact.merchant_id)
+        elif isinstance(fact, e.MerchantRegistered | e.MerchantChanged):
+            merchants.terms_received(books, fact)
         else:
             _add_program(books, fact)
     books.facts += event.facts

@@ -21,6 +21,7 @@ from processor.commands import WithdrawReserve
 from processor.declines import DeclineReason
 from processor.journal import Batch, Identity
 from processor.records import SETTLEMENT_RECORDS, SettlementRecord
+from processor.terms import MerchantTerms
 
 SETTLEMENT_ITSELF = -1  # The asker of a withdrawal.
 
@@ -75,7 +76,7 @@ class SettlementAudit:
         self.sequence = 0
         self.lenders: dict[str, Lender] = {}
         self.versions: dict[str, int] = {}  # Of programs.
-        self.merchants: set[str] = set()
+        self.merchants: dict[str, int] = {}  # The version of their terms.
         self.facts: list[e.ReferenceFact] = []
         self.joined: dict[int, str] = {}
         self.certificates: dict[int, Certificate] = {}
@@ -210,8 +211,30 @@ class SettlementAudit:
     def _merchant_registered(self, event: e.MerchantRegistered) -> None:
         if event.merchant_id in self.merchants:
             self.differ(f"merchant {event.merchant_id} is registered a second time.")
-        self.merchants.add(event.merchant_id)
+        self.merchants[event.merchant_id] = 1
+        self._check_terms(event.merchant_id, event.terms)
         self.facts.append(event)
+
+    def _merchant_changed(self, event: e.MerchantChanged) -> None:
+        before = self.merchants.get(event.merchant_id, 0)
+        if not before or event.version != before + 1:
+            self.differ(
+                f"terms {event.version} of merchant {event.merchant_id} after {before}."
+            )
+        self.merchants[event.merchant_id] = event.version
+        self._check_terms(event.merchant_id, event.terms)
+        self.facts.append(event)
+
+    def _check_terms(self, merchant_id: str, terms: MerchantTerms | None) -> None:
+        """Fee shares are whole or none; nobody is named twice."""
+        if terms is None:
+            return
+        parts = {share.party_id: share.share_ppm for share in terms.fee_shares}
+        if parts and sum(parts.values()) != limits.PPM:
+            self.differ(f"the fee shares of merchant {merchant_id} are not whole.")
+        payers = {subsidy.payer_id for subsidy in terms.subsidies}
+        if (len(parts), len(payers)) != (len(terms.fee_shares), len(terms.subsidies)):
+            self.differ(f"the terms of merchant {merchant_id} name somebody twice.")
 
     # Leases.
 
@@ -301,6 +324,7 @@ _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
     e.ReserveWithdrawn: SettlementAudit._reserve_changed,
     e.ProgramRegistered: SettlementAudit._program_registered,
     e.MerchantRegistered: SettlementAudit._merchant_registered,
+    e.MerchantChanged: SettlementAudit._merchant_changed,
     e.ShardJoined: SettlementAudit._shard_joined,
     e.SliceGranted: SettlementAudit._granted,
     e.SliceCredited: SettlementAudit._credited,

@@ -479,8 +479,8 @@ class Judge:
             match fact:
                 case e.LenderRegistered():
                     self.expected.lenders.add(fact.lender_id)
-                case e.MerchantRegistered():
-                    self.expected.merchants.add(fact.merchant_id)
+                case e.MerchantRegistered() | e.MerchantChanged():
+                    self.expected.learn_merchant(fact)
                 case e.ProgramRegistered():
                     self.expected.programs[fact.program_id] = fact
                     self.expected.versions[fact.program_id, fact.version] = fact

@@ -151,7 +151,7 @@ class NaiveHouse:
             case e.LenderRegistered():
                 self.line[event.lender_id] = event.advance_line_minor
                 self.facts += 1
-            case e.ProgramRegistered() | e.MerchantRegistered():
+            case e.ProgramRegistered() | e.MerchantRegistered() | e.MerchantChanged():
                 self.facts += 1
             case e.ReserveDeposited():
                 self.deposit[event.lender_id] += event.amount_minor

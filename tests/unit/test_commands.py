@@ -42,6 +42,7 @@ def test_the_names_on_the_wire_are_what_they_always_were() -> None:
         "register_program",
         "register_merchant",
         "close_day",
+        "change_merchant",
     ] == [command.wire_name() for command in SETTLEMENT_COMMANDS]
 
 
