@@ -49,7 +49,7 @@ class LimitAnswer(ApprovedAnswer, frozen=True, gc=False):
     open_to_buy_minor: int
 
 
-class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False):
+class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
     """A purchase is authorized: ask for it again under its id."""
 
     authorization_id: str
@@ -58,6 +58,8 @@ class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False):
     captured_minor: int
     expires_at_ms: int
     open_to_buy_minor: int
+    fee_minor: int = 0
+    subsidy_minor: int = 0
 
 
 class ChangeAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -68,17 +70,22 @@ class ChangeAnswer(ApprovedAnswer, frozen=True, gc=False):
     open_to_buy_minor: int
 
 
-class CaptureAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """What became a debt, and what a final capture gave back."""
+class CaptureAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
+    """What became a debt, and what a final capture gave back.
+
+    The merchant's fee and subsidy are there when there are any.
+    """
 
     authorization_id: str
     capture_id: str
     amount_minor: int
     released_minor: int
     open_to_buy_minor: int
+    fee_minor: int = 0
+    subsidy_minor: int = 0
 
 
-class RefundAnswer(ApprovedAnswer, frozen=True, gc=False):
+class RefundAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
     """What went back: off the debt, and to the borrower's credit balance."""
 
     authorization_id: str
@@ -88,6 +95,8 @@ class RefundAnswer(ApprovedAnswer, frozen=True, gc=False):
     credit_minor: int
     purchase_day: str
     open_to_buy_minor: int
+    fee_back_minor: int = 0
+    subsidy_back_minor: int = 0
 
 
 class RepaymentAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -152,6 +161,11 @@ def _declined(command: c.Command, event: e.Declined) -> DeclinedAnswer:
     )
 
 
+def _charge(charge: e.MerchantCharge | None) -> tuple[int, int]:
+    """Fee and subsidy; a zero is left out of the answer."""
+    return (0, 0) if charge is None else (charge.fee_minor, charge.subsidy_minor)
+
+
 def _authorized(command: c.Command, event: e.Authorized) -> AuthorizationAnswer:
     return AuthorizationAnswer(
         APPROVED,
@@ -161,6 +175,7 @@ def _authorized(command: c.Command, event: e.Authorized) -> AuthorizationAnswer:
         event.amount_minor if event.captured else 0,
         event.expires_at_ms,
         event.open_to_buy_minor,
+        *_charge(event.charge),
     )
 
 
@@ -180,6 +195,7 @@ def _captured(command: c.Command, event: e.Captured) -> CaptureAnswer:
         event.amount_minor,
         event.released_minor,
         event.open_to_buy_minor,
+        *_charge(event.charge),
     )
 
 
@@ -193,6 +209,7 @@ def _refunded(command: c.Command, event: e.Refunded) -> RefundAnswer:
         event.credit_minor,
         event.purchase_day,
         event.open_to_buy_minor,
+        *_charge(event.charge_back),
     )
 
 

@@ -24,6 +24,7 @@ from processor.bookings import (
 from processor.declines import DeclineReason
 from processor.holds import take_from_hold
 from processor.ids import IdKind, make_id
+from processor.merchants import book_charge, charge_of
 from processor.rules import (
     Decision,
     Moment,
@@ -123,8 +124,10 @@ def _decide_purchase(
     # Nothing may decline from here on.
     credit_used_minor = 0
     credit_parts: e.Parts = ()
+    charge: e.MerchantCharge | None = None
     if capture:
         credit_used_minor, credit_parts = use_credit(account, amount_minor, parts)
+        charge = charge_of(state, merchant_id, amount_minor)
     return e.Authorized(
         make_id(
             IdKind.AUTHORIZATION,
@@ -146,6 +149,7 @@ def _decide_purchase(
         hold_id,
         amount_minor if hold_id else 0,
         hold_released_minor,
+        charge,
     )
 
 
@@ -186,6 +190,8 @@ def apply_authorized(
     if event.captured:
         capture_reserve(state, program, parts)
         owe(state, account, authorization, amount_minor)
+        if event.charge is not None:
+            book_charge(state, account, authorization, amount_minor, event.charge)
         if event.credit_used_minor:
             book_credit(
                 state,

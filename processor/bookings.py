@@ -67,7 +67,7 @@ def book_capture(
     account.authorized_minor -= amount_minor
     if authorization.outstanding_minor:
         account.outstanding_minor += amount_minor
-        _count_for_merchant(state, authorization, amount_minor)
+        _count_for_merchant(state, account, authorization, amount_minor)
     else:
         owe(state, account, authorization, amount_minor)
     authorization.captured_minor += amount_minor
@@ -96,15 +96,16 @@ def owe(
     if account.unpaid is None:
         account.unpaid = []
     account.unpaid.append(authorization.authorization_id)
-    _count_for_merchant(state, authorization, amount_minor)
+    _count_for_merchant(state, account, authorization, amount_minor)
 
 
 def _count_for_merchant(
-    state: ShardState, authorization: Authorization, amount_minor: int
+    state: ShardState, account: Account, authorization: Authorization, amount_minor: int
 ) -> None:
     merchant = state.merchant_totals(authorization.merchant_id)
     merchant.captured_minor += amount_minor
     merchant.captured_count += 1
+    merchant.pay_out(account.currency, amount_minor)
 
 
 def book_credit(

@@ -20,6 +20,7 @@ from processor.bookings import (
 from processor.declines import DeclineReason
 from processor.events import Parts
 from processor.ids import IdKind, make_id
+from processor.merchants import book_charge, charge_of
 from processor.rules import (
     Decision,
     Moment,
@@ -107,6 +108,7 @@ def _captured(
         credit_used_minor,
         credit_parts,
         account.open_to_buy_minor - extra_minor + released_minor,
+        charge_of(state, authorization.merchant_id, amount_minor),
     )
 
 
@@ -116,6 +118,8 @@ def apply_captured(state: ShardState, event: e.Captured) -> None:
     if event.extra_minor:
         increment(state, account, authorization, event.extra_minor, event.extra_parts)
     book_capture(state, account, authorization, event.amount_minor, event.parts)
+    if event.charge is not None:
+        book_charge(state, account, authorization, event.amount_minor, event.charge)
     if event.released_minor:
         give_back(
             state, account, authorization, event.released_minor, event.released_parts

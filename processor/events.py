@@ -65,6 +65,21 @@ class AccountClosed(Event, frozen=True):
     account_id: str
 
 
+class MerchantCharge(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a capture costs its merchant and brings it; or what goes back of that.
+
+    The fee comes off the payout and is split over `parties`; the subsidy is
+    added to it and is what `payers` owe, both in minor units.
+    """
+
+    fee_minor: int
+    parties: tuple[str, ...]
+    fee_parts: Parts
+    subsidy_minor: int
+    payers: tuple[str, ...]
+    subsidy_parts: Parts
+
+
 # Authorizations.
 
 
@@ -92,6 +107,7 @@ class Authorized(Event, frozen=True):
     hold_id: str = ""
     hold_taken_minor: int = 0
     hold_released_minor: int = 0
+    charge: MerchantCharge | None = None
 
 
 class AuthorizationIncremented(Event, frozen=True):
@@ -120,6 +136,7 @@ class Captured(Event, frozen=True):
     credit_used_minor: int
     credit_parts: Parts
     open_to_buy_minor: int
+    charge: MerchantCharge | None = None
 
 
 class AuthorizationReversed(Event, frozen=True):
@@ -184,6 +201,7 @@ class Refunded(Event, frozen=True):
     credit_minor: int
     purchase_day: str
     open_to_buy_minor: int
+    charge_back: MerchantCharge | None = None
 
 
 class Allocation(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -337,16 +355,48 @@ class LenderTotals(msgspec.Struct, gc=False):
 
 
 class MerchantTotals(msgspec.Struct, gc=False):
-    """One merchant's business day: what it is owed is captured less refunded."""
+    """One merchant's business day, in minor units.
+
+    `payout_minor` is by currency what it is owed for the day: captured -
+    refunded - fee + fee back + subsidy - subsidy back.
+    """
 
     captured_minor: int = 0
     captured_count: int = 0
     refunded_minor: int = 0
     refunded_count: int = 0
+    fee_minor: int = 0
+    fee_back_minor: int = 0
+    subsidy_minor: int = 0
+    subsidy_back_minor: int = 0
+    payout_minor: dict[str, int] = {}
+
+    def pay_out(self, currency: str, amount_minor: int) -> None:
+        """Owe the merchant more, or less when it is negative."""
+        payout = self.payout_minor
+        payout[currency] = payout.get(currency, 0) + amount_minor
+
+
+class PartyTotals(msgspec.Struct, gc=False):
+    """What one party had of merchants' fees, and gave back, in minor units."""
+
+    fee_minor: int = 0
+    fee_back_minor: int = 0
+
+
+class PayerTotals(msgspec.Struct, gc=False):
+    """What one payer owes of subsidies, and is given back, in minor units."""
+
+    subsidy_minor: int = 0
+    subsidy_back_minor: int = 0
 
 
 class DayTotals(msgspec.Struct, gc=False):
-    """A business day in totals; amounts by lender and by merchant id."""
+    """A business day in totals; amounts by lender and by merchant id.
+
+    Those of the parties to fees and the payers of subsidies are by id and
+    then by currency.
+    """
 
     lenders: dict[str, LenderTotals] = {}
     merchants: dict[str, MerchantTotals] = {}
@@ -354,6 +404,8 @@ class DayTotals(msgspec.Struct, gc=False):
     declined_count: int = 0
     repaid_minor: int = 0
     repaid_count: int = 0
+    parties: dict[str, dict[str, PartyTotals]] = {}
+    payers: dict[str, dict[str, PayerTotals]] = {}
 
 
 class DayMoved(Event, frozen=True):

@@ -13,6 +13,7 @@ from processor.apportion import apportion
 from processor.bookings import lower_outstanding, program_of
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
+from processor.merchants import book_charge_back, charge_back_of
 from processor.rules import Decision, Moment, add, declined
 from processor.state import ShardState
 
@@ -51,6 +52,7 @@ def decide_refund(state: ShardState, command: c.Refund, moment: Moment) -> Decis
         amount_minor - principal_minor,
         authorization.purchase_day,
         account.open_to_buy_minor + amount_minor,
+        charge_back_of(authorization, amount_minor),
     )
 
 
@@ -77,6 +79,9 @@ def apply_refunded(state: ShardState, event: e.Refunded) -> None:
     merchant = state.merchant_totals(authorization.merchant_id)
     merchant.refunded_minor += event.amount_minor
     merchant.refunded_count += 1
+    merchant.pay_out(account.currency, -event.amount_minor)
+    if event.charge_back is not None:
+        book_charge_back(state, account, authorization, event.charge_back)
     authorization.refunded_minor += event.amount_minor
     authorization.refunded_parts = add(authorization.refunded_parts, event.parts)
     assert authorization.refunded_minor <= authorization.captured_minor

@@ -6,6 +6,8 @@ from processor.events import (
     DayTotals,
     LenderTotals,
     MerchantTotals,
+    PartyTotals,
+    PayerTotals,
     ProgramRegistered,
     ReferenceFact,
 )
@@ -95,6 +97,14 @@ def add_totals(total: DayTotals, part: DayTotals) -> None:
         _add(total.lenders.setdefault(lender_id, LenderTotals()), lender)
     for merchant_id, merchant in part.merchants.items():
         _add(total.merchants.setdefault(merchant_id, MerchantTotals()), merchant)
+    for party_id, of_party in part.parties.items():
+        for currency, party in of_party.items():
+            parties = total.parties.setdefault(party_id, {})
+            _add(parties.setdefault(currency, PartyTotals()), party)
+    for payer_id, of_payer in part.payers.items():
+        for currency, payer in of_payer.items():
+            payers = total.payers.setdefault(payer_id, {})
+            _add(payers.setdefault(currency, PayerTotals()), payer)
     total.authorized_count += part.authorized_count
     total.declined_count += part.declined_count
     total.repaid_minor += part.repaid_minor
@@ -103,4 +113,10 @@ def add_totals(total: DayTotals, part: DayTotals) -> None:
 
 def _add(total: msgspec.Struct, part: msgspec.Struct) -> None:
     for name in part.__struct_fields__:
-        setattr(total, name, getattr(total, name) + getattr(part, name))
+        more = getattr(part, name)
+        if isinstance(more, dict):  # By currency.
+            sums = getattr(total, name)
+            for currency, amount_minor in more.items():
+                sums[currency] = sums.get(currency, 0) + amount_minor
+        else:
+            setattr(total, name, getattr(total, name) + more)

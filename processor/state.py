@@ -8,7 +8,14 @@ from enum import StrEnum
 
 import msgspec
 
-from processor.events import DayTotals, LenderTotals, MerchantTotals, Parts
+from processor.events import (
+    DayTotals,
+    LenderTotals,
+    MerchantTotals,
+    Parts,
+    PartyTotals,
+    PayerTotals,
+)
 from processor.terms import MerchantTerms
 
 
@@ -71,6 +78,21 @@ class Account(msgspec.Struct, gc=False):
         )
 
 
+class Charge(msgspec.Struct, gc=False):
+    """What a purchase has cost its merchant, and brought it, over all captures.
+
+    By party and by payer, in the order in which they first came, in minor
+    units; `…_back_parts` is what refunds have given back of it.
+    """
+
+    parties: tuple[str, ...]
+    fee_parts: Parts
+    fee_back_parts: Parts
+    payers: tuple[str, ...]
+    subsidy_parts: Parts
+    subsidy_back_parts: Parts
+
+
 class Authorization(msgspec.Struct, gc=False):
     """A purchase from its authorization to its last refund.
 
@@ -99,6 +121,7 @@ class Authorization(msgspec.Struct, gc=False):
     refunded_parts: Parts
     outstanding_minor: int
     outstanding_parts: Parts
+    charge: Charge | None = None
 
     @property
     def open_minor(self) -> int:
@@ -212,6 +235,16 @@ class ShardState(msgspec.Struct, gc=False):
         if totals is None:
             totals = self.totals.lenders[lender_id] = LenderTotals()
         return totals
+
+    def party_totals(self, party_id: str, currency: str) -> PartyTotals:
+        """Today's totals of a party to fees, begun at zero."""
+        totals = self.totals.parties.setdefault(party_id, {})
+        return totals.setdefault(currency, PartyTotals())
+
+    def payer_totals(self, payer_id: str, currency: str) -> PayerTotals:
+        """Today's totals of a payer of subsidies, begun at zero."""
+        totals = self.totals.payers.setdefault(payer_id, {})
+        return totals.setdefault(currency, PayerTotals())
 
     def merchant_totals(self, merchant_id: str) -> MerchantTotals:
         """Today's totals of a merchant, begun at zero."""

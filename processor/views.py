@@ -3,7 +3,7 @@
 import msgspec
 
 from processor.answers import ENCODER
-from processor.state import Account, Authorization, Hold, ShardState
+from processor.state import Account, Authorization, Charge, Hold, ShardState
 
 
 class LenderPart(msgspec.Struct, frozen=True, gc=False):
@@ -34,7 +34,30 @@ class AccountView(msgspec.Struct, frozen=True, gc=False):
     unpaid_purchases: int
 
 
-class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
+class PartyPart(msgspec.Struct, frozen=True, gc=False):
+    """One party's part of what a purchase cost its merchant, in minor units."""
+
+    party_id: str
+    fee_minor: int
+    fee_back_minor: int
+
+
+class PayerPart(msgspec.Struct, frozen=True, gc=False):
+    """One payer's part of what was added to the merchant's payout, minor units."""
+
+    payer_id: str
+    subsidy_minor: int
+    subsidy_back_minor: int
+
+
+class ChargeView(msgspec.Struct, frozen=True, gc=False):
+    """A purchase's fee and subsidy over all captures, and what went back."""
+
+    parties: tuple[PartyPart, ...]
+    payers: tuple[PayerPart, ...]
+
+
+class AuthorizationView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A purchase; `open_minor` can still be captured or reversed."""
 
     authorization_id: str
@@ -53,6 +76,7 @@ class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
     refunded_minor: int
     outstanding_minor: int
     lenders: tuple[LenderPart, ...]
+    charge: ChargeView | None = None
 
 
 class HoldView(msgspec.Struct, frozen=True, gc=False):
@@ -125,6 +149,18 @@ def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView
                 strict=True,
             )
         ),
+        None if shown.charge is None else _charge(shown.charge),
+    )
+
+
+def _charge(charge: Charge) -> ChargeView:
+    fees = zip(charge.parties, charge.fee_parts, charge.fee_back_parts, strict=True)
+    subsidies = zip(
+        charge.payers, charge.subsidy_parts, charge.subsidy_back_parts, strict=True
+    )
+    return ChargeView(
+        tuple(PartyPart(*part) for part in fees),
+        tuple(PayerPart(*part) for part in subsidies),
     )
 
 

@@ -73,6 +73,13 @@ class Merchant(msgspec.Struct, gc=False):
     subsidy_parts: list[int]
 
 
+class Moved(msgspec.Struct, gc=False):
+    """What one party had of a purchase's fee (or paid of its subsidy), and back."""
+
+    taken_minor: int = 0
+    back_minor: int = 0
+
+
 class Purchase(msgspec.Struct, gc=False):
     """An authorization and what became of it; parts by lender, in order."""
 
@@ -93,6 +100,8 @@ class Purchase(msgspec.Struct, gc=False):
     refunded_minor: int = 0
     outstanding_minor: int = 0
     captured_after_refund: bool = False
+    fees: dict[str, Moved] = {}  # By party.
+    subsidies: dict[str, Moved] = {}  # By payer.
 
 
 class Hold(msgspec.Struct, gc=False):

@@ -8,6 +8,7 @@ purchase and every slice are unlikely to be wrong in the same way.
 from collections.abc import Iterator, Mapping
 
 from processor.audit.books import Account, Books, Hold, Purchase, Slice
+from processor.audit.merchants import ChargeFigures, charge_of
 from processor.audit.reserve import differing_totals
 from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
@@ -98,6 +99,19 @@ def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
         ("captured parts", tuple(own.captured_parts), state.captured_parts),
         ("refunded parts", tuple(own.refunded_parts), state.refunded_parts),
         ("outstanding parts", tuple(own.outstanding_parts), state.outstanding_parts),
+        ("charge", charge_of(own), _charge(state)),
+    )
+
+
+def _charge(state: AuthorizationState) -> ChargeFigures:
+    charge = state.charge
+    if charge is None:
+        return {}, {}
+    fees = zip(charge.fee_parts, charge.fee_back_parts, strict=True)
+    subsidies = zip(charge.subsidy_parts, charge.subsidy_back_parts, strict=True)
+    return (
+        dict(zip(charge.parties, fees, strict=True)),
+        dict(zip(charge.payers, subsidies, strict=True)),
     )
 
 

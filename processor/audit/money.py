@@ -5,6 +5,7 @@ The same contract as `purchases`: note, and return the lenders touched.
 
 from processor import events as e
 from processor.audit.books import Books, Purchase
+from processor.audit.merchants import charged_back
 from processor.audit.purchases import Touched, lower_debt, pay
 
 
@@ -47,6 +48,8 @@ def _give_back(books: Books, purchase: Purchase, event: e.Refunded) -> None:
     merchant = books.merchant_totals(purchase.merchant_id)
     merchant.refunded_minor += event.amount_minor
     merchant.refunded_count += 1
+    merchant.pay_out(purchase.currency, -event.amount_minor)
+    charged_back(books, purchase, event.charge_back)
     _check_inverse(books, purchase)
 
 

@@ -1,7 +1,8 @@
 """Double entry: what each event books, as signed legs that sum to zero.
 
 Minor units; a debit is positive, a credit negative.  A is the account, L each
-lender with its part, M the merchant.
+lender with its part, M the merchant, P each party to its fee, Q each payer of its
+subsidy.
 
 | event                  | debit                         | credit                     |
 | ---------------------- | ----------------------------- | -------------------------- |
@@ -11,11 +12,15 @@ lender with its part, M the merchant.
 |   captured, released   |                               |                            |
 | captured               | loan:A  amount                | lender_claim:L  parts      |
 |                        | lender_reserve:L  parts       | merchant_payable:M  amount |
+| its merchant's fee     | merchant_payable:M  fee       | party_income:P  parts      |
+| its subsidy            | subsidy_receivable:Q  parts   | merchant_payable:M  sub.   |
 | credit used by it      | borrower_credit:A  used       | loan:A  used               |
 |                        | lender_claim:L  its parts     | lender_remittance:L  same  |
 | refunded               | merchant_payable:M  amount    | lender_reserve:L  parts    |
 |                        | lender_claim:L  principal p.  | loan:A  principal          |
 |                        | lender_due:L  p. - principal  | borrower_credit:A  credit  |
+| its fee back           | party_income:P  parts         | merchant_payable:M  fee    |
+| its subsidy back       | merchant_payable:M  subsidy   | subsidy_receivable:Q  p.   |
 | repaid                 | cash  amount                  | loan:A  each allocation    |
 |                        |                               | borrower_credit:A  credit  |
 |                        | lender_claim:L  parts         | lender_remittance:L  same  |
@@ -155,6 +160,25 @@ def _credit_used(purchase: Purchase, used: int, parts: Sequence[int]) -> list[Le
     ]
 
 
+def _charged(
+    purchase: Purchase, charge: e.MerchantCharge | None, sign: int
+) -> list[Leg]:
+    """The fee goes off the payout and the subsidy onto it; -1: back again."""
+    if charge is None:
+        return []
+    currency = purchase.currency
+    payable = f"merchant_payable:{purchase.merchant_id}:{currency}"
+    booked = [
+        (payable, sign * charge.fee_minor),
+        (payable, -sign * charge.subsidy_minor),
+    ]
+    for party_id, part in zip(charge.parties, charge.fee_parts, strict=True):
+        booked.append((f"party_income:{party_id}:{currency}", -sign * part))
+    for payer_id, part in zip(charge.payers, charge.subsidy_parts, strict=True):
+        booked.append((f"subsidy_receivable:{payer_id}:{currency}", sign * part))
+    return booked
+
+
 def _held(hold: Hold, amount: int) -> list[Leg]:
     return [
         (f"account_held:{hold.account_id}", amount),
@@ -171,6 +195,7 @@ def _authorized(event: e.Authorized, names: Names) -> list[Leg]:
     if event.captured:
         booked += _debt(purchase, event.amount_minor, event.parts)
         booked += _credit_used(purchase, event.credit_used_minor, event.credit_parts)
+        booked += _charged(purchase, event.charge, 1)
     return booked
 
 
@@ -182,6 +207,7 @@ def _incremented(event: e.AuthorizationIncremented, names: Names) -> list[Leg]:
 def _captured(event: e.Captured, names: Names) -> list[Leg]:
     purchase = names.purchases[event.authorization_id]
     booked = _debt(purchase, event.amount_minor, event.parts)
+    booked += _charged(purchase, event.charge, 1)
     if event.extra_minor:
         booked += _occupied(purchase, event.extra_minor, event.extra_parts)
     if event.released_minor:
@@ -214,7 +240,7 @@ def _refunded(event: e.Refunded, names: Names) -> list[Leg]:
             (f"lender_claim:{lender_id}", claim),
             (f"lender_due:{lender_id}", part - claim),
         )
-    return booked
+    return booked + _charged(purchase, event.charge_back, -1)
 
 
 def _repaid(event: e.Repaid, names: Names) -> list[Leg]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from processor import events as e
 from processor import limits
 from processor.audit.books import Account, Books, Program, Purchase
+from processor.audit.merchants import charged
 
 Touched = Sequence[str] | None
 
@@ -36,6 +37,7 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
         _convert(books, account, event)
     if event.captured:
         _become_debt(books, account, purchase, event.amount_minor, event.parts)
+        charged(books, purchase, event.amount_minor, event.charge)
         _use_credit(books, account, purchase, event)
     books.totals.authorized_count += 1
     if event.hold_id:  # What the hold occupied needs no room again.
@@ -105,6 +107,7 @@ def captured(books: Books, event: e.Captured) -> Touched:
         _check_tolerance(books, purchase, event.extra_minor)
         _occupy(books, account, purchase, event.extra_minor, event.extra_parts)
     _become_debt(books, account, purchase, event.amount_minor, event.parts)
+    charged(books, purchase, event.amount_minor, event.charge)
     if event.extra_minor and purchase.open_minor:
         books.differ(f"it captures extra while {purchase.open_minor} is still open.")
     if event.released_minor:
@@ -244,6 +247,7 @@ def _become_debt(
     merchant = books.merchant_totals(purchase.merchant_id)
     merchant.captured_minor += amount
     merchant.captured_count += 1
+    merchant.pay_out(purchase.currency, amount)
 
 
 def _is_credit_split(

@@ -105,7 +105,20 @@ def figures_of(totals: e.DayTotals) -> dict[str, int]:
             figures[f"{name} of lender {lender_id}"] = getattr(lender, name)
     for merchant_id, merchant in totals.merchants.items():
         for name in e.MerchantTotals.__struct_fields__:
-            figures[f"{name} of merchant {merchant_id}"] = getattr(merchant, name)
+            if name != "payout_minor":
+                figures[f"{name} of merchant {merchant_id}"] = getattr(merchant, name)
+        for currency, minor in merchant.payout_minor.items():
+            figures[f"payout_minor of merchant {merchant_id} in {currency}"] = minor
+    for party_id, of_party in totals.parties.items():
+        for currency, party in of_party.items():
+            who = f"of party {party_id} in {currency}"
+            figures[f"fee_minor {who}"] = party.fee_minor
+            figures[f"fee_back_minor {who}"] = party.fee_back_minor
+    for payer_id, of_payer in totals.payers.items():
+        for currency, payer in of_payer.items():
+            who = f"of payer {payer_id} in {currency}"
+            figures[f"subsidy_minor {who}"] = payer.subsidy_minor
+            figures[f"subsidy_back_minor {who}"] = payer.subsidy_back_minor
     return figures
 
 
@@ -123,6 +136,8 @@ def add_totals(total: e.DayTotals, part: e.DayTotals) -> None:
         counts.captured_count += merchant.captured_count
         counts.refunded_minor += merchant.refunded_minor
         counts.refunded_count += merchant.refunded_count
+        merchants.add_merchant_day(counts, merchant)
+    merchants.add_charge_totals(total, part)
     total.authorized_count += part.authorized_count
     total.declined_count += part.declined_count
     total.repaid_minor += part.repaid_minor

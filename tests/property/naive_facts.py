@@ -14,6 +14,7 @@ from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason as Reason
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
+from tests.property.naive_charges import day_of_charges, take_charge, take_charge_back
 from tests.property.naive_model import (
     Account,
     Answer,
@@ -184,9 +185,11 @@ class Judge:
         )
         expected.add("authorize", key, amount, event.parts)
         self.count("authorized")
+        shown: Answer = {}
         if command.capture:
-            self.book_capture(key, amount, event.parts, event)
+            shown = self.book_capture(key, amount, event.parts, event)
         else:
+            assert event.charge is None
             assert (event.credit_used_minor, event.credit_parts) == (0, ())
         open_to_buy = expected.open_to_buy(account_id)
         assert event.open_to_buy_minor == open_to_buy
@@ -197,7 +200,7 @@ class Judge:
             "captured_minor": amount if command.capture else 0,
             "expires_at_ms": expires,
             "open_to_buy_minor": open_to_buy,
-        }
+        } | shown
 
     def check_name(self, name: str, kind: str, account_id: str) -> None:
         """A new name is new, says its kind, and leads to its account's shard."""
@@ -218,7 +221,7 @@ class Judge:
 
     def book_capture(
         self, key: str, amount: int, parts: Parts, event: e.Authorized | e.Captured
-    ) -> None:
+    ) -> Answer:
         """A debt begins; the borrower's credit balance pays for it at once."""
         expected = self.expected
         account_id = expected.purchases[key].account
@@ -233,6 +236,7 @@ class Judge:
             check_draw(parts, none, event.credit_parts, used, True)
             expected.add("pay", key, used, event.credit_parts)
             expected.add("credit", account_id, -used)
+        return take_charge(expected, key, amount, event.charge)
 
     def take_increment_authorization(
         self, command: c.IncrementAuthorization, event: e.AuthorizationIncremented
@@ -280,7 +284,7 @@ class Judge:
             program = expected.program_of(key)
             self.check_new_split(program, event.extra_parts, extra)
             expected.add("authorize", key, extra, event.extra_parts)
-        self.book_capture(key, amount, event.parts, event)
+        shown = self.book_capture(key, amount, event.parts, event)
         if released:
             assert event.released_parts == expected.open_parts(key)
             expected.add("back", key, released, event.released_parts)
@@ -293,7 +297,7 @@ class Judge:
             "amount_minor": amount,
             "released_minor": released,
             "open_to_buy_minor": open_to_buy,
-        }
+        } | shown
 
     def check_leaving(self, key: str, parts: Parts, amount: int) -> None:
         """What leaves an authorization leaves in proportion to what it was."""
@@ -340,6 +344,7 @@ class Judge:
         expected.add("credit", purchase.account, amount - principal)
         expected.add("taken back", purchase.merchant, amount)
         self.count(f"taken back:{purchase.merchant}")
+        shown = take_charge_back(expected, key, event.charge_back, is_steady)
         if amount == sum(captured) - sum(refunded):  # All of it is back.
             assert expected.parts("refund", key) == captured
         open_to_buy = expected.open_to_buy(purchase.account)
@@ -352,7 +357,7 @@ class Judge:
             "credit_minor": amount - principal,
             "purchase_day": purchase.day,
             "open_to_buy_minor": open_to_buy,
-        }
+        } | shown
 
     def check_claims(self, key: str, parts: Parts, amount: int) -> None:
         """What is paid of a purchase lowers each lender's claim in proportion."""
@@ -510,10 +515,15 @@ class Judge:
             }
             for name in self.expected.merchants
         }
+        charges = day_of_charges(self.expected, day)
+        for name, sums in merchants.items():
+            sums |= charges["merchants"][name]
         totals: Answer = without_zeros(
             {
                 "lenders": lenders,
                 "merchants": merchants,
+                "parties": charges["parties"],
+                "payers": charges["payers"],
                 "authorized_count": total("count", "authorized"),
                 "declined_count": total("count", "declined"),
                 "repaid_minor": total("repaid", ""),

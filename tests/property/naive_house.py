@@ -327,6 +327,7 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             totals["authorized_count",] += 1
             if event.captured:
                 capture(shard, bought, event.parts)
+                charge(totals, bought, event.charge, "")
                 claim(totals, bought, "claim_repaid_minor", event.credit_parts)
         case e.AuthorizationIncremented():
             authorize(shard, shard.purchases[event.authorization_id], event.parts, 1)
@@ -336,6 +337,7 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             bought = shard.purchases[event.authorization_id]
             authorize(shard, bought, event.extra_parts, 1)
             capture(shard, bought, event.parts)
+            charge(totals, bought, event.charge, "")
             authorize(shard, bought, event.released_parts, -1)
             claim(totals, bought, "claim_repaid_minor", event.credit_parts)
         case e.Refunded():
@@ -346,6 +348,10 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             claim(totals, bought, "claim_refunded_minor", event.principal_parts)
             totals["merchants", bought.merchant, "refunded_minor"] += event.amount_minor
             totals["merchants", bought.merchant, "refunded_count"] += 1
+            totals["merchants", bought.merchant, "payout_minor", "EUR"] -= (
+                event.amount_minor
+            )
+            charge(totals, bought, event.charge_back, "_back")
         case e.Repaid():
             totals["repaid_minor",] += event.amount_minor
             totals["repaid_count",] += 1
@@ -380,6 +386,24 @@ def capture(shard: ShardBooks, bought: Bought, parts: tuple[int, ...]) -> None:
         totals["lenders", name, "captured_minor"] += part
     totals["merchants", bought.merchant, "captured_minor"] += sum(parts)
     totals["merchants", bought.merchant, "captured_count"] += 1
+    totals["merchants", bought.merchant, "payout_minor", "EUR"] += sum(parts)
+
+
+def charge(
+    totals: Counter[Any], bought: Bought, charged: e.MerchantCharge | None, back: str
+) -> None:
+    """Count a fee and a subsidy for the merchant, the parties and the payers."""
+    if charged is None:
+        return
+    payout = charged.subsidy_minor - charged.fee_minor
+    merchant = ("merchants", bought.merchant)
+    totals[(*merchant, f"fee{back}_minor")] += charged.fee_minor
+    totals[(*merchant, f"subsidy{back}_minor")] += charged.subsidy_minor
+    totals[(*merchant, "payout_minor", "EUR")] += -payout if back else payout
+    for name, part in zip(charged.parties, charged.fee_parts, strict=True):
+        totals["parties", name, "EUR", f"fee{back}_minor"] += part
+    for name, part in zip(charged.payers, charged.subsidy_parts, strict=True):
+        totals["payers", name, "EUR", f"subsidy{back}_minor"] += part
 
 
 def claim(

@@ -88,6 +88,7 @@ class NaiveShard:
     programs: dict[str, e.ProgramRegistered] = field(default_factory=dict)
     versions: dict[tuple[str, int], e.ProgramRegistered] = field(default_factory=dict)
     merchants: dict[str, list[MerchantTerms]] = field(default_factory=dict)
+    charged: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     lenders: set[str] = field(default_factory=set)
     refusals: dict[int, tuple[str, int]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)

@@ -19,6 +19,7 @@ from processor.records import RECORDS_ENCODER, ShardRecord
 from processor.recovery import ShardReplay, digest_of
 from processor.shard import SETTLEMENT, Shard
 from tests.property.fake_settlement import FakeSettlement
+from tests.property.naive_charges import check_charge
 from tests.property.naive_facts import Judge, without_zeros
 from tests.property.naive_model import Bounds, NaiveShard
 
@@ -284,6 +285,7 @@ class ShardBench:
         assert min(purchase.outstanding_parts) >= 0
         assert purchase.refunded_minor <= purchase.captured_minor
         assert purchase.reference == expected.purchases[key].reference
+        check_charge(expected, key, purchase.charge)
         if expected.open_of(key):
             status = "open"
             assert not self.shard.is_open or purchase.expires_at_ms > self.now_ms

@@ -18,6 +18,7 @@ from processor import messages as m
 from processor.framing import Window, frame
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
 from processor.settlement_rules import following_day
+from processor.terms import MerchantTerms, PartyShare, Subsidy
 from tests.property.house import FIRST_DAY, Host, House, Wire
 
 SHARES = {
@@ -25,6 +26,12 @@ SHARES = {
     "pair": {"L1": 300_000, "L2": 700_000},
     "trio": {"L1": 300_000, "L2": 330_000, "L3": 370_000},
 }
+HALVES = (PartyShare("platform", 500_000), PartyShare("bank", 500_000))
+TERMS = (
+    MerchantTerms("food", 29_000, 1, 20, HALVES, (Subsidy("brand", 15_000),)),
+    MerchantTerms("food", 250_000),
+    MerchantTerms("toys"),
+)
 LENDERS = {"L1": 0, "L2": 150, "L3": 0}  # With their advance lines.
 GATEWAY = "gateway"
 
@@ -163,7 +170,7 @@ class Town:
         for name, parts in SHARES.items():
             shares = tuple(c.Share(lender, ppm) for lender, ppm in parts.items())
             self.wish(c.RegisterProgram, name, "EUR", shares, 60, 30, 100_000)
-        self.wish(c.RegisterMerchant, "m0")
+        self.wish(c.RegisterMerchant, "m0", "", TERMS[0])
         self.rest()
         self.accounts = [f"account {i}" for i in range(accounts)]
         for i, account_id in enumerate(self.accounts):
@@ -282,7 +289,12 @@ class Town:
         self.wish(kind, lender_id, amount)
 
     def register(self) -> None:
-        self.wish(c.RegisterMerchant, f"m{self.merchants}")
+        terms = self.random.choice(TERMS)
+        if self.random.random() < 0.5:
+            merchant = f"m{self.random.randrange(self.merchants)}"
+            self.wish(c.ChangeMerchant, merchant, terms)
+            return
+        self.wish(c.RegisterMerchant, f"m{self.merchants}", "", terms)
         self.merchants += 1
 
     def close_day(self) -> None:
