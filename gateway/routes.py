@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from gateway.pos_answers import PosDeclinedAnswer, PosRepaymentAnswer
 from processor import answers as a
 from processor import commands as c
 from processor import settlement_views, views
@@ -31,6 +32,7 @@ class CommandRoute(msgspec.Struct, frozen=True):
     summary: str
     parameter: str | None = None
     needs_key: bool = True  # An Idempotency-Key.
+    declined: type[a.DeclinedAnswer] = a.DeclinedAnswer
 
 
 class QueryRoute(msgspec.Struct, frozen=True):
@@ -209,6 +211,18 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
     ),
 )
 
+# Several commands under one Idempotency-Key; `command` is the first of them.
+SAGA_ROUTES: tuple[CommandRoute, ...] = (
+    CommandRoute(
+        "/v1/pos-repayments",
+        c.WithholdFromMerchant,
+        _PAYMENTS,
+        PosRepaymentAnswer,
+        "Repay an account, first out of what a merchant is owed",
+        declined=PosDeclinedAnswer,
+    ),
+)
+
 QUERY_ROUTES: tuple[QueryRoute, ...] = (
     QueryRoute(
         _ACCOUNT,
@@ -245,6 +259,13 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
         "merchant_id",
         settlement_views.MerchantView,
         "Read a merchant",
+    ),
+    QueryRoute(
+        "/v1/merchants/{merchant_id}/payable",
+        "payable",
+        "merchant_id",
+        settlement_views.MerchantPayableView,
+        "Read what a merchant is owed for all closed days",
     ),
     QueryRoute(
         "/v1/business-days/{day}",

@@ -139,6 +139,21 @@ class MerchantAnswer(ApprovedAnswer, frozen=True, gc=False):
     merchant_id: str
 
 
+class WithholdingAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """What was taken off a merchant's payout of what was asked for."""
+
+    withholding_id: str
+    merchant_id: str
+    withheld_minor: int
+
+
+class ReleaseAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """What a merchant has back of what was withheld."""
+
+    withholding_id: str
+    released_minor: int
+
+
 class DayCutAnswer(ApprovedAnswer, frozen=True, gc=False):
     """The day is cut; it is closed when every shard has reported."""
 
@@ -276,6 +291,16 @@ def _merchant(
     return MerchantAnswer(APPROVED, event.merchant_id)
 
 
+def _withheld(command: c.Command, event: e.MerchantWithheld) -> WithholdingAnswer:
+    return WithholdingAnswer(
+        APPROVED, event.withholding_id, event.merchant_id, event.withheld_minor
+    )
+
+
+def _released(command: c.Command, event: e.WithholdingReleased) -> ReleaseAnswer:
+    return ReleaseAnswer(APPROVED, event.withholding_id, event.released_minor)
+
+
 def _day_cut(command: c.Command, event: e.DayCut) -> DayCutAnswer:
     return DayCutAnswer(APPROVED, event.day, event.next_day)
 
@@ -302,5 +327,7 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.ProgramRegistered: _program,
     e.MerchantRegistered: _merchant,
     e.MerchantChanged: _merchant,
+    e.MerchantWithheld: _withheld,
+    e.WithholdingReleased: _released,
     e.DayCut: _day_cut,
 }

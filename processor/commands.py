@@ -25,6 +25,7 @@ class Command(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_wire_
     """
 
     ROUTED_BY: ClassVar[str] = ""  # Settlement, unless said otherwise.
+    INTERNAL: ClassVar[tuple[str, ...]] = ()  # Fields no caller may fill in.
 
     caller: str
     request_id: str
@@ -110,14 +111,21 @@ class PlaceHold(Command, frozen=True):
 
 
 class Repay(Command, frozen=True):
-    """Money in from the borrower; restores the limit at once."""
+    """Money in from the borrower; restores the limit at once.
+
+    The gateway alone fills in the last two: money that was withheld from a
+    merchant's payout, and as what.
+    """
 
     ROUTED_BY = "account_id"
+    INTERNAL = ("withheld_from", "withholding_id")
 
     account_id: str
     amount_minor: int
     currency: str
     reference: str = ""
+    withheld_from: str = ""
+    withholding_id: str = ""
 
 
 # To a shard, by an id the processor made.
@@ -268,6 +276,26 @@ class ChangeMerchant(Command, frozen=True):
     name: str | None = None
 
 
+class WithholdFromMerchant(Command, frozen=True):
+    """Repay an account out of what a merchant is owed for closed days.
+
+    What the merchant is not owed is left, to be debited from the borrower.
+    This is the first step: the amount, or what there is of it, is taken off
+    the merchant's payout; the repayment of the account must follow.
+    """
+
+    account_id: str
+    merchant_id: str
+    amount_minor: int
+    currency: str
+
+
+class ReleaseWithholding(Command, frozen=True):
+    """Give a merchant back what was withheld: the repayment was declined."""
+
+    withholding_id: str
+
+
 class CloseDay(Command, frozen=True):
     """Cut the business day (ISO date) and open the next: the day after, or later."""
 
@@ -300,4 +328,6 @@ SettlementCommand = (
     | RegisterMerchant
     | CloseDay
     | ChangeMerchant
+    | WithholdFromMerchant
+    | ReleaseWithholding
 )

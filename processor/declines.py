@@ -23,6 +23,7 @@ class DeclineReason(StrEnum):
     HOLD_NOT_FOUND = "hold_not_found"
     MERCHANT_NOT_FOUND = "merchant_not_found"
     MERCHANT_EXISTS = "merchant_exists"
+    WITHHOLDING_NOT_FOUND = "withholding_not_found"
     CURRENCY_MISMATCH = "currency_mismatch"
     SHARES_NOT_WHOLE = "shares_not_whole"
     FEE_CAP_BELOW_MINIMUM = "fee_cap_below_minimum"
@@ -37,6 +38,8 @@ class DeclineReason(StrEnum):
     HOLD_NOT_OPEN = "hold_not_open"
     DAY_NOT_OPEN = "day_not_open"
     NEXT_DAY_NOT_LATER = "next_day_not_later"
+    WITHHOLDING_NOT_OPEN = "withholding_not_open"
+    WITHHOLDING_SPENT = "withholding_spent"
     # The amount is more than there is.
     CAPTURE_EXCEEDS_AUTHORIZED = "capture_exceeds_authorized"
     REVERSAL_EXCEEDS_OPEN = "reversal_exceeds_open"
@@ -75,5 +78,8 @@ _PERMANENT = frozenset(
         DeclineReason.AUTHORIZATION_NOT_OPEN,
         DeclineReason.HOLD_NOT_OPEN,
         DeclineReason.NEXT_DAY_NOT_LATER,
+        DeclineReason.WITHHOLDING_NOT_FOUND,
+        DeclineReason.WITHHOLDING_NOT_OPEN,
+        DeclineReason.WITHHOLDING_SPENT,
     }
 )

@@ -213,7 +213,10 @@ class Allocation(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Repaid(Event, frozen=True):
-    """Money came in: the oldest purchases first, the rest is credit."""
+    """Money came in: the oldest purchases first, the rest is credit.
+
+    From a merchant's payout, when it names the merchant and the withholding.
+    """
 
     account_id: str
     repayment_id: str
@@ -221,6 +224,8 @@ class Repaid(Event, frozen=True):
     allocations: tuple[Allocation, ...]
     credit_minor: int
     open_to_buy_minor: int
+    withheld_from: str = ""
+    withholding_id: str = ""
 
 
 # Settlement and its shards.
@@ -270,6 +275,29 @@ class MerchantChanged(Event, frozen=True):
     name: str
     terms: MerchantTerms
     version: int
+
+
+class MerchantWithheld(Event, frozen=True):
+    """Of `amount_minor` asked for, `withheld_minor` came off a merchant's payout.
+
+    Nothing was there to be withheld when the id is empty.
+    """
+
+    withholding_id: str
+    account_id: str
+    merchant_id: str
+    amount_minor: int
+    currency: str
+    withheld_minor: int
+
+
+class WithholdingReleased(Event, frozen=True):
+    """A merchant has back what was withheld."""
+
+    withholding_id: str
+    merchant_id: str
+    currency: str
+    released_minor: int
 
 
 class ShardJoined(Event, frozen=True):
@@ -489,4 +517,6 @@ SettlementEvent = (
     | ShardDayReported
     | DayClosed
     | MerchantChanged
+    | MerchantWithheld
+    | WithholdingReleased
 )

@@ -22,6 +22,7 @@ class IdKind(StrEnum):
     CAPTURE = "ca"
     REFUND = "re"
     REPAYMENT = "rp"
+    WITHHOLDING = "wh"  # Made by settlement, under number 0.
 
 
 def slot_of_account(account_id: str) -> int:

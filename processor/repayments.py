@@ -18,6 +18,8 @@ def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decisio
         return declined(DeclineReason.CURRENCY_MISMATCH)
     if account.status is AccountStatus.CLOSED:
         return declined(DeclineReason.ACCOUNT_CLOSED)
+    if command.withholding_id in state.withholdings:
+        return declined(DeclineReason.WITHHOLDING_SPENT)
     left_minor = command.amount_minor
     allocations = []
     for authorization_id in account.unpaid or ():
@@ -40,6 +42,8 @@ def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decisio
         tuple(allocations),
         left_minor,
         account.open_to_buy_minor + command.amount_minor,
+        command.withheld_from,
+        command.withholding_id,
     )
 
 
@@ -50,6 +54,8 @@ def apply_repaid(state: ShardState, event: e.Repaid) -> None:
         pay_claims(state, purchase, allocation.parts)
         lower_outstanding(account, purchase, allocation.amount_minor, allocation.parts)
     account.credit_minor += event.credit_minor
+    if event.withholding_id:
+        state.withholdings[event.withholding_id] = event.repayment_id
     state.totals.repaid_minor += event.amount_minor
     state.totals.repaid_count += 1
     assert account.open_to_buy_minor == event.open_to_buy_minor

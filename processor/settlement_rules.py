@@ -10,7 +10,7 @@ from typing import Any
 
 from processor import commands as c
 from processor import events as e
-from processor import limits, merchant_terms
+from processor import limits, merchant_terms, withholdings
 from processor.declines import DeclineReason
 from processor.rules import declined
 from processor.settlement_state import (
@@ -126,6 +126,8 @@ DECIDE: dict[type[c.Command], Callable[[SettlementState, Any], e.Event | None]] 
     c.RegisterMerchant: merchant_terms.decide_register_merchant,
     c.CloseDay: decide_close_day,
     c.ChangeMerchant: merchant_terms.decide_change_merchant,
+    c.WithholdFromMerchant: withholdings.decide_withhold,
+    c.ReleaseWithholding: withholdings.decide_release,
 }
 
 
@@ -227,6 +229,7 @@ def _day_closed(state: SettlementState, event: e.DayClosed) -> None:
     assert len(day.reported) == state.shard_count
     assert event.totals == day.totals
     day.is_closed = True
+    withholdings.count_day(state, event.totals)
 
 
 _APPLY: dict[type[e.Event], Callable[[SettlementState, Any], None]] = {
@@ -236,6 +239,8 @@ _APPLY: dict[type[e.Event], Callable[[SettlementState, Any], None]] = {
     e.ProgramRegistered: _program_registered,
     e.MerchantRegistered: merchant_terms.apply_merchant_registered,
     e.MerchantChanged: merchant_terms.apply_merchant_changed,
+    e.MerchantWithheld: withholdings.apply_withheld,
+    e.WithholdingReleased: withholdings.apply_released,
     e.ShardJoined: _shard_joined,
     e.SliceGranted: _granted,
     e.SliceCredited: _credited,

@@ -67,6 +67,31 @@ class Merchant(msgspec.Struct, gc=False):
     version: int = 1
 
 
+class Payable(msgspec.Struct, gc=False):
+    """What a merchant is owed in one currency, in minor units, since ever.
+
+    `closed_minor` is the payout of all closed days; of it `withheld_minor` has
+    repaid its customers' accounts, or is about to.
+    """
+
+    closed_minor: int = 0
+    withheld_minor: int = 0
+
+    @property
+    def payable_minor(self) -> int:
+        """What is still to be paid out; negative when refunds outweigh."""
+        return self.closed_minor - self.withheld_minor
+
+
+class Withholding(msgspec.Struct, gc=False):
+    """What was withheld from a merchant for one repayment, in minor units."""
+
+    merchant_id: str
+    currency: str
+    withheld_minor: int
+    is_released: bool = False
+
+
 class SettlementState(msgspec.Struct, gc=False):
     """All that settlement's journal says."""
 
@@ -81,6 +106,8 @@ class SettlementState(msgspec.Struct, gc=False):
     reference: list[ReferenceFact] = []  # In order; its length is the version.
     days: dict[str, BusinessDay] = {}
     shards: dict[int, ShardSeen] = {}
+    payables: dict[str, dict[str, Payable]] = {}  # Merchant → currency.
+    withholdings: dict[str, Withholding] = {}
 
     @property
     def closing_day(self) -> BusinessDay | None:

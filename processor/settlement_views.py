@@ -57,6 +57,25 @@ class MerchantView(msgspec.Struct, frozen=True, gc=False):
     terms: MerchantTerms | None
 
 
+class PayableView(msgspec.Struct, frozen=True, gc=False):
+    """What a merchant is owed in one currency, in minor units.
+
+    payable = the payout of all closed days - what was withheld of it.
+    """
+
+    currency: str
+    closed_minor: int
+    withheld_minor: int
+    payable_minor: int
+
+
+class MerchantPayableView(msgspec.Struct, frozen=True, gc=False):
+    """What a merchant is owed for all closed days and was not paid out yet."""
+
+    merchant_id: str
+    payables: tuple[PayableView, ...]
+
+
 class DayView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A business day: open, closing (not all shards have reported) or closed."""
 
@@ -97,7 +116,7 @@ def position(lender: Lender, leases: Iterable[Lease]) -> bytes:
 
 
 def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
-    """The JSON of a "program", "merchant" or "day"; None if unknown."""
+    """The JSON of a "program", "merchant", "payable" or "day"; None if unknown."""
     shown: msgspec.Struct | None = None
     if kind == "program" and object_id in state.programs:
         program = state.programs[object_id]
@@ -120,9 +139,27 @@ def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
             merchant.version,
             merchant.terms,
         )
+    elif kind == "payable" and object_id in state.merchants:
+        shown = _payables(state, object_id)
     elif kind == "day":
         shown = _day(state, state.day if object_id == "current" else object_id)
     return None if shown is None else ENCODER.encode(shown)
+
+
+def _payables(state: SettlementState, merchant_id: str) -> MerchantPayableView:
+    payables = state.payables.get(merchant_id, {})
+    return MerchantPayableView(
+        merchant_id,
+        tuple(
+            PayableView(
+                currency,
+                payable.closed_minor,
+                payable.withheld_minor,
+                payable.payable_minor,
+            )
+            for currency, payable in payables.items()
+        ),
+    )
 
 
 def _day(state: SettlementState, day: str) -> DayView | None:

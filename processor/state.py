@@ -224,6 +224,7 @@ class ShardState(msgspec.Struct, gc=False):
     program_versions: dict[tuple[str, int], Program] = {}
     merchants: dict[str, Merchant] = {}
     slices: dict[str, Slice] = {}
+    withholdings: dict[str, str] = {}  # From merchants → the repayment it became.
     totals: DayTotals = msgspec.field(default_factory=DayTotals)
     ended_day: str = ""  # The last day that was moved from, and where it ended.
     ended_sequence: int = 0

@@ -125,6 +125,15 @@ class Slice(msgspec.Struct, gc=False):
     underrun_minor: int = 0  # The largest ever.
 
 
+class Withheld(msgspec.Struct, frozen=True, gc=False):
+    """A repayment out of a merchant's payout, in minor units."""
+
+    account_id: str
+    merchant_id: str
+    currency: str
+    amount_minor: int
+
+
 class Books:
     """All that one shard's journal says so far, and what is wrong with it."""
 
@@ -141,6 +150,7 @@ class Books:
         self.current_programs: dict[str, Program] = {}
         self.merchants: dict[str, Merchant] = {}
         self.slices: dict[str, Slice] = {}
+        self.withheld: dict[str, Withheld] = {}  # What repaid an account, by id.
         self.facts: list[ReferenceFact] = []
         self.totals = DayTotals()
         self.day_ends: dict[str, tuple[int, DayTotals]] = {}

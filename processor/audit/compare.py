@@ -71,6 +71,7 @@ def _shard(books: Books, state: ShardState) -> Figures:
         ("sequence", books.sequence, state.sequence),
         ("day", books.day, state.day),
         ("reference version", len(books.facts), state.reference_version),
+        ("withholdings", sorted(books.withheld), sorted(state.withholdings)),
     )
 
 
@@ -166,4 +167,19 @@ def _settlement(model: SettlementAudit, state: SettlementState) -> Figures:
         ("refusals", len(model.certificates), state.refusals),
         ("reference data", model.facts, state.reference),
         ("merchants", len(model.merchants), len(state.merchants)),
+        ("payables", model.payouts.payables(), _payables(state)),
+        ("released", len(model.payouts.released_ids), _released(state)),
     )
+
+
+def _payables(state: SettlementState) -> dict[tuple[str, str], tuple[int, int]]:
+    return {
+        (merchant_id, currency): (payable.closed_minor, payable.withheld_minor)
+        for merchant_id, by_currency in state.payables.items()
+        for currency, payable in by_currency.items()
+        if payable.closed_minor or payable.withheld_minor
+    }
+
+
+def _released(state: SettlementState) -> int:
+    return sum(withheld.is_released for withheld in state.withholdings.values())

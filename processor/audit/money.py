@@ -7,6 +7,7 @@ from processor import events as e
 from processor.audit.books import Books, Purchase
 from processor.audit.merchants import charged_back
 from processor.audit.purchases import Touched, lower_debt, pay
+from processor.audit.withholdings import repaid_by_merchant
 
 
 def refunded(books: Books, event: e.Refunded) -> Touched:
@@ -96,6 +97,8 @@ def repaid(books: Books, event: e.Repaid) -> Touched:
     account.credit_minor += event.credit_minor
     if event.credit_minor and account.outstanding_minor:
         books.differ(f"it leaves credit while {account.outstanding_minor} is owed.")
+    if event.withholding_id or event.withheld_from:
+        repaid_by_merchant(books, account.currency, event)
     books.totals.repaid_minor += event.amount_minor
     books.totals.repaid_count += 1
     books.check_open_to_buy(account, event.open_to_buy_minor)

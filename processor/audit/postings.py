@@ -24,10 +24,13 @@ subsidy.
 | repaid                 | cash  amount                  | loan:A  each allocation    |
 |                        |                               | borrower_credit:A  credit  |
 |                        | lender_claim:L  parts         | lender_remittance:L  same  |
+|   out of a payout      | merchant_withheld:M, not cash |                            |
 | hold placed, increased | account_held:A  amount        | holds_open  amount         |
 | hold released, expired | holds_open  amount            | account_held:A  amount     |
 | deposited              | cash  amount                  | lender_reserve:L  change   |
 | withdrawn              | lender_reserve:L  change      | cash  amount               |
+| withheld               | merchant_payable:M  withheld  | merchant_withheld:M  same  |
+| released               | merchant_withheld:M  released | merchant_payable:M  same   |
 
 `lender_due` may have either sign: what a refund took back to the reserve
 beyond the claim it ended.  The two sides come from different fields of the
@@ -97,6 +100,10 @@ def legs(event: e.Event, names: Names) -> list[Leg]:
 
 def reserve_legs(event: e.Event, reserves: Mapping[str, Reserve]) -> list[Leg]:
     """The postings of settlement's event, against the reserve before it."""
+    if isinstance(event, e.MerchantWithheld):
+        return _set_aside(event.merchant_id, event.currency, event.withheld_minor)
+    if isinstance(event, e.WithholdingReleased):
+        return _set_aside(event.merchant_id, event.currency, -event.released_minor)
     if isinstance(event, e.ReserveDeposited):
         sign = 1
     elif isinstance(event, e.ReserveWithdrawn):
@@ -110,6 +117,13 @@ def reserve_legs(event: e.Event, reserves: Mapping[str, Reserve]) -> list[Leg]:
             f"lender_reserve:{event.lender_id}",
             reserve.deposit_minor - event.deposit_minor,
         ),
+    ]
+
+
+def _set_aside(merchant_id: str, currency: str, amount: int) -> list[Leg]:
+    return [
+        (f"merchant_payable:{merchant_id}:{currency}", amount),
+        (f"merchant_withheld:{merchant_id}:{currency}", -amount),
     ]
 
 
@@ -244,8 +258,12 @@ def _refunded(event: e.Refunded, names: Names) -> list[Leg]:
 
 
 def _repaid(event: e.Repaid, names: Names) -> list[Leg]:
+    currency = names.currencies[event.account_id]
+    source = f"cash:{currency}"
+    if event.withheld_from:
+        source = f"merchant_withheld:{event.withheld_from}:{currency}"
     booked = [
-        (f"cash:{names.currencies[event.account_id]}", event.amount_minor),
+        (source, event.amount_minor),
         (f"borrower_credit:{event.account_id}", -event.credit_minor),
     ]
     for paid in event.allocations:

@@ -17,6 +17,7 @@ from processor.audit.postings import reserve_legs
 from processor.audit.requests import Requests
 from processor.audit.reserve import add_totals, differing_totals
 from processor.audit.rows import Rows, name_of
+from processor.audit.withholdings import Payouts
 from processor.commands import WithdrawReserve
 from processor.declines import DeclineReason
 from processor.journal import Batch, Identity
@@ -83,6 +84,7 @@ class SettlementAudit:
         self.grants: list[e.SliceGranted] = []
         self.withdrawals_declined: list[tuple[int, WithdrawReserve, e.Declined]] = []
         self.days: dict[str, Day] = {}
+        self.payouts = Payouts(self.differ)
         self.ledger: defaultdict[str, int] = defaultdict(int)
         self._requests = Requests()
 
@@ -225,6 +227,16 @@ class SettlementAudit:
         self._check_terms(event.merchant_id, event.terms)
         self.facts.append(event)
 
+    def _withheld(self, event: e.MerchantWithheld) -> None:
+        if event.merchant_id not in self.merchants:
+            self.differ(f"merchant {event.merchant_id} is not registered.")
+        self._post(event)
+        self.payouts.withheld(event)
+
+    def _released(self, event: e.WithholdingReleased) -> None:
+        self._post(event)
+        self.payouts.released(event)
+
     def _check_terms(self, merchant_id: str, terms: MerchantTerms | None) -> None:
         """Fee shares are whole or none; nobody is named twice."""
         if terms is None:
@@ -316,6 +328,7 @@ class SettlementAudit:
         for text in differing_totals(event.totals, day.totals):
             self.differ(f"the totals of {event.day} have {text}.")
         day.is_closed = True
+        self.payouts.day_closed(day.totals)
 
 
 _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
@@ -325,6 +338,8 @@ _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
     e.ProgramRegistered: SettlementAudit._program_registered,
     e.MerchantRegistered: SettlementAudit._merchant_registered,
     e.MerchantChanged: SettlementAudit._merchant_changed,
+    e.MerchantWithheld: SettlementAudit._withheld,
+    e.WithholdingReleased: SettlementAudit._released,
     e.ShardJoined: SettlementAudit._shard_joined,
     e.SliceGranted: SettlementAudit._granted,
     e.SliceCredited: SettlementAudit._credited,

@@ -43,6 +43,8 @@ def test_the_names_on_the_wire_are_what_they_always_were() -> None:
         "register_merchant",
         "close_day",
         "change_merchant",
+        "withhold_from_merchant",
+        "release_withholding",
     ] == [command.wire_name() for command in SETTLEMENT_COMMANDS]
 
 

@@ -18,6 +18,7 @@ ORDER = [
     "hold_not_found",
     "merchant_not_found",
     "merchant_exists",
+    "withholding_not_found",
     "currency_mismatch",
     "shares_not_whole",
     "fee_cap_below_minimum",
@@ -31,6 +32,8 @@ ORDER = [
     "hold_not_open",
     "day_not_open",
     "next_day_not_later",
+    "withholding_not_open",
+    "withholding_spent",
     "capture_exceeds_authorized",
     "reversal_exceeds_open",
     "release_exceeds_held",
@@ -59,6 +62,9 @@ PERMANENT = {
     "authorization_not_open",
     "hold_not_open",
     "next_day_not_later",
+    "withholding_not_found",
+    "withholding_not_open",
+    "withholding_spent",
 }
 
 
