@@ -91,6 +91,9 @@ class NaiveHouse:
     cuts: dict[str, str] = field(default_factory=dict)
     closed: dict[str, e.DayTotals] = field(default_factory=dict)
     facts: int = 0
+    owed: Counter[str] = field(default_factory=Counter)  # By merchant, in EUR.
+    withheld: dict[str, tuple[str, int]] = field(default_factory=dict)
+    ended: Counter[str] = field(default_factory=Counter)  # Withholdings.
 
     def __post_init__(self) -> None:
         for shard in range(self.shard_count):
@@ -175,8 +178,25 @@ class NaiveHouse:
                 self.check_refusal(event)
             case e.DayCut() | e.ShardDayReported() | e.DayClosed():
                 self.settlement_day(day, event)
+            case e.MerchantWithheld():
+                due = min(event.amount_minor, max(0, self.owed[event.merchant_id]))
+                assert event.withheld_minor == due
+                self.owed[event.merchant_id] -= due
+                if due:
+                    assert event.withholding_id not in self.withheld
+                    self.withheld[event.withholding_id] = (event.merchant_id, due)
+            case e.WithholdingReleased():
+                merchant, minor = self.withheld[event.withholding_id]
+                assert (event.merchant_id, event.released_minor) == (merchant, minor)
+                self.owed[merchant] += minor
+                self.end(event.withholding_id)
             case e.Declined():
                 self.check_withdrawal_decline(event)
+
+    def end(self, withholding_id: str) -> None:
+        """A withholding ends once: as a repayment, or released."""
+        self.ended[withholding_id] += 1
+        assert self.ended[withholding_id] == 1
 
     def acknowledge(self, shard: int, sequence: int) -> None:
         """Settlement has it in writing that the shard came this far."""
@@ -248,7 +268,10 @@ class NaiveHouse:
                 assert event.day not in self.closed
                 assert all(s.day > event.day for s in self.shards.values())
                 self.closed[event.day] = event.totals
-                assert self.totals_of(event.day) == without_zeros(event.totals)
+                totals = self.totals_of(event.day)
+                assert totals == without_zeros(event.totals)
+                for merchant, figures in totals.get("merchants", {}).items():
+                    self.owed[merchant] += figures.get("payout_minor", {}).get("EUR", 0)
 
     def totals_of(self, day: str) -> dict[str, Any]:
         """A day over all shards, zeros left out."""
@@ -276,6 +299,10 @@ class NaiveHouse:
             shard_fact(shard, record.event)
             if isinstance(record.event, e.Declined):
                 self.check_decline(number, record.event)
+            if isinstance(record.event, e.Repaid) and record.event.withholding_id:
+                key, merchant = record.event.withholding_id, record.event.withheld_from
+                assert self.withheld[key] == (merchant, record.event.amount_minor)
+                self.end(key)
             for lender_id in self.line:
                 point = Point(
                     shard.sequence,

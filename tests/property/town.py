@@ -67,6 +67,7 @@ class Town:
     holds: list[str] = field(default_factory=list)
     accounts: list[str] = field(default_factory=list)
     merchants: int = 1
+    withheld: list[Wish] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.house = House(self.shard_count)
@@ -158,6 +159,8 @@ class Town:
         approved = wish.answer["status"] == "approved"
         if is_new and approved and "authorization_id" in wish.answer:
             self.purchases.append(wish.answer["authorization_id"])
+        if is_new and approved and wish.answer.get("withheld_minor"):
+            self.withheld.append(wish)
         if is_new and approved and "hold_id" in wish.answer:
             self.holds.append(wish.answer["hold_id"])
 
@@ -280,6 +283,22 @@ class Town:
         account = self.random.choice(self.accounts)
         self.wish(c.Repay, account, self.random.randint(1, 80), "EUR")
 
+    def repay_from_payout(self) -> None:
+        """The gateway's steps, with anything else in between."""
+        if not self.withheld:
+            account, merchant = self.random.choice(self.accounts), "m0"
+            amount = self.random.randint(1, 90)
+            self.wish(c.WithholdFromMerchant, account, merchant, amount, "EUR")
+            return
+        first = self.withheld.pop()
+        assert isinstance(first.command, c.WithholdFromMerchant)
+        key, minor = first.answer["withholding_id"], first.answer["withheld_minor"]
+        if self.random.random() < 0.3:
+            self.wish(c.ReleaseWithholding, key)
+        else:
+            account, merchant = first.command.account_id, first.command.merchant_id
+            self.wish(c.Repay, account, minor, "EUR", "", merchant, key)
+
     def fund(self) -> None:
         lender_id, amount = self.random.choice(list(LENDERS)), 1
         amount += self.random.randrange(300)
@@ -375,6 +394,7 @@ class Town:
                 (12, self.follow_up),
                 (4, self.hold),
                 (3, self.repay),
+                (4, self.repay_from_payout),
                 (4, self.fund),
                 (1, self.register),
                 (1, self.close_day),
