@@ -1,8 +1,11 @@
 """The audit names every withholding that did not end once, and as it should."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
+from gateway.verify import run_verify
 from processor import commands as c
 from processor import events as e
 from processor.audit.verdict import Verification
@@ -21,6 +24,7 @@ from tests.unit.journals_by_hand import (
     made,
 )
 from tests.unit.test_audit import Tamper, add, change, put
+from tests.unit.test_audit_verify import write
 
 W1 = made(IdKind.WITHHOLDING, ALICE, 0, 23)
 W2 = made(IdKind.WITHHOLDING, ALICE, 0, 24)
@@ -163,3 +167,11 @@ def test_a_payout_that_is_not_what_its_figures_say_is_named() -> None:
     report = audited(found)
     assert any("the payout of shop is not 1719" in text for text in report.differences)
     assert any(DAY in text for text in report.differences)
+
+
+def test_verify_names_what_is_still_to_be_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, with_withholdings())
+    assert run_verify(tmp_path, as_json=False) == 0
+    assert f"{W3}: 1,219 minor units" in capsys.readouterr().out
