@@ -21,6 +21,7 @@ from gateway.door import Door
 from gateway.exchange import send_refusal
 from gateway.noop import NoopEndpoint
 from gateway.openapi import document
+from gateway.pos_repayments import PosRepaymentEndpoint
 from gateway.problems import Refusal
 from gateway.routes import (
     AUDIT_PATH,
@@ -28,6 +29,7 @@ from gateway.routes import (
     COMMAND_ROUTES,
     NOOP_PATH,
     QUERY_ROUTES,
+    SAGA_ROUTES,
     STATUS_PATH,
 )
 
@@ -72,6 +74,8 @@ def _posts(door: Door, with_noop: bool) -> dict[str, ASGIApp]:
     for route in COMMAND_ROUTES:
         key = route.path.replace(f"{{{route.parameter}}}", "{}")
         posts[key] = CommandEndpoint(route, door)
+    for route in SAGA_ROUTES:
+        posts[route.path] = PosRepaymentEndpoint(route, door)
     if with_noop:
         posts[NOOP_PATH] = NoopEndpoint()
     return posts

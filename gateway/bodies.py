@@ -24,12 +24,20 @@ def body_struct(command: type[c.Command], in_path: str | None) -> type[msgspec.S
     """The struct of a command's body; `in_path` names what the path holds."""
     return msgspec.defstruct(
         f"{command.__name__}Body",
-        body_fields(command, _NOT_IN_BODY | {in_path or ""}),
+        body_fields(command, _not_in_body(command) | {in_path or ""}),
         namespace={"__doc__": command.__doc__},
         forbid_unknown_fields=True,
         frozen=True,
         gc=False,
     )
+
+
+def _not_in_body(command: type[c.Command]) -> frozenset[str]:
+    """What the gateway fills in; a body's values come first, in order."""
+    internal = command.INTERNAL
+    fields = command.__struct_fields__
+    assert fields[len(fields) - len(internal) :] == internal
+    return _NOT_IN_BODY.union(internal)
 
 
 def item_struct(command: type[c.Command]) -> type[msgspec.Struct]:
@@ -39,7 +47,7 @@ def item_struct(command: type[c.Command]) -> type[msgspec.Struct]:
         request_id = (*request_id, "")
     return msgspec.defstruct(
         f"{command.__name__}Item",
-        [request_id, *body_fields(command, _NOT_IN_BODY)],
+        [request_id, *body_fields(command, _not_in_body(command))],
         namespace={"__doc__": command.__doc__},
         tag_field="command",
         tag=command.wire_name(),

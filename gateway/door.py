@@ -121,7 +121,7 @@ class Door:
             self._recent.forget(command)
             raise _nothing_done(error) from None
         except OutcomeUnknown as error:
-            raise _unknown(str(error)) from None
+            raise unknown(str(error)) from None
         finally:
             del self._in_flight[future]
         if answer.outcome > Outcome.REPLAYED:
@@ -205,7 +205,8 @@ def _nothing_done(error: NothingDone) -> Refusal:
     return Refusal(kind, f"Nothing was done: {error}.")
 
 
-def _unknown(why: str) -> Refusal:
+def unknown(why: str) -> Refusal:
+    """The refusal to say whether something was done."""
     return Refusal(
         OUTCOME_UNKNOWN,
         f"The outcome is not known ({why}). Send it again with the same"

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from processor import commands as c
-from processor import limits
+from processor import limits, terms
 from processor.schedules import Method, Payer, Plan
 from processor.tenders import Tender, TenderKind
 from processor.terms import Bucket, Component, Due, Side, Terms, Waivable
@@ -64,9 +64,8 @@ def _whole_must_be(unit: str, least: int, most: int) -> str:
 
 
 # Also the form of a caller's name.
-ID_FORM = _characters(
-    f"[A-Za-z0-9_.:-]{{1,{limits.ID_LENGTH_MAX}}}", limits.ID_LENGTH_MAX
-)
+_ID_CHARACTERS = f"[A-Za-z0-9_.:-]{{1,{limits.ID_LENGTH_MAX}}}"
+ID_FORM = _characters(_ID_CHARACTERS, limits.ID_LENGTH_MAX)
 _ID = Annotated[str, ID_FORM]
 _ID_MUST_BE = f"1 to {limits.ID_LENGTH_MAX} of the characters A-Z a-z 0-9 _ . : -"
 _AMOUNT = _whole(1, limits.AMOUNT_MINOR_MAX)
@@ -298,10 +297,36 @@ FIELDS: dict[str, FieldForm] = {
     ),
     "share_ppm": FieldForm(
         _whole(1, limits.PPM),
-        "A lender's part.",
+        "The part that is this one's.",
         _whole_must_be("parts per million", 1, limits.PPM),
         700_000,
     ),
+    "category": FieldForm(
+        Annotated[str, _characters(f"(?:{_ID_CHARACTERS})?", limits.ID_LENGTH_MAX)],
+        "What the merchant sells, by your own classification.",
+        f"empty, or {_ID_MUST_BE}",
+        "groceries",
+    ),
+    "fee_ppm": FieldForm(
+        _whole(0, limits.PPM),
+        "The fee (MDR) of each capture, rounded half up.",
+        _whole_must_be("parts per million", 0, limits.PPM),
+        18_000,
+    ),
+    "fee_minimum_minor": FieldForm(
+        _whole(0, limits.AMOUNT_MINOR_MAX),
+        "The least a capture costs, as far as the capture goes.",
+        _whole_must_be("minor units", 0, limits.AMOUNT_MINOR_MAX),
+        10,
+    ),
+    "fee_cap_minor": FieldForm(
+        _whole(0, limits.AMOUNT_MINOR_MAX),
+        "The most a capture costs; left out or null: no cap.",
+        _whole_must_be("minor units", 0, limits.AMOUNT_MINOR_MAX),
+        5_000,
+    ),
+    "party_id": FieldForm(_ID, "Who has a part of the fee.", _ID_MUST_BE, "acquirer"),
+    "payer_id": FieldForm(_ID, "Who pays the subsidy.", _ID_MUST_BE, "brand"),
     "authorization_expiry_seconds": FieldForm(
         _whole(1, limits.EXPIRY_SECONDS_MAX),
         "How long an authorization stays open.",
@@ -415,6 +440,44 @@ _add_nested(
             {"lender_id": "first-bank", "share_ppm": 700_000},
             {"lender_id": "second-bank", "share_ppm": 300_000},
         ],
+    ),
+)
+_add_nested(
+    "fee_shares",
+    FieldForm(
+        _some(terms.PartyShare, 0, limits.FEE_PARTIES_MAX),
+        f"Who shares the fee, each party once; they sum to {limits.PPM}, or there are"
+        " none and the platform has it.",
+        f"at most {limits.FEE_PARTIES_MAX} objects with party_id and share_ppm",
+        [
+            {"party_id": "platform", "share_ppm": 600_000},
+            {"party_id": "acquirer", "share_ppm": 400_000},
+        ],
+    ),
+)
+_add_nested(
+    "subsidies",
+    FieldForm(
+        _some(terms.Subsidy, 0, limits.SUBSIDIES_PER_MERCHANT_MAX),
+        "Who adds what part of each capture to the payout, each payer once.",
+        f"at most {limits.SUBSIDIES_PER_MERCHANT_MAX} objects with payer_id and"
+        " share_ppm",
+        [{"payer_id": "brand", "share_ppm": 10_000}],
+    ),
+)
+_add_nested(
+    "pricing",
+    FieldForm(
+        nested(terms.MerchantTerms),
+        "What the merchant pays and is paid on top, per capture.",
+        "an object; what it leaves out is nothing",
+        {
+            "category": FIELDS["category"].example,
+            "fee_ppm": FIELDS["fee_ppm"].example,
+            "fee_minimum_minor": FIELDS["fee_minimum_minor"].example,
+            "fee_shares": FIELDS["fee_shares"].example,
+            "subsidies": FIELDS["subsidies"].example,
+        },
     ),
 )
 _add_nested(

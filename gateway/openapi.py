@@ -17,6 +17,7 @@ from gateway.routes import (
     BULK_PATH,
     COMMAND_ROUTES,
     QUERY_ROUTES,
+    SAGA_ROUTES,
     STATUS_PATH,
     CommandRoute,
     QueryRoute,
@@ -50,6 +51,7 @@ _APPROVED_EXAMPLES: dict[str, Any] = {
     "capture_id": "ca_3c0002b",
     "refund_id": "re_3c0002c",
     "repayment_id": "rp_3c0002d",
+    "withholding_id": "wh_3c0002e",
     "hold_id": "ho_3c0002b",
     "lender_id": "first-bank",
     "program_id": "pay-in-three",
@@ -74,7 +76,7 @@ def document() -> bytes:
     """The whole document as JSON."""
     schemas = _Schemas()
     paths: Node = {}
-    for command in COMMAND_ROUTES:
+    for command in (*COMMAND_ROUTES, *SAGA_ROUTES):
         paths[command.path] = {"post": _command(command, schemas)}
     for query in QUERY_ROUTES:
         paths.setdefault(query.path, {})["get"] = _query(query, schemas)
@@ -118,6 +120,7 @@ _TAGS = (
     "authorizations",
     "refunds",
     "repayments",
+    "pos-repayments",
     "holds",
     "accounts",
     "forced-captures",
@@ -151,12 +154,14 @@ class _Schemas:
 
 
 def _name_declines(components: Node) -> None:
-    declined = components[DeclinedAnswer.__name__]["properties"]
-    declined["reason"]["enum"] = [reason.value for reason in DeclineReason]
     for name, schema in components.items():
         if name.endswith("Answer"):
-            status = "declined" if name == DeclinedAnswer.__name__ else "approved"
+            is_decline = name.endswith(DeclinedAnswer.__name__)
+            status = "declined" if is_decline else "approved"
             schema["properties"]["status"] = {"type": "string", "enum": [status]}
+            if is_decline:
+                reasons = [reason.value for reason in DeclineReason]
+                schema["properties"]["reason"]["enum"] = reasons
 
 
 def _command(route: CommandRoute, schemas: _Schemas) -> Node:
@@ -188,7 +193,7 @@ def _command(route: CommandRoute, schemas: _Schemas) -> Node:
 
 
 def _answers(schemas: _Schemas, route: CommandRoute) -> Node:
-    approved, declined = schemas.ref(route.answer), schemas.ref(DeclinedAnswer)
+    approved, declined = schemas.ref(route.answer), schemas.ref(route.declined)
     return {
         "description": "Approved or declined; durable either way.",
         "headers": {"Idempotency-Replayed": _REPLAYED_HEADER},
@@ -305,6 +310,10 @@ _AUDIT_SCHEMA: Node = {
         "trial_balance_minor": {"type": "integer"},
         "replay_equal": {"type": "boolean"},
         "differences": {"type": "array", "items": {"type": "string"}},
+        "open_withholdings": {
+            "type": "object",
+            "additionalProperties": {"type": "integer"},
+        },
     },
 }
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from gateway.pos_answers import PosDeclinedAnswer, PosRepaymentAnswer
 from processor import answers as a
 from processor import commands as c
 from processor import settlement_views, views
@@ -31,6 +32,7 @@ class CommandRoute(msgspec.Struct, frozen=True):
     summary: str
     parameter: str | None = None
     needs_key: bool = True  # An Idempotency-Key.
+    declined: type[a.DeclinedAnswer] = a.DeclinedAnswer
 
 
 class QueryRoute(msgspec.Struct, frozen=True):
@@ -375,6 +377,14 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
         "Add a merchant",
     ),
     CommandRoute(
+        "/v1/merchants/{merchant_id}/terms",
+        c.ChangeMerchant,
+        _OPERATOR,
+        a.MerchantAnswer,
+        "Give a merchant new terms, for captures from then on",
+        "merchant_id",
+    ),
+    CommandRoute(
         "/v1/business-days/{day}/close",
         c.CloseDay,
         _OPERATOR,
@@ -382,6 +392,18 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
         "Cut the business day and open the next",
         "day",
         needs_key=False,
+    ),
+)
+
+# Several commands under one Idempotency-Key; `command` is the first of them.
+SAGA_ROUTES: tuple[CommandRoute, ...] = (
+    CommandRoute(
+        "/v1/pos-repayments",
+        c.WithholdFromMerchant,
+        _PAYMENTS,
+        PosRepaymentAnswer,
+        "Repay an account, first out of what a merchant is owed",
+        declined=PosDeclinedAnswer,
     ),
 )
 
@@ -449,6 +471,13 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
         "merchant_id",
         settlement_views.MerchantView,
         "Read a merchant",
+    ),
+    QueryRoute(
+        "/v1/merchants/{merchant_id}/payable",
+        "payable",
+        "merchant_id",
+        settlement_views.MerchantPayableView,
+        "Read what a merchant is owed for all closed days",
     ),
     QueryRoute(
         "/v1/business-days/{day}",

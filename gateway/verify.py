@@ -140,5 +140,9 @@ def _summary(report: AuditReport, replay_equal: bool) -> Iterator[str]:
         f"{report.trial_balance_minor}, replay equal: "
         f"{'yes' if replay_equal else 'no'}."
     )
+    if report.open_withholdings:
+        yield "Withheld from merchants, to be finished by the same request:"
+        for withholding_id, amount_minor in sorted(report.open_withholdings.items()):
+            yield f"  {withholding_id}: {amount_minor:,} minor units"
     if report.differences or not replay_equal:
         yield "Differences:"

@@ -49,7 +49,7 @@ class LimitAnswer(ApprovedAnswer, frozen=True, gc=False):
     open_to_buy_minor: int
 
 
-class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False):
+class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
     """A purchase is authorized: ask for it again under its id."""
 
     authorization_id: str
@@ -58,6 +58,8 @@ class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False):
     captured_minor: int
     expires_at_ms: int
     open_to_buy_minor: int
+    fee_minor: int = 0
+    subsidy_minor: int = 0
 
 
 class ChangeAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -68,14 +70,19 @@ class ChangeAnswer(ApprovedAnswer, frozen=True, gc=False):
     open_to_buy_minor: int
 
 
-class CaptureAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """What became a debt, and what a final capture gave back."""
+class CaptureAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
+    """What became a debt, and what a final capture gave back.
+
+    The merchant's fee and subsidy are there when there are any.
+    """
 
     authorization_id: str
     capture_id: str
     amount_minor: int
     released_minor: int
     open_to_buy_minor: int
+    fee_minor: int = 0
+    subsidy_minor: int = 0
 
 
 class TenderBack(msgspec.Struct, frozen=True, gc=False):
@@ -86,12 +93,13 @@ class TenderBack(msgspec.Struct, frozen=True, gc=False):
     discount_minor: int
 
 
-class RefundAnswer(ApprovedAnswer, frozen=True, gc=False):
+class RefundAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
     """What went back: off the debt, and to the borrower's credit balance.
 
-    `fee_minor` of the plan's fees went back beside it, off the debt or, where
+    `plan_fee_back_minor` of the plan's fees went back beside it, off the debt or, where
     they had been paid, to the credit balance.  `tenders` is what goes back to
-    each tender of an order.
+    each tender of an order.  Of the merchant's fee and of subsidies,
+    `fee_back_minor` and `subsidy_back_minor` went back.
     """
 
     authorization_id: str
@@ -101,7 +109,9 @@ class RefundAnswer(ApprovedAnswer, frozen=True, gc=False):
     credit_minor: int
     purchase_day: str
     open_to_buy_minor: int
-    fee_minor: int = 0
+    fee_back_minor: int = 0
+    subsidy_back_minor: int = 0
+    plan_fee_back_minor: int = 0
     tenders: tuple[TenderBack, ...] = ()
 
 
@@ -232,6 +242,21 @@ class MerchantAnswer(ApprovedAnswer, frozen=True, gc=False):
     merchant_id: str
 
 
+class WithholdingAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """What was taken off a merchant's payout of what was asked for."""
+
+    withholding_id: str
+    merchant_id: str
+    withheld_minor: int
+
+
+class ReleaseAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """What a merchant has back of what was withheld."""
+
+    withholding_id: str
+    released_minor: int
+
+
 class DayCutAnswer(ApprovedAnswer, frozen=True, gc=False):
     """The day is cut; it is closed when every shard has reported."""
 
@@ -303,6 +328,11 @@ def _declined(command: c.Command, event: e.Declined) -> DeclinedAnswer:
     )
 
 
+def _charge(charge: e.MerchantCharge | None) -> tuple[int, int]:
+    """Fee and subsidy; a zero is left out of the answer."""
+    return (0, 0) if charge is None else (charge.fee_minor, charge.subsidy_minor)
+
+
 def _authorized(command: c.Command, event: e.Authorized) -> AuthorizationAnswer:
     return AuthorizationAnswer(
         APPROVED,
@@ -312,6 +342,7 @@ def _authorized(command: c.Command, event: e.Authorized) -> AuthorizationAnswer:
         event.amount_minor if event.captured else 0,
         event.expires_at_ms,
         event.open_to_buy_minor,
+        *_charge(event.charge),
     )
 
 
@@ -331,6 +362,7 @@ def _captured(command: c.Command, event: e.Captured) -> CaptureAnswer:
         event.amount_minor,
         event.released_minor,
         event.open_to_buy_minor,
+        *_charge(event.charge),
     )
 
 
@@ -344,6 +376,7 @@ def _refunded(command: c.Command, event: e.Refunded) -> RefundAnswer:
         event.credit_minor + sum(event.fee_credits),
         event.purchase_day,
         event.open_to_buy_minor,
+        *_charge(event.charge_back),
         sum(event.fee_parts),
         tuple(
             TenderBack(back.tender_id, back.amount_minor, back.discount_minor)
@@ -513,8 +546,20 @@ def _program(command: c.Command, event: e.ProgramRegistered) -> ProgramAnswer:
     return ProgramAnswer(APPROVED, event.program_id, event.version)
 
 
-def _merchant(command: c.Command, event: e.MerchantRegistered) -> MerchantAnswer:
+def _merchant(
+    command: c.Command, event: e.MerchantRegistered | e.MerchantChanged
+) -> MerchantAnswer:
     return MerchantAnswer(APPROVED, event.merchant_id)
+
+
+def _withheld(command: c.Command, event: e.MerchantWithheld) -> WithholdingAnswer:
+    return WithholdingAnswer(
+        APPROVED, event.withholding_id, event.merchant_id, event.withheld_minor
+    )
+
+
+def _released(command: c.Command, event: e.WithholdingReleased) -> ReleaseAnswer:
+    return ReleaseAnswer(APPROVED, event.withholding_id, event.released_minor)
 
 
 def _day_cut(command: c.Command, event: e.DayCut) -> DayCutAnswer:
@@ -601,6 +646,9 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.ReserveWithdrawn: _reserve,
     e.ProgramRegistered: _program,
     e.MerchantRegistered: _merchant,
+    e.MerchantChanged: _merchant,
+    e.MerchantWithheld: _withheld,
+    e.WithholdingReleased: _released,
     e.DayCut: _day_cut,
     # Lenders.
     e.ForceCaptured: _forced,

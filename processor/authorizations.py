@@ -25,6 +25,7 @@ from processor.debts import Cut, cut_capture, new_lines, program_of
 from processor.declines import DeclineReason
 from processor.holds import take_from_hold
 from processor.ids import IdKind, make_id
+from processor.merchants import book_charge, charge_of
 from processor.orders import is_sound
 from processor.rules import (
     Decision,
@@ -122,8 +123,10 @@ def _decide_purchase(
     credit_used_minor = 0
     credit_parts: e.Parts = ()
     cut: Cut = (0, (), 0)
+    charge: e.MerchantCharge | None = None
     if command.capture:
         credit_used_minor, credit_parts = use_credit(account, amount_minor, parts)
+        charge = charge_of(state, command.merchant_id, amount_minor)
         cut = cut_capture(state, account, program, command.plan_id, amount_minor)
     return e.Authorized(
         make_id(
@@ -146,6 +149,7 @@ def _decide_purchase(
         hold_id,
         amount_minor if hold_id else 0,
         hold_released_minor,
+        charge,
         *cut,
     )
 
@@ -196,6 +200,8 @@ def apply_authorized(
         authorization.captured_minor = authorization.outstanding_minor = amount_minor
         authorization.captured_parts = authorization.outstanding_parts = parts
         owe(state, account, authorization, amount_minor, event.borne_minor, False)
+        if event.charge is not None:
+            book_charge(state, account, authorization, amount_minor, event.charge)
         if event.credit_used_minor:
             book_credit(
                 state,

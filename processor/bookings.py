@@ -8,6 +8,7 @@ but `use_credit` and `draw`, which say what a decision may take.
 from processor.apportion import apportion
 from processor.debts import drop_if_paid, new_lines, owes, program_of, take_up
 from processor.events import Captured, ForceCaptured, Parts
+from processor.merchants import book_charge
 from processor.rules import add, occupy_reserve, release_reserve, subtract
 from processor.state import (
     Account,
@@ -76,6 +77,8 @@ def book_capture(
     authorization.captured_parts = add(authorization.captured_parts, event.parts)
     authorization.outstanding_minor += amount_minor
     authorization.outstanding_parts = add(authorization.outstanding_parts, event.parts)
+    if event.charge is not None:
+        book_charge(state, account, authorization, amount_minor, event.charge)
 
 
 def capture_reserve(state: ShardState, program: Program, parts: Parts) -> None:
@@ -105,6 +108,7 @@ def owe(
     merchant = state.merchant_totals(authorization.merchant_id)
     merchant.captured_minor += amount_minor
     merchant.captured_count += 1
+    merchant.pay_out(account.currency, amount_minor - borne_minor)
     if borne_minor:
         merchant.borne_minor += borne_minor
         authorization.borne_minor += borne_minor

@@ -21,6 +21,7 @@ from processor.debts import cut_capture, program_of
 from processor.declines import DeclineReason
 from processor.events import Parts
 from processor.ids import IdKind, make_id
+from processor.merchants import charge_of
 from processor.rules import (
     Decision,
     Moment,
@@ -110,6 +111,7 @@ def _captured(
         credit_used_minor,
         credit_parts,
         account.open_to_buy_minor - extra_minor + released_minor,
+        charge_of(state, authorization.merchant_id, amount_minor),
         *cut,
     )
 

@@ -13,7 +13,7 @@ import msgspec
 
 from processor.schedules import Plan
 from processor.tenders import Tender
-from processor.terms import Side, Terms, Waivable
+from processor.terms import MerchantTerms, Side, Terms, Waivable
 
 
 def _wire_name(class_name: str) -> str:
@@ -28,6 +28,7 @@ class Command(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_wire_
     """
 
     ROUTED_BY: ClassVar[str] = ""  # Settlement, unless said otherwise.
+    INTERNAL: ClassVar[tuple[str, ...]] = ()  # Fields no caller may fill in.
 
     caller: str
     request_id: str
@@ -129,9 +130,13 @@ class Repay(Command, frozen=True):
     Paid by the program's order, or, with `authorization_id`, that purchase
     alone; what is left is the borrower's credit.  A `provisional` one (a direct
     debit that may bounce) can be returned until it is final.
+
+    The gateway alone fills in the last two: money that was withheld from a
+    merchant's payout, and as what.
     """
 
     ROUTED_BY = "account_id"
+    INTERNAL = ("withheld_from", "withholding_id")
 
     account_id: str
     amount_minor: int
@@ -139,6 +144,8 @@ class Repay(Command, frozen=True):
     reference: str = ""
     authorization_id: str = ""
     provisional: bool = False
+    withheld_from: str = ""
+    withholding_id: str = ""
 
 
 class SettleEarly(Command, frozen=True):
@@ -443,6 +450,39 @@ class RegisterMerchant(Command, frozen=True):
 
     merchant_id: str
     name: str = ""
+    pricing: MerchantTerms | None = None
+
+
+class ChangeMerchant(Command, frozen=True):
+    """Give a merchant new terms: for captures from then on, on every shard.
+
+    What was captured before keeps the terms of its time.  Without `name` the
+    merchant keeps its own.
+    """
+
+    merchant_id: str
+    pricing: MerchantTerms
+    name: str | None = None
+
+
+class WithholdFromMerchant(Command, frozen=True):
+    """Repay an account out of what a merchant is owed for closed days.
+
+    What the merchant is not owed is left, to be debited from the borrower.
+    This is the first step: the amount, or what there is of it, is taken off
+    the merchant's payout; the repayment of the account must follow.
+    """
+
+    account_id: str
+    merchant_id: str
+    amount_minor: int
+    currency: str
+
+
+class ReleaseWithholding(Command, frozen=True):
+    """Give a merchant back what was withheld: the repayment was declined."""
+
+    withholding_id: str
 
 
 # Lenders: lines, caps, suspension, funds, and what is captured by force.
@@ -583,4 +623,7 @@ SettlementCommand = (
     | ProposeFunds
     | ApproveFunds
     | RejectFunds
+    | ChangeMerchant
+    | WithholdFromMerchant
+    | ReleaseWithholding
 )

@@ -32,10 +32,13 @@ class DeclineReason(StrEnum):
     ADJUSTMENT_NOT_FOUND = "adjustment_not_found"
     MOVEMENT_NOT_FOUND = "movement_not_found"
     MOVEMENT_EXISTS = "movement_exists"
+    WITHHOLDING_NOT_FOUND = "withholding_not_found"
     CURRENCY_MISMATCH = "currency_mismatch"
     SHARES_NOT_WHOLE = "shares_not_whole"
     PLANS_NOT_UNIQUE = "plans_not_unique"
     ORDER_NOT_SOUND = "order_not_sound"
+    FEE_CAP_BELOW_MINIMUM = "fee_cap_below_minimum"
+    SUBSIDY_PAYER_REPEATED = "subsidy_payer_repeated"
     # Its state does not allow it.
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_FROZEN = "account_frozen"
@@ -60,6 +63,8 @@ class DeclineReason(StrEnum):
     # Who asks may not do it alone.
     SAME_CALLER = "same_caller"
     CHECKER_REQUIRED = "checker_required"
+    WITHHOLDING_NOT_OPEN = "withholding_not_open"
+    WITHHOLDING_SPENT = "withholding_spent"
     # The amount is more than there is.
     CAPTURE_EXCEEDS_AUTHORIZED = "capture_exceeds_authorized"
     REVERSAL_EXCEEDS_OPEN = "reversal_exceeds_open"
@@ -113,6 +118,8 @@ _PERMANENT = frozenset(
         DeclineReason.ORDER_NOT_SOUND,
         DeclineReason.NOT_AN_ORDER,
         DeclineReason.SHARES_NOT_WHOLE,
+        DeclineReason.FEE_CAP_BELOW_MINIMUM,
+        DeclineReason.SUBSIDY_PAYER_REPEATED,
         DeclineReason.ACCOUNT_CLOSED,
         DeclineReason.AUTHORIZATION_NOT_OPEN,
         DeclineReason.HOLD_NOT_OPEN,
@@ -121,5 +128,8 @@ _PERMANENT = frozenset(
         DeclineReason.MOVEMENT_NOT_PROPOSED,
         DeclineReason.SAME_CALLER,
         DeclineReason.CHECKER_REQUIRED,
+        DeclineReason.WITHHOLDING_NOT_FOUND,
+        DeclineReason.WITHHOLDING_NOT_OPEN,
+        DeclineReason.WITHHOLDING_SPENT,
     }
 )

@@ -11,7 +11,7 @@ from processor.commands import Direction, Share
 from processor.declines import DeclineReason
 from processor.schedules import Plan
 from processor.tenders import TenderRefund
-from processor.terms import Side, Terms, Waivable
+from processor.terms import MerchantTerms, Side, Terms, Waivable
 
 
 def _wire_name(class_name: str) -> str:
@@ -70,6 +70,21 @@ class AccountClosed(Event, frozen=True):
     account_id: str
 
 
+class MerchantCharge(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a capture costs its merchant and brings it; or what goes back of that.
+
+    The fee comes off the payout and is split over `parties`; the subsidy is
+    added to it and is what `payers` owe, both in minor units.
+    """
+
+    fee_minor: int
+    parties: tuple[str, ...]
+    fee_parts: Parts
+    subsidy_minor: int
+    payers: tuple[str, ...]
+    subsidy_parts: Parts
+
+
 # Authorizations.
 
 
@@ -111,6 +126,7 @@ class Authorized(Event, frozen=True):
     hold_id: str = ""
     hold_taken_minor: int = 0
     hold_released_minor: int = 0
+    charge: MerchantCharge | None = None
     # Of a captured one: when it is billed; by a plan, its lines and what of the
     # plan's charges the merchant bears.
     bills_on: int = 0
@@ -144,6 +160,7 @@ class Captured(Event, frozen=True):
     credit_used_minor: int
     credit_parts: Parts
     open_to_buy_minor: int
+    charge: MerchantCharge | None = None
     bills_on: int = 0
     lines: tuple[CutLine, ...] = ()
     borne_minor: int = 0
@@ -217,6 +234,7 @@ class Refunded(Event, frozen=True):
     credit_minor: int
     purchase_day: str
     open_to_buy_minor: int
+    charge_back: MerchantCharge | None = None
     line_parts: Parts = ()
     line_credits: Parts = ()
     fee_parts: Parts = ()
@@ -270,7 +288,10 @@ class Undone(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Repaid(Event, frozen=True):
-    """Money came in: by the program's order, the rest is credit."""
+    """Money came in: by the program's order, the rest is credit.
+
+    From a merchant's payout, when it names the merchant and the withholding.
+    """
 
     account_id: str
     repayment_id: str
@@ -278,6 +299,8 @@ class Repaid(Event, frozen=True):
     allocations: tuple[Allocation, ...]
     credit_minor: int
     open_to_buy_minor: int
+    withheld_from: str = ""
+    withholding_id: str = ""
     provisional: bool = False
 
 
@@ -528,8 +551,43 @@ class ProgramRegistered(Event, frozen=True):
 
 
 class MerchantRegistered(Event, frozen=True):
+    """The first version of a merchant's terms, if it has any."""
+
     merchant_id: str
     name: str
+    terms: MerchantTerms | None = None
+
+
+class MerchantChanged(Event, frozen=True):
+    """The next version of a merchant's terms."""
+
+    merchant_id: str
+    name: str
+    terms: MerchantTerms
+    version: int
+
+
+class MerchantWithheld(Event, frozen=True):
+    """Of `amount_minor` asked for, `withheld_minor` came off a merchant's payout.
+
+    Nothing was there to be withheld when the id is empty.
+    """
+
+    withholding_id: str
+    account_id: str
+    merchant_id: str
+    amount_minor: int
+    currency: str
+    withheld_minor: int
+
+
+class WithholdingReleased(Event, frozen=True):
+    """A merchant has back what was withheld."""
+
+    withholding_id: str
+    merchant_id: str
+    currency: str
+    released_minor: int
 
 
 class ShardJoined(Event, frozen=True):
@@ -623,17 +681,49 @@ class LenderTotals(msgspec.Struct, gc=False):
 
 
 class MerchantTotals(msgspec.Struct, gc=False):
-    """One merchant's business day: what it is owed is captured less refunded."""
+    """One merchant's business day, in minor units.
+
+    `payout_minor` is by currency what it is owed for the day: captured -
+    refunded - fee + fee back + subsidy - subsidy back - borne.
+    """
 
     captured_minor: int = 0
     captured_count: int = 0
     refunded_minor: int = 0
     refunded_count: int = 0
+    fee_minor: int = 0
+    fee_back_minor: int = 0
+    subsidy_minor: int = 0
+    subsidy_back_minor: int = 0
+    payout_minor: dict[str, int] = {}
     borne_minor: int = 0  # Of its customers' plans, less what came back.
+
+    def pay_out(self, currency: str, amount_minor: int) -> None:
+        """Owe the merchant more, or less when it is negative."""
+        payout = self.payout_minor
+        payout[currency] = payout.get(currency, 0) + amount_minor
+
+
+class PartyTotals(msgspec.Struct, gc=False):
+    """What one party had of merchants' fees, and gave back, in minor units."""
+
+    fee_minor: int = 0
+    fee_back_minor: int = 0
+
+
+class PayerTotals(msgspec.Struct, gc=False):
+    """What one payer owes of subsidies, and is given back, in minor units."""
+
+    subsidy_minor: int = 0
+    subsidy_back_minor: int = 0
 
 
 class DayTotals(msgspec.Struct, gc=False):
-    """A business day in totals; amounts by lender and by merchant id."""
+    """A business day in totals; amounts by lender and by merchant id.
+
+    Those of the parties to fees and the payers of subsidies are by id and
+    then by currency.
+    """
 
     lenders: dict[str, LenderTotals] = {}
     merchants: dict[str, MerchantTotals] = {}
@@ -643,6 +733,8 @@ class DayTotals(msgspec.Struct, gc=False):
     repaid_count: int = 0
     returned_minor: int = 0
     returned_count: int = 0
+    parties: dict[str, dict[str, PartyTotals]] = {}
+    payers: dict[str, dict[str, PayerTotals]] = {}
 
 
 class DayMoved(Event, frozen=True):
@@ -706,6 +798,7 @@ class ForceCaptured(Event, frozen=True):
     lender_advance_minor: int
     is_new: bool
     expires_at_ms: int
+    charge: MerchantCharge | None = None
     bills_on: int = 0
     lines: tuple[CutLine, ...] = ()
     borne_minor: int = 0
@@ -787,6 +880,7 @@ ReferenceFact = (
     LenderRegistered
     | ProgramRegistered
     | MerchantRegistered
+    | MerchantChanged
     # Lenders.
     | LenderSuspended
     | LenderResumed
@@ -870,4 +964,7 @@ SettlementEvent = (
     | FundsProposed
     | FundsApproved
     | FundsRejected
+    | MerchantChanged
+    | MerchantWithheld
+    | WithholdingReleased
 )

@@ -20,6 +20,7 @@ from processor.bookings import (
 from processor.debts import cut_capture, program_of
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
+from processor.merchants import charge_of
 from processor.messages import Need
 from processor.rules import (
     Decision,
@@ -121,6 +122,7 @@ def _forced(
         moment.forced_minor,
         found is None,
         moment.now_ms if found is None else found.expires_at_ms,
+        charge_of(state, command.merchant_id, command.amount_minor),
         *cut,
     )
 

@@ -26,6 +26,7 @@ class IdKind(StrEnum):
     RECOVERY = "rc"
     CLAIM = "cl"
     ADJUSTMENT = "aj"
+    WITHHOLDING = "wh"  # Made by settlement, under number 0.
 
 
 def slot_of_account(account_id: str) -> int:

@@ -33,6 +33,8 @@ FUNDS_PROPOSED_MAX: Final = 10_000  # Funds movements that wait for approval.
 HOLDS_PER_ACCOUNT_MAX: Final = 1_000
 STATEMENTS_PER_ACCOUNT_MAX: Final = 36  # Kept; older ones are in the journal.
 AUTHORIZATIONS_PER_ACCOUNT_MAX: Final = 1_000  # Open ones.
+FEE_PARTIES_MAX: Final = 8  # Who shares one merchant's fee.
+SUBSIDIES_PER_MERCHANT_MAX: Final = 8
 EXPIRY_SECONDS_MAX: Final = 366 * 24 * 3_600
 
 # Placement.

@@ -5,7 +5,7 @@ receives, so that its replay needs nothing but its own journal.
 """
 
 from processor import events as e
-from processor import watched
+from processor import merchants, watched
 from processor.state import Program, ShardState, Slice
 
 
@@ -19,8 +19,8 @@ def apply_reference_received(state: ShardState, event: e.ReferenceReceived) -> N
             watched.apply_suspension(state, fact)
         elif isinstance(fact, e.DailyCapSet):
             watched.apply_daily_cap(state, fact)
-        elif isinstance(fact, e.MerchantRegistered):
-            state.merchants[fact.merchant_id] = fact.name
+        elif isinstance(fact, e.MerchantRegistered | e.MerchantChanged):
+            merchants.add_terms(state, fact)
         else:
             _add_program(state, fact)
 

@@ -20,6 +20,7 @@ from processor.bookings import lower_outstanding
 from processor.debts import drop_if_paid, pay_charges, program_of
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
+from processor.merchants import book_charge_back, charge_back_of
 from processor.orders import allocate_refund, credit_line_of, totals_back
 from processor.repayments import wake_for_credit
 from processor.rules import Decision, Moment, add, declined
@@ -96,6 +97,7 @@ def _refunded(
         amount_minor - principal_minor,
         purchase.purchase_day,
         account.open_to_buy_minor + amount_minor + fee_credit_minor,
+        charge_back_of(purchase, amount_minor),
         line_parts,
         line_credits,
         fee_parts,
@@ -153,7 +155,7 @@ def apply_refunded(state: ShardState, event: e.Refunded) -> None:
     purchase = state.authorizations[event.authorization_id]
     account = state.accounts[purchase.account_id]
     _give_back_reserve(state, purchase, event)
-    _count_for_merchant(state, purchase, event)
+    _count_for_merchant(state, account, purchase, event)
     if event.line_parts:
         _lower_lines(state, account, purchase, event)
     purchase.refunded_minor += event.amount_minor
@@ -188,12 +190,15 @@ def _give_back_reserve(
 
 
 def _count_for_merchant(
-    state: ShardState, purchase: Authorization, event: e.Refunded
+    state: ShardState, account: Account, purchase: Authorization, event: e.Refunded
 ) -> None:
     merchant = state.merchant_totals(purchase.merchant_id)
     merchant.refunded_minor += event.amount_minor
     merchant.refunded_count += 1
     merchant.borne_minor -= event.borne_minor
+    merchant.pay_out(account.currency, event.borne_minor - event.amount_minor)
+    if event.charge_back is not None:
+        book_charge_back(state, account, purchase, event.charge_back)
 
 
 def _lower_lines(

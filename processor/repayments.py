@@ -39,6 +39,8 @@ def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decisio
     if refused is not None:
         return refused
     assert account is not None
+    if command.withholding_id in state.withholdings:
+        return declined(DeclineReason.WITHHOLDING_SPENT)
     if command.authorization_id:
         purchase = state.authorizations.get(command.authorization_id)
         if purchase is None or purchase.account_id != command.account_id:
@@ -58,6 +60,8 @@ def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decisio
         allocations,
         credit_minor,
         account.open_to_buy_minor + principal_minor + credit_minor,
+        command.withheld_from,
+        command.withholding_id,
         command.provisional,
     )
 
@@ -72,6 +76,8 @@ def apply_repaid(state: ShardState, event: e.Repaid) -> None:
         event.credit_minor,
         event.provisional,
     )
+    if event.withholding_id:
+        state.withholdings[event.withholding_id] = event.repayment_id
     account = state.accounts[event.account_id]
     assert account.open_to_buy_minor == event.open_to_buy_minor
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from processor import commands as c
 from processor import events as e
-from processor import funds, limits, reserves
+from processor import funds, limits, merchant_terms, reserves, withholdings
 from processor.declines import DeclineReason
 from processor.rules import declined
 from processor.settlement_state import (
@@ -98,16 +98,6 @@ def decide_register_program(
     )
 
 
-def decide_register_merchant(
-    state: SettlementState, command: c.RegisterMerchant
-) -> e.Event:
-    if command.merchant_id in state.merchants:
-        return declined(DeclineReason.MERCHANT_EXISTS)
-    if len(state.merchants) >= limits.MERCHANTS_MAX:
-        return declined(DeclineReason.TOO_MANY_REGISTERED)
-    return e.MerchantRegistered(command.merchant_id, command.name)
-
-
 def decide_close_day(state: SettlementState, command: c.CloseDay) -> e.Event:
     if command.day != state.day:
         return declined(DeclineReason.DAY_NOT_OPEN)
@@ -127,7 +117,7 @@ DECIDE: dict[type[c.Command], Callable[[SettlementState, Any], e.Event | None]] 
     c.DepositReserve: reserves.decide_deposit,
     c.WithdrawReserve: reserves.decide_withdraw,
     c.RegisterProgram: decide_register_program,
-    c.RegisterMerchant: decide_register_merchant,
+    c.RegisterMerchant: merchant_terms.decide_register_merchant,
     c.CloseDay: decide_close_day,
     # Lenders.
     c.ChangeAdvanceLine: reserves.decide_change_advance_line,
@@ -137,6 +127,9 @@ DECIDE: dict[type[c.Command], Callable[[SettlementState, Any], e.Event | None]] 
     c.ProposeFunds: funds.decide_propose_funds,
     c.ApproveFunds: funds.decide_approve_funds,
     c.RejectFunds: funds.decide_reject_funds,
+    c.ChangeMerchant: merchant_terms.decide_change_merchant,
+    c.WithholdFromMerchant: withholdings.decide_withhold,
+    c.ReleaseWithholding: withholdings.decide_release,
 }
 
 
@@ -171,12 +164,6 @@ def _suspension_changed(
 def _program_registered(state: SettlementState, event: e.ProgramRegistered) -> None:
     state.programs[event.program_id] = event
     state.registered_on.setdefault(f"program:{event.program_id}", state.day)
-    state.reference.append(event)
-
-
-def _merchant_registered(state: SettlementState, event: e.MerchantRegistered) -> None:
-    state.merchants[event.merchant_id] = event.name
-    state.registered_on[f"merchant:{event.merchant_id}"] = state.day
     state.reference.append(event)
 
 
@@ -217,6 +204,7 @@ def _day_closed(state: SettlementState, event: e.DayClosed) -> None:
     for lender_id, totals in event.totals.lenders.items():
         spent_minor = totals.captured_minor - totals.refunded_minor
         state.lenders[lender_id].spent_minor += spent_minor
+    withholdings.count_day(state, event.totals)
 
 
 _APPLY: dict[type[e.Event], Callable[[SettlementState, Any], None]] = {
@@ -224,7 +212,10 @@ _APPLY: dict[type[e.Event], Callable[[SettlementState, Any], None]] = {
     e.ReserveDeposited: reserves.apply_deposited,
     e.ReserveWithdrawn: reserves.apply_deposited,
     e.ProgramRegistered: _program_registered,
-    e.MerchantRegistered: _merchant_registered,
+    e.MerchantRegistered: merchant_terms.apply_merchant_registered,
+    e.MerchantChanged: merchant_terms.apply_merchant_changed,
+    e.MerchantWithheld: withholdings.apply_withheld,
+    e.WithholdingReleased: withholdings.apply_released,
     e.ShardJoined: _shard_joined,
     e.SliceGranted: reserves.apply_granted,
     e.SliceCredited: reserves.apply_credited,

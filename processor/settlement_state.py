@@ -9,9 +9,12 @@ from processor.events import (
     DayTotals,
     LenderTotals,
     MerchantTotals,
+    PartyTotals,
+    PayerTotals,
     ProgramRegistered,
     ReferenceFact,
 )
+from processor.terms import MerchantTerms
 
 
 class ShardLease(msgspec.Struct, gc=False):
@@ -121,6 +124,39 @@ class ShardSeen(msgspec.Struct, gc=False):
     sequence: int = 0
 
 
+class Merchant(msgspec.Struct, gc=False):
+    """A merchant and the terms in force."""
+
+    name: str
+    terms: MerchantTerms | None = None
+    version: int = 1
+
+
+class Payable(msgspec.Struct, gc=False):
+    """What a merchant is owed in one currency, in minor units, since ever.
+
+    `closed_minor` is the payout of all closed days; of it `withheld_minor` has
+    repaid its customers' accounts, or is about to.
+    """
+
+    closed_minor: int = 0
+    withheld_minor: int = 0
+
+    @property
+    def payable_minor(self) -> int:
+        """What is still to be paid out; negative when refunds outweigh."""
+        return self.closed_minor - self.withheld_minor
+
+
+class Withholding(msgspec.Struct, gc=False):
+    """What was withheld from a merchant for one repayment, in minor units."""
+
+    merchant_id: str
+    currency: str
+    withheld_minor: int
+    is_released: bool = False
+
+
 class SettlementState(msgspec.Struct, gc=False):
     """All that settlement's journal says."""
 
@@ -130,7 +166,7 @@ class SettlementState(msgspec.Struct, gc=False):
     refusals: int = 0
     lenders: dict[str, Lender] = {}
     programs: dict[str, ProgramRegistered] = {}
-    merchants: dict[str, str] = {}
+    merchants: dict[str, Merchant] = {}
     registered_on: dict[str, str] = {}  # "program:<id>" or "merchant:<id>" → day.
     reference: list[ReferenceFact] = []  # In order; its length is the version.
     days: dict[str, BusinessDay] = {}
@@ -149,6 +185,9 @@ class SettlementState(msgspec.Struct, gc=False):
         assert found is not None
         return found
 
+    payables: dict[str, dict[str, Payable]] = {}  # Merchant → currency.
+    withholdings: dict[str, Withholding] = {}
+
     @property
     def closing_day(self) -> BusinessDay | None:
         """The day that is cut and not closed yet; at most one."""
@@ -164,6 +203,14 @@ def add_totals(total: DayTotals, part: DayTotals) -> None:
         _add(total.lenders.setdefault(lender_id, LenderTotals()), lender)
     for merchant_id, merchant in part.merchants.items():
         _add(total.merchants.setdefault(merchant_id, MerchantTotals()), merchant)
+    for party_id, of_party in part.parties.items():
+        for currency, party in of_party.items():
+            parties = total.parties.setdefault(party_id, {})
+            _add(parties.setdefault(currency, PartyTotals()), party)
+    for payer_id, of_payer in part.payers.items():
+        for currency, payer in of_payer.items():
+            payers = total.payers.setdefault(payer_id, {})
+            _add(payers.setdefault(currency, PayerTotals()), payer)
     total.authorized_count += part.authorized_count
     total.declined_count += part.declined_count
     total.repaid_minor += part.repaid_minor
@@ -172,4 +219,10 @@ def add_totals(total: DayTotals, part: DayTotals) -> None:
 
 def _add(total: msgspec.Struct, part: msgspec.Struct) -> None:
     for name in part.__struct_fields__:
-        setattr(total, name, getattr(total, name) + getattr(part, name))
+        more = getattr(part, name)
+        if isinstance(more, dict):  # By currency.
+            sums = getattr(total, name)
+            for currency, amount_minor in more.items():
+                sums[currency] = sums.get(currency, 0) + amount_minor
+        else:
+            setattr(total, name, getattr(total, name) + more)

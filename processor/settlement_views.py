@@ -10,7 +10,7 @@ from processor.events import DayTotals
 from processor.messages import Lease
 from processor.schedules import Plan
 from processor.settlement_state import Movement, SettlementState
-from processor.terms import Terms
+from processor.terms import MerchantTerms, Terms
 
 
 class PositionView(msgspec.Struct, frozen=True, gc=False):
@@ -80,11 +80,32 @@ class ProgramView(msgspec.Struct, frozen=True, gc=False):
 
 
 class MerchantView(msgspec.Struct, frozen=True, gc=False):
-    """A merchant."""
+    """A merchant, and the version of its terms in force."""
 
     merchant_id: str
     name: str
     registered_on: str
+    version: int
+    terms: MerchantTerms | None
+
+
+class PayableView(msgspec.Struct, frozen=True, gc=False):
+    """What a merchant is owed in one currency, in minor units.
+
+    payable = the payout of all closed days - what was withheld of it.
+    """
+
+    currency: str
+    closed_minor: int
+    withheld_minor: int
+    payable_minor: int
+
+
+class MerchantPayableView(msgspec.Struct, frozen=True, gc=False):
+    """What a merchant is owed for all closed days and was not paid out yet."""
+
+    merchant_id: str
+    payables: tuple[PayableView, ...]
 
 
 class DayView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -142,6 +163,7 @@ def _due_on(state: SettlementState) -> str | None:
 
 def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
     """The JSON of a "program", "merchant", "funds" or "day"; None if unknown."""
+    """The JSON of a "program", "merchant", "payable" or "day"; None if unknown."""
     shown: msgspec.Struct | None = None
     if kind == "program" and object_id in state.programs:
         program = state.programs[object_id]
@@ -158,13 +180,18 @@ def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
             program.terms,
         )
     elif kind == "merchant" and object_id in state.merchants:
+        merchant = state.merchants[object_id]
         shown = MerchantView(
             object_id,
-            state.merchants[object_id],
+            merchant.name,
             state.registered_on[f"merchant:{object_id}"],
+            merchant.version,
+            merchant.terms,
         )
     elif kind == "funds" and object_id in state.movements:
         shown = _funds(state.movements[object_id])
+    elif kind == "payable" and object_id in state.merchants:
+        shown = _payables(state, object_id)
     elif kind == "day":
         shown = _day(state, state.day if object_id == "current" else object_id)
     return None if shown is None else ENCODER.encode(shown)
@@ -182,6 +209,22 @@ def _funds(movement: Movement) -> FundsView:
         movement.proposed_on,
         movement.decided_by,
         movement.decided_on,
+    )
+
+
+def _payables(state: SettlementState, merchant_id: str) -> MerchantPayableView:
+    payables = state.payables.get(merchant_id, {})
+    return MerchantPayableView(
+        merchant_id,
+        tuple(
+            PayableView(
+                currency,
+                payable.closed_minor,
+                payable.withheld_minor,
+                payable.payable_minor,
+            )
+            for currency, payable in payables.items()
+        ),
     )
 
 

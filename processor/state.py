@@ -22,6 +22,11 @@ from processor.tenders import Tender, TenderRefund
 from processor.terms import Side, Terms
 
 NEVER = 1 << 40  # A day that does not come.
+from processor.events import (
+    PartyTotals,
+    PayerTotals,
+)
+from processor.terms import MerchantTerms
 
 
 class AccountStatus(StrEnum):
@@ -164,6 +169,21 @@ class Line(msgspec.Struct, gc=False):
         )
 
 
+class Charge(msgspec.Struct, gc=False):
+    """What a purchase has cost its merchant, and brought it, over all captures.
+
+    By party and by payer, in the order in which they first came, in minor
+    units; `…_back_parts` is what refunds have given back of it.
+    """
+
+    parties: tuple[str, ...]
+    fee_parts: Parts
+    fee_back_parts: Parts
+    payers: tuple[str, ...]
+    subsidy_parts: Parts
+    subsidy_back_parts: Parts
+
+
 class Authorization(msgspec.Struct, gc=False):
     """A purchase from its authorization to its last refund.
 
@@ -202,6 +222,7 @@ class Authorization(msgspec.Struct, gc=False):
     borne_back_minor: int = 0
     tenders: tuple[Tender, ...] = ()  # Of the order, if there are others.
     tenders_back: tuple[TenderRefund, ...] = ()
+    charge: Charge | None = None
 
     @property
     def open_minor(self) -> int:
@@ -299,6 +320,34 @@ class Adjustment(msgspec.Struct, gc=False):
     status: AdjustmentStatus = AdjustmentStatus.PROPOSED
 
 
+class Tariff(msgspec.Struct, gc=False):
+    """What one version of a merchant's terms charges, and the carry.
+
+    `split_parts` is what each party was given of every fee ever charged under
+    this version on this shard; `charged_minor` all that was captured under it.
+    """
+
+    version: int
+    fee_ppm: int
+    fee_minimum_minor: int
+    fee_cap_minor: int | None
+    parties: tuple[str, ...]
+    shares_ppm: Parts
+    payers: tuple[str, ...]
+    subsidies_ppm: Parts
+    split_parts: Parts
+    charged_minor: int = 0
+
+
+class Merchant(msgspec.Struct, gc=False):
+    """A merchant; no `tariff` when its terms cost nothing and bring nothing."""
+
+    name: str
+    terms: MerchantTerms | None = None
+    version: int = 1
+    tariff: Tariff | None = None
+
+
 class Slice(msgspec.Struct, gc=False):
     """What this shard has of one pool, in minor units.
 
@@ -341,8 +390,9 @@ class ShardState(msgspec.Struct, gc=False):
     in_debt: dict[str, None] = {}  # The accounts that wake on some day.
     programs: dict[str, Program] = {}  # The current version of each.
     program_versions: dict[tuple[str, int], Program] = {}
-    merchants: dict[str, str] = {}
+    merchants: dict[str, Merchant] = {}
     slices: dict[str, Slice] = {}
+    withholdings: dict[str, str] = {}  # From merchants → the repayment it became.
     totals: DayTotals = msgspec.field(default_factory=DayTotals)
     ended_day: str = ""  # The last day that was moved from, and where it ended.
     ended_sequence: int = 0
@@ -363,6 +413,16 @@ class ShardState(msgspec.Struct, gc=False):
         if totals is None:
             totals = self.totals.lenders[lender_id] = LenderTotals()
         return totals
+
+    def party_totals(self, party_id: str, currency: str) -> PartyTotals:
+        """Today's totals of a party to fees, begun at zero."""
+        totals = self.totals.parties.setdefault(party_id, {})
+        return totals.setdefault(currency, PartyTotals())
+
+    def payer_totals(self, payer_id: str, currency: str) -> PayerTotals:
+        """Today's totals of a payer of subsidies, begun at zero."""
+        totals = self.totals.payers.setdefault(payer_id, {})
+        return totals.setdefault(currency, PayerTotals())
 
     def merchant_totals(self, merchant_id: str) -> MerchantTotals:
         """Today's totals of a merchant, begun at zero."""

@@ -12,6 +12,7 @@ from processor.state import Account, Authorization, Hold, Line, ShardState, Stat
 from processor.terms import Due
 
 ACCOUNT_KINDS = frozenset({"account", "statements", "schedule", "early_settlement"})
+from processor.state import Charge
 
 
 class LenderPart(msgspec.Struct, frozen=True, gc=False):
@@ -122,6 +123,29 @@ class TenderView(msgspec.Struct, frozen=True, gc=False):
     discount_refunded_minor: int
 
 
+class PartyPart(msgspec.Struct, frozen=True, gc=False):
+    """One party's part of what a purchase cost its merchant, in minor units."""
+
+    party_id: str
+    fee_minor: int
+    fee_back_minor: int
+
+
+class PayerPart(msgspec.Struct, frozen=True, gc=False):
+    """One payer's part of what was added to the merchant's payout, minor units."""
+
+    payer_id: str
+    subsidy_minor: int
+    subsidy_back_minor: int
+
+
+class ChargeView(msgspec.Struct, frozen=True, gc=False):
+    """A purchase's fee and subsidy over all captures, and what went back."""
+
+    parties: tuple[PartyPart, ...]
+    payers: tuple[PayerPart, ...]
+
+
 class AuthorizationView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A purchase; `open_minor` can still be captured or reversed.
 
@@ -152,6 +176,7 @@ class AuthorizationView(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tru
     forced: bool = False
     over_limit_minor: int = 0
     lender_advance_minor: int = 0
+    charge: ChargeView | None = None
 
 
 class HoldView(msgspec.Struct, frozen=True, gc=False):
@@ -349,6 +374,7 @@ def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView
         forced is not None,
         forced.over_limit_minor if forced else 0,
         forced.lender_advance_minor if forced else 0,
+        None if shown.charge is None else _charge(shown.charge),
     )
 
 
@@ -363,6 +389,17 @@ def _tenders(shown: Authorization) -> tuple[TenderView, ...]:
             *back.get(tender.tender_id, (0, 0)),
         )
         for tender in shown.tenders
+    )
+
+
+def _charge(charge: Charge) -> ChargeView:
+    fees = zip(charge.parties, charge.fee_parts, charge.fee_back_parts, strict=True)
+    subsidies = zip(
+        charge.payers, charge.subsidy_parts, charge.subsidy_back_parts, strict=True
+    )
+    return ChargeView(
+        tuple(PartyPart(*part) for part in fees),
+        tuple(PayerPart(*part) for part in subsidies),
     )
 
 

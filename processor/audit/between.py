@@ -5,6 +5,7 @@ the domain, with what is in flight accounted for.  Each function returns its
 sentences and changes nothing.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from processor.audit.reserve import differing_totals
 from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
+from processor.audit.withholdings import open_withholdings, repaid_differences
 
 
 class LenderFigures(msgspec.Struct):
@@ -192,5 +194,33 @@ def invariant_differences(
                 f"{authorized} + captured less refunded {spent} is not deposit "
                 f"{sums.deposit_minor} + advance line {sums.advance_line_minor} + "
                 f"forced {sums.forced_minor}."
+            )
+    return differences
+
+
+def withholding_differences(
+    settlement: SettlementAudit, shards: Sequence[ShardAudit]
+) -> list[str]:
+    """Every repayment out of a payout is a withholding, whole and only once.
+
+    What is withheld and neither repaid nor released is still under way; the
+    ledgers of all must have as much set aside.
+    """
+    payouts = settlement.payouts
+    differences = repaid_differences(payouts, shards)
+    ledgers = [settlement.ledger, *(shard.books.ledger for shard in shards)]
+    open_by_ledger: Counter[str] = Counter()
+    for withholding_id in open_withholdings(payouts, shards):
+        withheld = payouts.withholdings[withholding_id]
+        name = f"merchant_withheld:{withheld.merchant_id}:{withheld.currency}"
+        open_by_ledger[name] += withheld.amount_minor
+    names = {
+        name for x in ledgers for name in x if name.startswith("merchant_withheld:")
+    }
+    for name in sorted(names):
+        posted = -sum(ledger.get(name, 0) for ledger in ledgers)
+        if posted != open_by_ledger[name]:
+            differences.append(
+                f"{name} has {posted} posted, {open_by_ledger[name]} is open."
             )
     return differences

@@ -21,6 +21,7 @@ from processor.events import (
     ReferenceFact,
 )
 from processor.pools import daily_pool, is_daily
+from processor.terms import MerchantTerms
 
 
 class Account(msgspec.Struct, gc=False):
@@ -59,6 +60,27 @@ class Program(msgspec.Struct, gc=False):
     split_parts: list[int]
 
 
+class Merchant(msgspec.Struct, gc=False):
+    """A merchant's terms in force here, and all that they have moved so far.
+
+    `fee_parts` and `subsidy_parts` are what each party has had and each payer
+    has paid under this version, of `captured_minor`.
+    """
+
+    terms: MerchantTerms
+    version: int
+    captured_minor: int
+    fee_parts: list[int]
+    subsidy_parts: list[int]
+
+
+class Moved(msgspec.Struct, gc=False):
+    """What one party had of a purchase's fee (or paid of its subsidy), and back."""
+
+    taken_minor: int = 0
+    back_minor: int = 0
+
+
 class Purchase(msgspec.Struct, gc=False):
     """An authorization and what became of it; parts by lender, in order."""
 
@@ -82,6 +104,8 @@ class Purchase(msgspec.Struct, gc=False):
     # (lender, day, the how-manieth cap of it) → what of it counts on that day.
     counted: dict[tuple[str, str, int], int] = {}
     forced_minor: int = 0  # What its forced captures made the platform pay.
+    fees: dict[str, Moved] = {}  # By party.
+    subsidies: dict[str, Moved] = {}  # By payer.
 
 
 class Hold(msgspec.Struct, gc=False):
@@ -105,6 +129,15 @@ class Slice(msgspec.Struct, gc=False):
     underrun_minor: int = 0  # The largest ever.
 
 
+class Withheld(msgspec.Struct, frozen=True, gc=False):
+    """A repayment out of a merchant's payout, in minor units."""
+
+    account_id: str
+    merchant_id: str
+    currency: str
+    amount_minor: int
+
+
 class Books:
     """All that one shard's journal says so far, and what is wrong with it."""
 
@@ -119,8 +152,9 @@ class Books:
         self.holds: dict[str, Hold] = {}
         self.programs: dict[tuple[str, int], Program] = {}
         self.current_programs: dict[str, Program] = {}
-        self.merchants: set[str] = set()
+        self.merchants: dict[str, Merchant] = {}
         self.slices: dict[str, Slice] = {}
+        self.withheld: dict[str, Withheld] = {}  # What repaid an account, by id.
         self.facts: list[ReferenceFact] = []
         self.suspended: set[str] = set()
         self.caps: dict[str, int] = {}  # Lender → its how-manieth cap this is.

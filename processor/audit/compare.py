@@ -8,6 +8,7 @@ purchase and every slice are unlikely to be wrong in the same way.
 from collections.abc import Iterator, Mapping
 
 from processor.audit.books import Account, Books, Hold, Purchase, Slice
+from processor.audit.merchants import ChargeFigures, charge_of
 from processor.audit.reserve import differing_totals
 from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
@@ -86,6 +87,7 @@ def _shard(books: Books, state: ShardState) -> Figures:
                 if x.lender_advance_minor
             },
         ),
+        ("withholdings", sorted(books.withheld), sorted(state.withholdings)),
     )
 
 
@@ -114,6 +116,19 @@ def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
         ("captured parts", tuple(own.captured_parts), state.captured_parts),
         ("refunded parts", tuple(own.refunded_parts), state.refunded_parts),
         ("outstanding parts", tuple(own.outstanding_parts), state.outstanding_parts),
+        ("charge", charge_of(own), _charge(state)),
+    )
+
+
+def _charge(state: AuthorizationState) -> ChargeFigures:
+    charge = state.charge
+    if charge is None:
+        return {}, {}
+    fees = zip(charge.fee_parts, charge.fee_back_parts, strict=True)
+    subsidies = zip(charge.subsidy_parts, charge.subsidy_back_parts, strict=True)
+    return (
+        dict(zip(charge.parties, fees, strict=True)),
+        dict(zip(charge.payers, subsidies, strict=True)),
     )
 
 
@@ -187,4 +202,19 @@ def _settlement(model: SettlementAudit, state: SettlementState) -> Figures:
             {name: movement.status for name, movement in model.movements.items()},
             {name: x.status.value for name, x in state.movements.items()},
         ),
+        ("payables", model.payouts.payables(), _payables(state)),
+        ("released", len(model.payouts.released_ids), _released(state)),
     )
+
+
+def _payables(state: SettlementState) -> dict[tuple[str, str], tuple[int, int]]:
+    return {
+        (merchant_id, currency): (payable.closed_minor, payable.withheld_minor)
+        for merchant_id, by_currency in state.payables.items()
+        for currency, payable in by_currency.items()
+        if payable.closed_minor or payable.withheld_minor
+    }
+
+
+def _released(state: SettlementState) -> int:
+    return sum(withheld.is_released for withheld in state.withholdings.values())

@@ -5,7 +5,9 @@ The same contract as `purchases`: note, and return the lenders touched.
 
 from processor import events as e
 from processor.audit.books import Books, Purchase
+from processor.audit.merchants import charged_back
 from processor.audit.purchases import Touched, lower_debt, pay
+from processor.audit.withholdings import repaid_by_merchant
 
 
 def refunded(books: Books, event: e.Refunded) -> Touched:
@@ -47,6 +49,8 @@ def _give_back(books: Books, purchase: Purchase, event: e.Refunded) -> None:
     merchant = books.merchant_totals(purchase.merchant_id)
     merchant.refunded_minor += event.amount_minor
     merchant.refunded_count += 1
+    merchant.pay_out(purchase.currency, -event.amount_minor)
+    charged_back(books, purchase, event.charge_back)
     _check_inverse(books, purchase)
 
 
@@ -93,6 +97,8 @@ def repaid(books: Books, event: e.Repaid) -> Touched:
     account.credit_minor += event.credit_minor
     if event.credit_minor and account.outstanding_minor:
         books.differ(f"it leaves credit while {account.outstanding_minor} is owed.")
+    if event.withholding_id or event.withheld_from:
+        repaid_by_merchant(books, account.currency, event)
     books.totals.repaid_minor += event.amount_minor
     books.totals.repaid_count += 1
     books.check_open_to_buy(account, event.open_to_buy_minor)

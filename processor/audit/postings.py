@@ -1,7 +1,8 @@
 """Double entry: what each event books, as signed legs that sum to zero.
 
 Minor units; a debit is positive, a credit negative.  A is the account, L each
-lender with its part, M the merchant.
+lender with its part, M the merchant, P each party to its fee, Q each payer of its
+subsidy.
 
 | event                  | debit                         | credit                     |
 | ---------------------- | ----------------------------- | -------------------------- |
@@ -11,14 +12,19 @@ lender with its part, M the merchant.
 |   captured, released   |                               |                            |
 | captured               | loan:A  amount                | lender_claim:L  parts      |
 |                        | lender_reserve:L  parts       | merchant_payable:M  amount |
+| its merchant's fee     | merchant_payable:M  fee       | party_income:P  parts      |
+| its subsidy            | subsidy_receivable:Q  parts   | merchant_payable:M  sub.   |
 | credit used by it      | borrower_credit:A  used       | loan:A  used               |
 |                        | lender_claim:L  its parts     | lender_remittance:L  same  |
 | refunded               | merchant_payable:M  amount    | lender_reserve:L  parts    |
 |                        | lender_claim:L  principal p.  | loan:A  principal          |
 |                        | lender_due:L  p. - principal  | borrower_credit:A  credit  |
+| its fee back           | party_income:P  parts         | merchant_payable:M  fee    |
+| its subsidy back       | merchant_payable:M  subsidy   | subsidy_receivable:Q  p.   |
 | repaid                 | cash  amount                  | loan:A  each allocation    |
 |                        |                               | borrower_credit:A  credit  |
 |                        | lender_claim:L  parts         | lender_remittance:L  same  |
+|   out of a payout      | merchant_withheld:M, not cash |                            |
 | hold placed, increased | account_held:A  amount        | holds_open  amount         |
 | hold released, expired | holds_open  amount            | account_held:A  amount     |
 | deposited, or approved | cash  amount                  | lender_reserve:L  change   |
@@ -27,6 +33,10 @@ lender with its part, M the merchant.
 
 Advance lines, daily caps and what is forced beyond a line are promises: they
 move no money and are not posted.
+| deposited              | cash  amount                  | lender_reserve:L  change   |
+| withdrawn              | lender_reserve:L  change      | cash  amount               |
+| withheld               | merchant_payable:M  withheld  | merchant_withheld:M  same  |
+| released               | merchant_withheld:M  released | merchant_payable:M  same   |
 
 `lender_due` may have either sign: what a refund took back to the reserve
 beyond the claim it ended.  The two sides come from different fields of the
@@ -96,6 +106,10 @@ def legs(event: e.Event, names: Names) -> list[Leg]:
 
 def reserve_legs(event: e.Event, reserves: Mapping[str, Reserve]) -> list[Leg]:
     """The postings of settlement's event, against the reserve before it."""
+    if isinstance(event, e.MerchantWithheld):
+        return _set_aside(event.merchant_id, event.currency, event.withheld_minor)
+    if isinstance(event, e.WithholdingReleased):
+        return _set_aside(event.merchant_id, event.currency, -event.released_minor)
     if isinstance(event, e.ReserveDeposited):
         sign = 1
     elif isinstance(event, e.ReserveWithdrawn):
@@ -111,6 +125,13 @@ def reserve_legs(event: e.Event, reserves: Mapping[str, Reserve]) -> list[Leg]:
             f"lender_reserve:{event.lender_id}",
             reserve.deposit_minor - event.deposit_minor,
         ),
+    ]
+
+
+def _set_aside(merchant_id: str, currency: str, amount: int) -> list[Leg]:
+    return [
+        (f"merchant_payable:{merchant_id}:{currency}", amount),
+        (f"merchant_withheld:{merchant_id}:{currency}", -amount),
     ]
 
 
@@ -161,6 +182,25 @@ def _credit_used(purchase: Purchase, used: int, parts: Sequence[int]) -> list[Le
     ]
 
 
+def _charged(
+    purchase: Purchase, charge: e.MerchantCharge | None, sign: int
+) -> list[Leg]:
+    """The fee goes off the payout and the subsidy onto it; -1: back again."""
+    if charge is None:
+        return []
+    currency = purchase.currency
+    payable = f"merchant_payable:{purchase.merchant_id}:{currency}"
+    booked = [
+        (payable, sign * charge.fee_minor),
+        (payable, -sign * charge.subsidy_minor),
+    ]
+    for party_id, part in zip(charge.parties, charge.fee_parts, strict=True):
+        booked.append((f"party_income:{party_id}:{currency}", -sign * part))
+    for payer_id, part in zip(charge.payers, charge.subsidy_parts, strict=True):
+        booked.append((f"subsidy_receivable:{payer_id}:{currency}", sign * part))
+    return booked
+
+
 def _held(hold: Hold, amount: int) -> list[Leg]:
     return [
         (f"account_held:{hold.account_id}", amount),
@@ -177,6 +217,7 @@ def _authorized(event: e.Authorized, names: Names) -> list[Leg]:
     if event.captured:
         booked += _debt(purchase, event.amount_minor, event.parts)
         booked += _credit_used(purchase, event.credit_used_minor, event.credit_parts)
+        booked += _charged(purchase, event.charge, 1)
     return booked
 
 
@@ -188,6 +229,7 @@ def _incremented(event: e.AuthorizationIncremented, names: Names) -> list[Leg]:
 def _captured(event: e.Captured, names: Names) -> list[Leg]:
     purchase = names.purchases[event.authorization_id]
     booked = _debt(purchase, event.amount_minor, event.parts)
+    booked += _charged(purchase, event.charge, 1)
     if event.extra_minor:
         booked += _occupied(purchase, event.extra_minor, event.extra_parts)
     if event.released_minor:
@@ -220,12 +262,16 @@ def _refunded(event: e.Refunded, names: Names) -> list[Leg]:
             (f"lender_claim:{lender_id}", claim),
             (f"lender_due:{lender_id}", part - claim),
         )
-    return booked
+    return booked + _charged(purchase, event.charge_back, -1)
 
 
 def _repaid(event: e.Repaid, names: Names) -> list[Leg]:
+    currency = names.currencies[event.account_id]
+    source = f"cash:{currency}"
+    if event.withheld_from:
+        source = f"merchant_withheld:{event.withheld_from}:{currency}"
     booked = [
-        (f"cash:{names.currencies[event.account_id]}", event.amount_minor),
+        (source, event.amount_minor),
         (f"borrower_credit:{event.account_id}", -event.credit_minor),
     ]
     for paid in event.allocations:

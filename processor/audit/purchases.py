@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from processor import events as e
 from processor import limits
 from processor.audit.books import Account, Books, Program, Purchase
+from processor.audit.merchants import charged
 
 Touched = Sequence[str] | None
 
@@ -37,6 +38,7 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
         _convert(books, account, event)
     if event.captured:
         _become_debt(books, account, purchase, event.amount_minor, event.parts)
+        charged(books, purchase, event.amount_minor, event.charge)
         _use_credit(books, account, purchase, event)
     books.totals.authorized_count += 1
     if event.hold_id:  # What the hold occupied needs no room again.
@@ -111,6 +113,7 @@ def captured(books: Books, event: e.Captured) -> Touched:
         books.check_lends(lenders)
         _occupy(books, account, purchase, event.extra_minor, event.extra_parts)
     _become_debt(books, account, purchase, event.amount_minor, event.parts)
+    charged(books, purchase, event.amount_minor, event.charge)
     if event.extra_minor and purchase.open_minor:
         books.differ(f"it captures extra while {purchase.open_minor} is still open.")
     if event.released_minor:
@@ -260,6 +263,7 @@ def _become_debt(
     merchant = books.merchant_totals(purchase.merchant_id)
     merchant.captured_minor += amount
     merchant.captured_count += 1
+    merchant.pay_out(purchase.currency, amount)
 
 
 def force_captured(books: Books, event: e.ForceCaptured) -> Touched:

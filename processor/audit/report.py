@@ -20,10 +20,12 @@ from processor.audit.between import (
     lease_differences,
     lender_figures,
     reference_differences,
+    withholding_differences,
 )
 from processor.audit.certificates import Certificates, want_cuts
 from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
+from processor.audit.withholdings import open_withholdings
 from processor.events import DayTotals
 from processor.journal import Batch, Identity
 
@@ -34,7 +36,8 @@ class AuditReport(msgspec.Struct):
     """What the journals say, and every sentence about what is wrong with them.
 
     `days` are the closed ones; `counts` are records by event, declines by
-    reason.
+    reason.  `open_withholdings` are not wrong: by id what was withheld from a
+    merchant in minor units and is neither a repayment nor released yet.
     """
 
     overspend_minor: int
@@ -44,6 +47,7 @@ class AuditReport(msgspec.Struct):
     days: dict[str, DayTotals]
     lenders: dict[str, LenderFigures]
     counts: dict[str, int]
+    open_withholdings: dict[str, int]
 
     @property
     def is_clean(self) -> bool:
@@ -84,6 +88,7 @@ def conclude(settlement: SettlementAudit, shards: Sequence[ShardAudit]) -> Audit
     lenders = lender_figures(settlement, shards)
     differences += certificates.differences
     differences += invariant_differences(settlement, shards, lenders)
+    differences += withholding_differences(settlement, shards)
     parts: list[SettlementAudit | ShardAudit] = [settlement, *shards]
     return AuditReport(
         overspend_minor=sum(part.overspend_minor for part in parts),
@@ -93,6 +98,7 @@ def conclude(settlement: SettlementAudit, shards: Sequence[ShardAudit]) -> Audit
         days={day: cut.totals for day, cut in settlement.days.items() if cut.is_closed},
         lenders=lenders,
         counts=_counts(parts),
+        open_withholdings=open_withholdings(settlement.payouts, shards),
     )
 
 

@@ -39,7 +39,14 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
         ),
     ),
     c.PlaceHold: (e.HoldPlaced, (("account_id", "account_id"),)),
-    c.Repay: (e.Repaid, (("account_id", "account_id"),)),
+    c.Repay: (
+        e.Repaid,
+        (
+            ("account_id", "account_id"),
+            ("withheld_from", "withheld_from"),
+            ("withholding_id", "withholding_id"),
+        ),
+    ),
     c.IncrementAuthorization: (
         e.AuthorizationIncremented,
         (("authorization_id", "authorization_id"),),
@@ -83,7 +90,26 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
             ("capture_tolerance_ppm", "capture_tolerance_ppm"),
         ),
     ),
-    c.RegisterMerchant: (e.MerchantRegistered, (("merchant_id", "merchant_id"),)),
+    c.RegisterMerchant: (
+        e.MerchantRegistered,
+        (("merchant_id", "merchant_id"), ("name", "name"), ("pricing", "terms")),
+    ),
+    c.ChangeMerchant: (
+        e.MerchantChanged,
+        (("merchant_id", "merchant_id"), ("pricing", "terms")),
+    ),
+    c.WithholdFromMerchant: (
+        e.MerchantWithheld,
+        (
+            ("account_id", "account_id"),
+            ("merchant_id", "merchant_id"),
+            ("currency", "currency"),
+        ),
+    ),
+    c.ReleaseWithholding: (
+        e.WithholdingReleased,
+        (("withholding_id", "withholding_id"),),
+    ),
     c.CloseDay: (e.DayCut, (("day", "day"),)),
     # Lenders.
     c.ForceCapture: (

@@ -5,6 +5,7 @@ The same contract as `purchases`: note, and return the lenders touched.
 
 from processor import events as e
 from processor import limits
+from processor.audit import merchants
 from processor.audit.books import Books, Program, Slice
 from processor.audit.purchases import Touched
 from processor.pools import daily_pool
@@ -46,8 +47,8 @@ def reference_received(books: Books, event: e.ReferenceReceived) -> Touched:
             books.suspended.discard(fact.lender_id)
         elif isinstance(fact, e.DailyCapSet):
             _set_cap(books, fact)
-        elif isinstance(fact, e.MerchantRegistered):
-            books.merchants.add(fact.merchant_id)
+        elif isinstance(fact, e.MerchantRegistered | e.MerchantChanged):
+            merchants.terms_received(books, fact)
         else:
             _add_program(books, fact)
     books.facts += event.facts
@@ -124,7 +125,20 @@ def figures_of(totals: e.DayTotals) -> dict[str, int]:
             figures[f"{name} of lender {lender_id}"] = getattr(lender, name)
     for merchant_id, merchant in totals.merchants.items():
         for name in e.MerchantTotals.__struct_fields__:
-            figures[f"{name} of merchant {merchant_id}"] = getattr(merchant, name)
+            if name != "payout_minor":
+                figures[f"{name} of merchant {merchant_id}"] = getattr(merchant, name)
+        for currency, minor in merchant.payout_minor.items():
+            figures[f"payout_minor of merchant {merchant_id} in {currency}"] = minor
+    for party_id, of_party in totals.parties.items():
+        for currency, party in of_party.items():
+            who = f"of party {party_id} in {currency}"
+            figures[f"fee_minor {who}"] = party.fee_minor
+            figures[f"fee_back_minor {who}"] = party.fee_back_minor
+    for payer_id, of_payer in totals.payers.items():
+        for currency, payer in of_payer.items():
+            who = f"of payer {payer_id} in {currency}"
+            figures[f"subsidy_minor {who}"] = payer.subsidy_minor
+            figures[f"subsidy_back_minor {who}"] = payer.subsidy_back_minor
     return figures
 
 
@@ -142,6 +156,8 @@ def add_totals(total: e.DayTotals, part: e.DayTotals) -> None:
         counts.captured_count += merchant.captured_count
         counts.refunded_minor += merchant.refunded_minor
         counts.refunded_count += merchant.refunded_count
+        merchants.add_merchant_day(counts, merchant)
+    merchants.add_charge_totals(total, part)
     total.authorized_count += part.authorized_count
     total.declined_count += part.declined_count
     total.repaid_minor += part.repaid_minor

@@ -26,10 +26,12 @@ from processor.audit.postings import reserve_legs
 from processor.audit.requests import Requests
 from processor.audit.reserve import add_totals, differing_totals
 from processor.audit.rows import Rows, name_of
+from processor.audit.withholdings import Payouts
 from processor.commands import Command, WithdrawReserve
 from processor.declines import DeclineReason
 from processor.journal import Batch, Identity
 from processor.records import SETTLEMENT_RECORDS, SettlementRecord
+from processor.terms import MerchantTerms
 
 SETTLEMENT_ITSELF = -1  # The asker of a withdrawal, and the like.
 # After these, what was forced of a lender may have to end.
@@ -61,7 +63,7 @@ class SettlementAudit:
         self.movements: dict[str, Movement] = {}
         self._repayment_due = ""  # The lender whose forced headroom must end now.
         self.versions: dict[str, int] = {}  # Of programs.
-        self.merchants: set[str] = set()
+        self.merchants: dict[str, int] = {}  # The version of their terms.
         self.facts: list[e.ReferenceFact] = []
         self.joined: dict[int, str] = {}
         self.certificates: dict[int, Certificate] = {}
@@ -69,6 +71,7 @@ class SettlementAudit:
         # Sequence, pool, what was wanted of it, the decline.
         self.own_declines: list[tuple[int, str, int, e.Declined]] = []
         self.days: dict[str, Day] = {}
+        self.payouts = Payouts(self.differ)
         self.ledger: defaultdict[str, int] = defaultdict(int)
         self._requests = Requests()
 
@@ -217,8 +220,40 @@ class SettlementAudit:
     def _merchant_registered(self, event: e.MerchantRegistered) -> None:
         if event.merchant_id in self.merchants:
             self.differ(f"merchant {event.merchant_id} is registered a second time.")
-        self.merchants.add(event.merchant_id)
+        self.merchants[event.merchant_id] = 1
+        self._check_terms(event.merchant_id, event.terms)
         self.facts.append(event)
+
+    def _merchant_changed(self, event: e.MerchantChanged) -> None:
+        before = self.merchants.get(event.merchant_id, 0)
+        if not before or event.version != before + 1:
+            self.differ(
+                f"terms {event.version} of merchant {event.merchant_id} after {before}."
+            )
+        self.merchants[event.merchant_id] = event.version
+        self._check_terms(event.merchant_id, event.terms)
+        self.facts.append(event)
+
+    def _withheld(self, event: e.MerchantWithheld) -> None:
+        if event.merchant_id not in self.merchants:
+            self.differ(f"merchant {event.merchant_id} is not registered.")
+        self._post(event)
+        self.payouts.withheld(event)
+
+    def _released(self, event: e.WithholdingReleased) -> None:
+        self._post(event)
+        self.payouts.released(event)
+
+    def _check_terms(self, merchant_id: str, terms: MerchantTerms | None) -> None:
+        """Fee shares are whole or none; nobody is named twice."""
+        if terms is None:
+            return
+        parts = {share.party_id: share.share_ppm for share in terms.fee_shares}
+        if parts and sum(parts.values()) != limits.PPM:
+            self.differ(f"the fee shares of merchant {merchant_id} are not whole.")
+        payers = {subsidy.payer_id for subsidy in terms.subsidies}
+        if (len(parts), len(payers)) != (len(terms.fee_shares), len(terms.subsidies)):
+            self.differ(f"the terms of merchant {merchant_id} name somebody twice.")
 
     # Leases.
 
@@ -309,6 +344,7 @@ class SettlementAudit:
             lender = self.lenders.get(lender_id)
             if lender is not None:
                 lender.spent_minor += totals.captured_minor - totals.refunded_minor
+        self.payouts.day_closed(day.totals)
 
 
 _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
@@ -317,6 +353,9 @@ _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
     e.ReserveWithdrawn: SettlementAudit._reserve_changed,
     e.ProgramRegistered: SettlementAudit._program_registered,
     e.MerchantRegistered: SettlementAudit._merchant_registered,
+    e.MerchantChanged: SettlementAudit._merchant_changed,
+    e.MerchantWithheld: SettlementAudit._withheld,
+    e.WithholdingReleased: SettlementAudit._released,
     e.ShardJoined: SettlementAudit._shard_joined,
     e.SliceGranted: SettlementAudit._granted,
     e.SliceCredited: SettlementAudit._credited,

@@ -62,6 +62,7 @@ class Verdict(msgspec.Struct):
             "days": report.days,
             "lenders": report.lenders,
             "counts": report.counts,
+            "open_withholdings": report.open_withholdings,
         }
 
 

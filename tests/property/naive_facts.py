@@ -15,6 +15,7 @@ from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason as Reason
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
+from tests.property.naive_charges import day_of_charges, take_charge, take_charge_back
 from tests.property.naive_model import (
     Account,
     Answer,
@@ -191,9 +192,11 @@ class Judge:
         )
         expected.add("authorize", key, amount, event.parts)
         self.count("authorized")
+        shown: Answer = {}
         if command.capture:
-            self.book_capture(key, amount, event.parts, event)
+            shown = self.book_capture(key, amount, event.parts, event)
         else:
+            assert event.charge is None
             assert (event.credit_used_minor, event.credit_parts) == (0, ())
         open_to_buy = expected.open_to_buy(account_id)
         assert event.open_to_buy_minor == open_to_buy
@@ -204,7 +207,7 @@ class Judge:
             "captured_minor": amount if command.capture else 0,
             "expires_at_ms": expires,
             "open_to_buy_minor": open_to_buy,
-        }
+        } | shown
 
     def check_name(self, name: str, kind: str, account_id: str) -> None:
         """A new name is new, says its kind, and leads to its account's shard."""
@@ -235,7 +238,7 @@ class Judge:
         amount: int,
         parts: Parts,
         event: e.Authorized | e.Captured | e.ForceCaptured,
-    ) -> None:
+    ) -> Answer:
         """A debt begins; the borrower's credit balance pays for it at once."""
         expected = self.expected
         account_id = expected.purchases[key].account
@@ -250,6 +253,7 @@ class Judge:
             check_draw(parts, none, event.credit_parts, used, True)
             expected.add("pay", key, used, event.credit_parts)
             expected.add("credit", account_id, -used)
+        return take_charge(expected, key, amount, event.charge)
 
     def take_increment_authorization(
         self, command: c.IncrementAuthorization, event: e.AuthorizationIncremented
@@ -297,7 +301,7 @@ class Judge:
             program = expected.program_of(key)
             self.check_new_split(program, event.extra_parts, extra)
             expected.add("authorize", key, extra, event.extra_parts)
-        self.book_capture(key, amount, event.parts, event)
+        shown = self.book_capture(key, amount, event.parts, event)
         if released:
             assert event.released_parts == expected.open_parts(key)
             expected.add("back", key, released, event.released_parts)
@@ -310,7 +314,7 @@ class Judge:
             "amount_minor": amount,
             "released_minor": released,
             "open_to_buy_minor": open_to_buy,
-        }
+        } | shown
 
     def take_force_capture(
         self, command: c.ForceCapture, event: e.ForceCaptured
@@ -408,6 +412,7 @@ class Judge:
         expected.add("credit", purchase.account, amount - principal)
         expected.add("taken back", purchase.merchant, amount)
         self.count(f"taken back:{purchase.merchant}")
+        shown = take_charge_back(expected, key, event.charge_back, is_steady)
         if amount == sum(captured) - sum(refunded):  # All of it is back.
             assert expected.parts("refund", key) == captured
         open_to_buy = expected.open_to_buy(purchase.account)
@@ -420,8 +425,7 @@ class Judge:
             "credit_minor": amount - principal,
             "purchase_day": purchase.day,
             "open_to_buy_minor": open_to_buy,
-            "fee_minor": 0,
-        }
+        } | shown
 
     def check_claims(self, key: str, parts: Parts, amount: int) -> None:
         """What is paid of a purchase lowers each lender's claim in proportion."""
@@ -569,8 +573,8 @@ class Judge:
                     self.expected.suspended.remove(fact.lender_id)
                 case e.DailyCapSet():
                     self.expected.set_cap(fact)
-                case e.MerchantRegistered():
-                    self.expected.merchants.add(fact.merchant_id)
+                case e.MerchantRegistered() | e.MerchantChanged():
+                    self.expected.learn_merchant(fact)
                 case e.ProgramRegistered():
                     self.expected.programs[fact.program_id] = fact
                     self.expected.versions[fact.program_id, fact.version] = fact
@@ -600,10 +604,15 @@ class Judge:
             }
             for name in self.expected.merchants
         }
+        charges = day_of_charges(self.expected, day)
+        for name, sums in merchants.items():
+            sums |= charges["merchants"][name]
         totals: Answer = without_zeros(
             {
                 "lenders": lenders,
                 "merchants": merchants,
+                "parties": charges["parties"],
+                "payers": charges["payers"],
                 "authorized_count": total("count", "authorized"),
                 "declined_count": total("count", "declined"),
                 "repaid_minor": total("repaid", ""),

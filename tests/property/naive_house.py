@@ -124,6 +124,9 @@ class NaiveHouse:
     refused_on: dict[int, str] = field(default_factory=dict)
     seen: list[e.Event] = field(default_factory=list)
     movements: dict[str, e.FundsProposed] = field(default_factory=dict)
+    owed: Counter[str] = field(default_factory=Counter)  # By merchant, in EUR.
+    withheld: dict[str, tuple[str, int]] = field(default_factory=dict)
+    ended: Counter[str] = field(default_factory=Counter)  # Withholdings.
 
     def __post_init__(self) -> None:
         self.today = self.first_day
@@ -199,7 +202,7 @@ class NaiveHouse:
             case e.LenderRegistered():
                 self.line[event.lender_id] = event.advance_line_minor
                 self.facts += 1
-            case e.ProgramRegistered() | e.MerchantRegistered():
+            case e.ProgramRegistered() | e.MerchantRegistered() | e.MerchantChanged():
                 self.facts += 1
             case e.ReserveDeposited():
                 self.deposit[event.lender_id] += event.amount_minor
@@ -225,6 +228,18 @@ class NaiveHouse:
                 self.check_refusal(event)
             case e.DayCut() | e.ShardDayReported() | e.DayClosed():
                 self.settlement_day(day, event)
+            case e.MerchantWithheld():
+                due = min(event.amount_minor, max(0, self.owed[event.merchant_id]))
+                assert event.withheld_minor == due
+                self.owed[event.merchant_id] -= due
+                if due:
+                    assert event.withholding_id not in self.withheld
+                    self.withheld[event.withholding_id] = (event.merchant_id, due)
+            case e.WithholdingReleased():
+                merchant, minor = self.withheld[event.withholding_id]
+                assert (event.merchant_id, event.released_minor) == (merchant, minor)
+                self.owed[merchant] += minor
+                self.end(event.withholding_id)
             case e.Declined():
                 self.check_withdrawal_decline(event)
             case _:
@@ -288,6 +303,11 @@ class NaiveHouse:
         missing = event.needed_minor - event.unleased_minor
         self.forced[lender_id] += missing
         assert event.forced_minor == self.forced[lender_id]
+
+    def end(self, withholding_id: str) -> None:
+        """A withholding ends once: as a repayment, or released."""
+        self.ended[withholding_id] += 1
+        assert self.ended[withholding_id] == 1
 
     def acknowledge(self, shard: int, sequence: int) -> None:
         """Settlement has it in writing that the shard came this far."""
@@ -379,7 +399,10 @@ class NaiveHouse:
                 assert event.day not in self.closed
                 assert all(s.day > event.day for s in self.shards.values())
                 self.closed[event.day] = event.totals
-                assert self.totals_of(event.day) == without_zeros(event.totals)
+                totals = self.totals_of(event.day)
+                assert totals == without_zeros(event.totals)
+                for merchant, figures in totals.get("merchants", {}).items():
+                    self.owed[merchant] += figures.get("payout_minor", {}).get("EUR", 0)
 
     def totals_of(self, day: str) -> dict[str, Any]:
         """A day over all shards, zeros left out."""
@@ -409,6 +432,10 @@ class NaiveHouse:
                 self.seen.append(record.event)
             if isinstance(record.event, e.Declined):
                 self.check_decline(number, record.event)
+            if isinstance(record.event, e.Repaid) and record.event.withholding_id:
+                key, merchant = record.event.withholding_id, record.event.withheld_from
+                assert self.withheld[key] == (merchant, record.event.amount_minor)
+                self.end(key)
             for lender_id in (*self.line, *self.cap):
                 point = Point(
                     shard.sequence,
@@ -462,6 +489,7 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             totals["authorized_count",] += 1
             if event.captured:
                 capture(shard, bought, event.parts)
+                charge(totals, bought, event.charge, "")
                 claim(totals, bought, "claim_repaid_minor", event.credit_parts)
         case e.AuthorizationIncremented():
             authorize(shard, shard.purchases[event.authorization_id], event.parts, 1)
@@ -471,6 +499,7 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             bought = shard.purchases[event.authorization_id]
             authorize(shard, bought, event.extra_parts, 1)
             capture(shard, bought, event.parts)
+            charge(totals, bought, event.charge, "")
             authorize(shard, bought, event.released_parts, -1)
             claim(totals, bought, "claim_repaid_minor", event.credit_parts)
         case e.ForceCaptured():
@@ -483,6 +512,10 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             claim(totals, bought, "claim_refunded_minor", event.principal_parts)
             totals["merchants", bought.merchant, "refunded_minor"] += event.amount_minor
             totals["merchants", bought.merchant, "refunded_count"] += 1
+            totals["merchants", bought.merchant, "payout_minor", "EUR"] -= (
+                event.amount_minor
+            )
+            charge(totals, bought, event.charge_back, "_back")
         case e.CreditUsed():
             for allocation in event.allocations:
                 bought = shard.purchases[allocation.authorization_id]
@@ -554,6 +587,24 @@ def capture(shard: ShardBooks, bought: Bought, parts: tuple[int, ...]) -> None:
         totals["lenders", name, "captured_minor"] += part
     totals["merchants", bought.merchant, "captured_minor"] += sum(parts)
     totals["merchants", bought.merchant, "captured_count"] += 1
+    totals["merchants", bought.merchant, "payout_minor", "EUR"] += sum(parts)
+
+
+def charge(
+    totals: Counter[Any], bought: Bought, charged: e.MerchantCharge | None, back: str
+) -> None:
+    """Count a fee and a subsidy for the merchant, the parties and the payers."""
+    if charged is None:
+        return
+    payout = charged.subsidy_minor - charged.fee_minor
+    merchant = ("merchants", bought.merchant)
+    totals[(*merchant, f"fee{back}_minor")] += charged.fee_minor
+    totals[(*merchant, f"subsidy{back}_minor")] += charged.subsidy_minor
+    totals[(*merchant, "payout_minor", "EUR")] += -payout if back else payout
+    for name, part in zip(charged.parties, charged.fee_parts, strict=True):
+        totals["parties", name, "EUR", f"fee{back}_minor"] += part
+    for name, part in zip(charged.payers, charged.subsidy_parts, strict=True):
+        totals["payers", name, "EUR", f"subsidy{back}_minor"] += part
 
 
 def claim(

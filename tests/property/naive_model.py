@@ -17,6 +17,7 @@ from typing import Any
 from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason as Reason
+from processor.terms import MerchantTerms
 
 Parts = tuple[int, ...]
 Answer = dict[str, Any]
@@ -87,7 +88,8 @@ class NaiveShard:
     holds: dict[str, Hold] = field(default_factory=dict)
     programs: dict[str, e.ProgramRegistered] = field(default_factory=dict)
     versions: dict[tuple[str, int], e.ProgramRegistered] = field(default_factory=dict)
-    merchants: set[str] = field(default_factory=set)
+    merchants: dict[str, list[MerchantTerms]] = field(default_factory=dict)
+    charged: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     lenders: set[str] = field(default_factory=set)
     refusals: dict[int, tuple[str, int]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
@@ -95,6 +97,13 @@ class NaiveShard:
     capped: dict[str, int] = field(default_factory=dict)  # Lender → lines before it.
     forced: set[str] = field(default_factory=set)
     now_ms: int = 0
+
+    def learn_merchant(self, fact: e.MerchantRegistered | e.MerchantChanged) -> None:
+        """Terms in force from now on; all versions are kept."""
+        versions = self.merchants.setdefault(fact.merchant_id, [])
+        versions.append(fact.terms or MerchantTerms())
+        if isinstance(fact, e.MerchantChanged):
+            assert len(versions) == fact.version
 
     # Adding up.
 

@@ -19,6 +19,7 @@ from processor.records import RECORDS_ENCODER, ShardRecord
 from processor.recovery import ShardReplay, digest_of
 from processor.shard import SETTLEMENT, Shard
 from tests.property.fake_settlement import FakeSettlement
+from tests.property.naive_charges import check_charge
 from tests.property.naive_facts import Judge, without_zeros
 from tests.property.naive_model import Bounds, NaiveShard
 
@@ -285,6 +286,7 @@ class ShardBench:
         assert purchase.refunded_minor <= purchase.captured_minor
         assert purchase.reference == expected.purchases[key].reference
         assert (key in self.shard.state.forced) == (key in expected.forced)
+        check_charge(expected, key, purchase.charge)
         if expected.open_of(key):
             status = "open"
             assert not self.shard.is_open or purchase.expires_at_ms > self.now_ms

@@ -21,6 +21,7 @@ from processor import commands as c
 from processor import events as e
 from processor import messages as m
 from processor.settlement_rules import following_day
+from processor.terms import MerchantTerms, PartyShare, Subsidy
 from tests.property.naive_model import Bounds
 from tests.property.profiles import trying
 from tests.property.shard_bench import ShardBench, reference_facts
@@ -34,6 +35,19 @@ NEW_SHARES = {
     "pair": {"L2": 999_999, "L3": 1},
     "trio": {"L3": 333_333, "L1": 333_333, "L2": 333_334},
 }
+HALVES = (PartyShare("platform", 500_000), PartyShare("bank", 500_000))
+THIRDS = (
+    PartyShare("agent", 333_333),
+    PartyShare("platform", 333_334),
+    PartyShare("acquirer", 333_333),
+)
+TERMS = (
+    MerchantTerms("food", 29_000, 1, 20, THIRDS, (Subsidy("brand", 15_000),)),
+    MerchantTerms("food", 500_000, 3, None, HALVES),
+    MerchantTerms("toys", 0, 2, 2),
+    MerchantTerms("toys"),
+    MerchantTerms(subsidies=(Subsidy("mall", 333_333), Subsidy("brand", 1_000_000))),
+)
 LENDERS = ("L1", "L2", "L3")
 MISSING = "missing"
 
@@ -76,7 +90,8 @@ class ShardMachine(RuleBasedStateMachine):
         settlement.unleased = dict(zip(LENDERS, headroom, strict=True))
         settlement.reference = [
             *(e.LenderRegistered(name, "EUR", "", 0) for name in LENDERS),
-            *(e.MerchantRegistered(name, "") for name in ("m1", "m2")),
+            e.MerchantRegistered("m1", "", TERMS[0]),
+            e.MerchantRegistered("m2", ""),
             *reference_facts(SHARES, tolerance_ppm),
         ]
         self.bench.connect()
@@ -388,6 +403,21 @@ class ShardMachine(RuleBasedStateMachine):
         settlement.unleased[pool_id] += cap or 0
         self.tell(e.DailyCapSet(lender, cap))
 
+    @precondition(lambda self: self.bench.connected)
+    @rule(name=st.sampled_from(["m1", "m2"]), terms=st.sampled_from(TERMS))
+    def new_terms(self, name: str, terms: MerchantTerms) -> None:
+        settlement = self.bench.settlement
+        known = (e.MerchantRegistered, e.MerchantChanged)
+        versions = [
+            fact
+            for fact in settlement.reference
+            if isinstance(fact, known) and fact.merchant_id == name
+        ]
+        first = len(settlement.reference)
+        changed = e.MerchantChanged(name, "", terms, len(versions) + 1)
+        settlement.reference.append(changed)
+        settlement.tell_reference(first)
+
     @rule(lose_a_step=st.booleans())
     def crash(self, lose_a_step: bool) -> None:
         if lose_a_step:
@@ -499,7 +529,7 @@ def _world(machine: ShardMachine, random: Random) -> None:
     suspended = sorted(machine.expected.suspended)
     if suspended and machine.bench.connected and random.random() < 0.7:
         machine.suspend_or_resume(suspended[0])
-    match random.randint(0, 14):
+    match random.randint(0, 15):
         case 0:
             machine.change_limit(_account(random), random.randint(200, 2_000), "rest")
         case 1:
@@ -519,6 +549,8 @@ def _world(machine: ShardMachine, random: Random) -> None:
             machine.move_day()
         case 10 if machine.bench.connected:
             machine.new_version(random.choice(["pair", "trio"]), random.random() < 0.5)
+        case 15 if machine.bench.connected:
+            machine.new_terms(random.choice(["m1", "m2"]), random.choice(TERMS))
         case 11:
             machine.crash(random.random() < 0.5)
         case 12 if machine.bench.connected:

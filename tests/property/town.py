@@ -18,6 +18,7 @@ from processor import messages as m
 from processor.framing import Window, frame
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
 from processor.settlement_rules import following_day
+from processor.terms import MerchantTerms, PartyShare, Subsidy
 from tests.property.house import FIRST_DAY, Host, House, Wire
 
 SHARES = {
@@ -25,6 +26,12 @@ SHARES = {
     "pair": {"L1": 300_000, "L2": 700_000},
     "trio": {"L1": 300_000, "L2": 330_000, "L3": 370_000},
 }
+HALVES = (PartyShare("platform", 500_000), PartyShare("bank", 500_000))
+TERMS = (
+    MerchantTerms("food", 29_000, 1, 20, HALVES, (Subsidy("brand", 15_000),)),
+    MerchantTerms("food", 250_000),
+    MerchantTerms("toys"),
+)
 LENDERS = {"L1": 0, "L2": 150, "L3": 0}  # With their advance lines.
 GATEWAY = "gateway"
 
@@ -61,6 +68,7 @@ class Town:
     accounts: list[str] = field(default_factory=list)
     movements: list[str] = field(default_factory=list)
     merchants: int = 1
+    withheld: list[Wish] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.house = House(self.shard_count)
@@ -155,6 +163,8 @@ class Town:
         approved = wish.answer["status"] == "approved"
         if is_new and approved and "authorization_id" in wish.answer:
             self.purchases.append(wish.answer["authorization_id"])
+        if is_new and approved and wish.answer.get("withheld_minor"):
+            self.withheld.append(wish)
         if is_new and approved and "hold_id" in wish.answer:
             self.holds.append(wish.answer["hold_id"])
 
@@ -167,7 +177,7 @@ class Town:
         for name, parts in SHARES.items():
             shares = tuple(c.Share(lender, ppm) for lender, ppm in parts.items())
             self.wish(c.RegisterProgram, name, "EUR", shares, 60, 30, 100_000)
-        self.wish(c.RegisterMerchant, "m0")
+        self.wish(c.RegisterMerchant, "m0", "", TERMS[0])
         self.rest()
         self.accounts = [f"account {i}" for i in range(accounts)]
         for i, account_id in enumerate(self.accounts):
@@ -296,6 +306,22 @@ class Town:
         account = self.random.choice(self.accounts)
         self.wish(c.Repay, account, self.random.randint(1, 80), "EUR")
 
+    def repay_from_payout(self) -> None:
+        """The gateway's steps, with anything else in between."""
+        if not self.withheld:
+            account, merchant = self.random.choice(self.accounts), "m0"
+            amount = self.random.randint(1, 90)
+            self.wish(c.WithholdFromMerchant, account, merchant, amount, "EUR")
+            return
+        first = self.withheld.pop()
+        assert isinstance(first.command, c.WithholdFromMerchant)
+        key, minor = first.answer["withholding_id"], first.answer["withheld_minor"]
+        if self.random.random() < 0.3:
+            self.wish(c.ReleaseWithholding, key)
+        else:
+            account, merchant = first.command.account_id, first.command.merchant_id
+            self.wish(c.Repay, account, minor, "EUR", "", merchant, key)
+
     def fund(self) -> None:
         lender_id, amount = self.random.choice(list(LENDERS)), 1
         amount += self.random.randrange(300)
@@ -343,7 +369,12 @@ class Town:
         self.wish(c.ForceCapture, account, "m0", amount, "EUR", "", key)
 
     def register(self) -> None:
-        self.wish(c.RegisterMerchant, f"m{self.merchants}")
+        terms = self.random.choice(TERMS)
+        if self.random.random() < 0.5:
+            merchant = f"m{self.random.randrange(self.merchants)}"
+            self.wish(c.ChangeMerchant, merchant, terms)
+            return
+        self.wish(c.RegisterMerchant, f"m{self.merchants}", "", terms)
         self.merchants += 1
 
     def close_day(self) -> None:
@@ -424,6 +455,7 @@ class Town:
                 (12, self.follow_up),
                 (4, self.hold),
                 (3, self.repay),
+                (4, self.repay_from_payout),
                 (4, self.fund),
                 (1, self.register),
                 (1, self.close_day),

@@ -17,6 +17,7 @@ from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id, slot_of_account
 from processor.journal import Batch, Identity, chain_of, chain_start
 from processor.records import RECORDS_ENCODER, SettlementRecord, ShardRecord
+from processor.terms import MerchantTerms, PartyShare, Subsidy
 
 DAY, NEXT_DAY = "2026-03-02", "2026-03-03"
 ALICE, CAROL, BOB = "alice", "carol-4", "bob-1"  # Shards 0, 0 and 1.
@@ -108,6 +109,20 @@ H1 = made(IdKind.HOLD, ALICE, 0, 12)
 H2 = made(IdKind.HOLD, ALICE, 0, 17)
 B1 = made(IdKind.AUTHORIZATION, BOB, 1, 4)
 
+TERMS = MerchantTerms(
+    fee_ppm=20_000,
+    fee_cap_minor=25,
+    fee_shares=(PartyShare("platform", 600_000), PartyShare("bank", 400_000)),
+    subsidies=(Subsidy("brand", 5_000),),
+)
+
+
+def charge(fee: tuple[int, int], subsidy: int) -> e.MerchantCharge:
+    """A fee of the platform's and the bank's part, and what the brand adds."""
+    names = ("platform", "bank")
+    return e.MerchantCharge(sum(fee), names, fee, subsidy, ("brand",), (subsidy,))
+
+
 FACTS: tuple[e.ReferenceFact, ...] = (
     e.LenderRegistered("north", "GBP", "", 0),
     e.LenderRegistered("south", "GBP", "", 1_000),
@@ -121,7 +136,7 @@ FACTS: tuple[e.ReferenceFact, ...] = (
         100_000,
     ),
     e.ProgramRegistered("solo", 1, "GBP", (c.Share("south", 1_000_000),), 60, 60, 0),
-    e.MerchantRegistered("shop", ""),
+    e.MerchantRegistered("shop", "", TERMS),
 )
 
 CAPTURED = e.Captured(
@@ -136,6 +151,7 @@ CAPTURED = e.Captured(
     0,
     (),
     3_900,
+    charge((7, 5), 3),
 )
 CAPTURED_ABOVE = e.Captured(
     A1,
@@ -149,17 +165,23 @@ CAPTURED_ABOVE = e.Captured(
     0,
     (),
     3_960,
+    charge((6, 3), 2),
 )
 SHARD_0_TOTALS = e.DayTotals(
     {
         "north": e.LenderTotals(762, 240, 132, 210),
         "south": e.LenderTotals(1_778, 560, 308, 490),
     },
-    {"shop": e.MerchantTotals(2_540, 3, 800, 1)},
+    {"shop": e.MerchantTotals(2_540, 3, 800, 1, 46, 16, 12, 3, {"GBP": 1_719})},
     authorized_count=3,
     declined_count=2,
     repaid_minor=340,
     repaid_count=1,
+    parties={
+        "platform": {"GBP": e.PartyTotals(28, 10)},
+        "bank": {"GBP": e.PartyTotals(18, 6)},
+    },
+    payers={"brand": {"GBP": e.PayerTotals(12, 3)}},
 )
 SHARD_1_TOTALS = e.DayTotals(authorized_count=1)
 ALL_TOTALS = msgspec.structs.replace(SHARD_0_TOTALS, authorized_count=4)
@@ -242,6 +264,7 @@ def _purchases(ask: Asking) -> list[tuple[Any, Any]]:
         100,
         DAY,
         5_100,
+        charge((10, 6), 3),
     )
     return [
         (ask(c.Authorize, ALICE, "shop", 1_001, "GBP"), authorized),
@@ -278,6 +301,7 @@ def _holds(ask: Asking) -> list[tuple[Any, Any]]:
         H1,
         1_500,
         700,
+        charge((15, 10), 7),
     )
     authorized = e.Authorized(
         A3, ALICE, "shop", "joint", 1, 200, (60, 140), 19_500, 3_400
@@ -345,7 +369,7 @@ def _settlement() -> list[SettlementRecord]:
             FACTS[2],
         ),
         (ask(c.RegisterProgram, "solo", "GBP", solo, 60, 60, 0), FACTS[3]),
-        (ask(c.RegisterMerchant, "shop"), FACTS[4]),
+        (ask(c.RegisterMerchant, "shop", "", TERMS), FACTS[4]),
         (None, e.ShardJoined(0, "shard-0")),
         (None, e.ShardJoined(1, "shard-1")),
         (None, e.SliceGranted(0, "north", 10_000, 1, 1)),

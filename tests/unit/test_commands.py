@@ -67,6 +67,9 @@ def test_the_names_on_the_wire_are_what_they_always_were() -> None:
         "propose_funds",
         "approve_funds",
         "reject_funds",
+        "change_merchant",
+        "withhold_from_merchant",
+        "release_withholding",
     ] == [command.wire_name() for command in SETTLEMENT_COMMANDS]
 
 

@@ -10,7 +10,7 @@ from gateway.keys import KeyFile
 from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute, QueryRoute, Role
 from processor import commands as c
 from processor.messages import Answer, Outcome
-from processor.terms import Side, Waivable
+from processor.terms import MerchantTerms, PartyShare, Side, Subsidy, Waivable
 from tests.unit.gateway_fake import (
     APPROVED,
     AUTHORIZE,
@@ -201,6 +201,40 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
         ),
     ),
     ("/v1/merchants", {"merchant_id": "shop"}, c.RegisterMerchant(*WHO, "shop")),
+    (
+        "/v1/merchants",
+        {"merchant_id": "shop", "pricing": {"category": "food", "fee_ppm": 18_000}},
+        c.RegisterMerchant(
+            *WHO, "shop", "", MerchantTerms(category="food", fee_ppm=18_000)
+        ),
+    ),
+    (
+        "/v1/merchants/shop/terms",
+        {
+            "pricing": {
+                "fee_minimum_minor": 5,
+                "fee_cap_minor": 9,
+                "fee_shares": [
+                    {"party_id": "platform", "share_ppm": 600_000},
+                    {"party_id": "bank", "share_ppm": 400_000},
+                ],
+                "subsidies": [{"payer_id": "brand", "share_ppm": 1_000}],
+            }
+        },
+        c.ChangeMerchant(
+            *WHO,
+            "shop",
+            MerchantTerms(
+                fee_minimum_minor=5,
+                fee_cap_minor=9,
+                fee_shares=(
+                    PartyShare("platform", 600_000),
+                    PartyShare("bank", 400_000),
+                ),
+                subsidies=(Subsidy("brand", 1_000),),
+            ),
+        ),
+    ),
     (
         "/v1/business-days/2011-01-31/close",
         {"next_day": "2011-02-02"},

@@ -46,6 +46,10 @@ CONVERTED = msgspec.structs.replace(
 )
 CAPTURED = e.Captured("au", "ca", 110, (33, 77), 20, (6, 14), 5, (1, 4), 10, (3, 7), 0)
 REFUNDED = e.Refunded("au", "re", 50, (15, 35), 40, (13, 27), 10, "2026-03-02", 0)
+CHARGE = e.MerchantCharge(9, ("platform", "bank"), (5, 4), 3, ("brand",), (3,))
+CHARGED = msgspec.structs.replace(CAPTURED, charge=CHARGE)
+CHARGED_AT_ONCE = msgspec.structs.replace(CONVERTED, charge=CHARGE)
+CHARGED_BACK = msgspec.structs.replace(REFUNDED, charge_back=CHARGE)
 REPAID = e.Repaid("alice", "rp", 60, (e.Allocation("au", 40, (12, 28)),), 20, 0)
 
 EVENTS: tuple[e.Event, ...] = (
@@ -61,6 +65,9 @@ EVENTS: tuple[e.Event, ...] = (
     e.HoldExpired("ho", 10),
     REFUNDED,
     REPAID,
+    CHARGED,
+    CHARGED_AT_ONCE,
+    CHARGED_BACK,
 )
 
 
@@ -189,3 +196,29 @@ def test_a_deposit_that_moves_the_balance_by_another_amount_does_not_balance() -
 
 def test_grants_are_not_postings() -> None:
     assert reserve_legs(e.SliceGranted(0, "north", 5, 1, 1), {}) == []
+
+
+@pytest.mark.parametrize(
+    ("plain", "charged", "sign"),
+    [
+        (CAPTURED, CHARGED, 1),
+        (CONVERTED, CHARGED_AT_ONCE, 1),
+        (REFUNDED, CHARGED_BACK, -1),
+    ],
+)
+def test_a_fee_goes_off_the_payout_and_a_subsidy_onto_it(
+    plain: e.Event, charged: e.Event, sign: int
+) -> None:
+    before, after = Counter(booked(plain)), Counter(booked(charged))
+    moved = {name: after[name] - before[name] for name in {*after, *before}}
+    assert {
+        "merchant_payable:shop:GBP": sign * 6,
+        "party_income:platform:GBP": -sign * 5,
+        "party_income:bank:GBP": -sign * 4,
+        "subsidy_receivable:brand:GBP": sign * 3,
+    } == {name: amount for name, amount in moved.items() if amount}
+
+
+def test_a_charge_whose_parts_do_not_sum_up_does_not_balance() -> None:
+    wrong = msgspec.structs.replace(CHARGE, fee_parts=(5, 5))
+    assert sum(booked(msgspec.structs.replace(CAPTURED, charge=wrong)).values())
