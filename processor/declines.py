@@ -27,6 +27,8 @@ class DeclineReason(StrEnum):
     MOVEMENT_EXISTS = "movement_exists"
     CURRENCY_MISMATCH = "currency_mismatch"
     SHARES_NOT_WHOLE = "shares_not_whole"
+    SHARE_BELOW_FLOOR = "share_below_floor"
+    SHARE_ABOVE_CAP = "share_above_cap"
     # Its state does not allow it.
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_FROZEN = "account_frozen"
@@ -77,6 +79,8 @@ _PERMANENT = frozenset(
         DeclineReason.HOLD_NOT_FOUND,
         DeclineReason.CURRENCY_MISMATCH,
         DeclineReason.SHARES_NOT_WHOLE,
+        DeclineReason.SHARE_BELOW_FLOOR,
+        DeclineReason.SHARE_ABOVE_CAP,
         DeclineReason.ACCOUNT_CLOSED,
         DeclineReason.AUTHORIZATION_NOT_OPEN,
         DeclineReason.HOLD_NOT_OPEN,

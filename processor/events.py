@@ -236,6 +236,7 @@ class ProgramRegistered(Event, frozen=True):
     authorization_expiry_seconds: int
     hold_expiry_seconds: int
     capture_tolerance_ppm: int
+    cap_ppm: int | None = None
 
 
 class MerchantRegistered(Event, frozen=True):

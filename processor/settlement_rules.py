@@ -78,6 +78,11 @@ def decide_register_program(
     whole = sum(share.share_ppm for share in command.shares) == limits.PPM
     if not whole or len(names) != len(command.shares):
         return declined(DeclineReason.SHARES_NOT_WHOLE)
+    if any(share.share_ppm < share.floor_ppm for share in command.shares):
+        return declined(DeclineReason.SHARE_BELOW_FLOOR)
+    cap_ppm = limits.PPM if command.cap_ppm is None else command.cap_ppm
+    if any(share.share_ppm > cap_ppm for share in command.shares):
+        return declined(DeclineReason.SHARE_ABOVE_CAP)
     if current is None and len(state.programs) >= limits.PROGRAMS_MAX:
         return declined(DeclineReason.TOO_MANY_REGISTERED)
     return e.ProgramRegistered(
@@ -88,6 +93,7 @@ def decide_register_program(
         command.authorization_expiry_seconds,
         command.hold_expiry_seconds,
         command.capture_tolerance_ppm,
+        command.cap_ppm,
     )
 
 

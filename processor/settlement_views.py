@@ -73,6 +73,7 @@ class ProgramView(msgspec.Struct, frozen=True, gc=False):
     authorization_expiry_seconds: int
     hold_expiry_seconds: int
     capture_tolerance_ppm: int
+    cap_ppm: int | None
 
 
 class MerchantView(msgspec.Struct, frozen=True, gc=False):
@@ -150,6 +151,7 @@ def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
             program.authorization_expiry_seconds,
             program.hold_expiry_seconds,
             program.capture_tolerance_ppm,
+            program.cap_ppm,
         )
     elif kind == "merchant" and object_id in state.merchants:
         shown = MerchantView(
