@@ -293,6 +293,19 @@ def test_all_lenders_of_a_forced_ask_are_looked_at_before_one_is_raised() -> Non
     assert m.AskGranted(1, 10) == settlement.said[11][-1]
 
 
+def test_evidence_is_stale_once_a_shard_has_given_more_back() -> None:
+    settlement = a_settlement(L1=100, L2=10)
+    settlement.told(10, asked(0, 1, L1=100))
+    settlement.told(11, asked(1, 1, is_forced=True, L1=50, L2=15))
+    settlement.told(11, reported(1, lease("L1", 0)))
+    settlement.told(10, reported(1, lease("L1", 100, returned=20, used=80)))
+    settlement.told(10, reported(99, lease("L1", 100, returned=30, used=70)))
+    for shard in (0, 1):
+        settlement.told(10 + shard, reported(2, lease("L2", 0)))
+    assert [0, 0] == [x.forced_minor for x in settlement.state.lenders.values()]
+    assert m.RecallSlice(3, "L1", False) == settlement.said[11][-1]
+
+
 def forced_by_30() -> OneSettlement:
     settlement = used_up()
     settlement.told(11, asked(1, 1, is_forced=True, L1=70))
