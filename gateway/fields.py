@@ -327,6 +327,18 @@ FIELDS: dict[str, FieldForm] = {
     ),
     "party_id": FieldForm(_ID, "Who has a part of the fee.", _ID_MUST_BE, "acquirer"),
     "payer_id": FieldForm(_ID, "Who pays the subsidy.", _ID_MUST_BE, "brand"),
+    "floor_ppm": FieldForm(
+        _whole(0, limits.PPM),
+        "The least part that a regulator allows the lender; 0: no floor.",
+        _whole_must_be("parts per million", 0, limits.PPM),
+        300_000,
+    ),
+    "cap_ppm": FieldForm(
+        _whole(1, limits.PPM),
+        "The most that one lender's part may be; left out or null: no cap.",
+        _whole_must_be("parts per million", 1, limits.PPM),
+        700_000,
+    ),
     "authorization_expiry_seconds": FieldForm(
         _whole(1, limits.EXPIRY_SECONDS_MAX),
         "How long an authorization stays open.",
@@ -438,7 +450,7 @@ _add_nested(
         f"1 to {limits.LENDERS_PER_PROGRAM_MAX} objects with lender_id and share_ppm",
         [
             {"lender_id": "first-bank", "share_ppm": 700_000},
-            {"lender_id": "second-bank", "share_ppm": 300_000},
+            {"lender_id": "second-bank", "share_ppm": 300_000, "floor_ppm": 300_000},
         ],
     ),
 )

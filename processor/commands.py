@@ -420,18 +420,23 @@ class WithdrawReserve(Command, frozen=True):
 
 
 class Share(msgspec.Struct, frozen=True, gc=False):
-    """One lender's part of each purchase, in parts per million."""
+    """One lender's part of each purchase, in parts per million.
+
+    `floor_ppm` is the least that a regulator allows it to be; 0: no floor.
+    """
 
     lender_id: str
     share_ppm: int
+    floor_ppm: int = 0
 
 
 class RegisterProgram(Command, frozen=True):
     """Add a product, or its next version when `replaces_version` names the last.
 
-    Shares sum to 1 000 000.  Expiries are in seconds, the tolerance is what a
-    capture may exceed its authorization by, in parts per million.  `plans` are
-    the instalment plans a purchase may choose from, `terms` hold for all.
+    Shares sum to 1 000 000; none is below its floor, or above `cap_ppm` if there
+    is one.  Expiries are in seconds, the tolerance is what a capture may exceed
+    its authorization by, in parts per million.  `plans` are the instalment plans
+    a purchase may choose from, `terms` hold for all.
     """
 
     program_id: str
@@ -443,6 +448,7 @@ class RegisterProgram(Command, frozen=True):
     replaces_version: int = 0
     plans: tuple[Plan, ...] = ()
     terms: Terms = Terms()
+    cap_ppm: int | None = None
 
 
 class RegisterMerchant(Command, frozen=True):

@@ -39,6 +39,8 @@ class DeclineReason(StrEnum):
     ORDER_NOT_SOUND = "order_not_sound"
     FEE_CAP_BELOW_MINIMUM = "fee_cap_below_minimum"
     SUBSIDY_PAYER_REPEATED = "subsidy_payer_repeated"
+    SHARE_BELOW_FLOOR = "share_below_floor"
+    SHARE_ABOVE_CAP = "share_above_cap"
     # Its state does not allow it.
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_FROZEN = "account_frozen"
@@ -120,6 +122,8 @@ _PERMANENT = frozenset(
         DeclineReason.SHARES_NOT_WHOLE,
         DeclineReason.FEE_CAP_BELOW_MINIMUM,
         DeclineReason.SUBSIDY_PAYER_REPEATED,
+        DeclineReason.SHARE_BELOW_FLOOR,
+        DeclineReason.SHARE_ABOVE_CAP,
         DeclineReason.ACCOUNT_CLOSED,
         DeclineReason.AUTHORIZATION_NOT_OPEN,
         DeclineReason.HOLD_NOT_OPEN,

@@ -548,6 +548,7 @@ class ProgramRegistered(Event, frozen=True):
     capture_tolerance_ppm: int
     plans: tuple[Plan, ...] = ()
     terms: Terms = Terms()
+    cap_ppm: int | None = None
 
 
 class MerchantRegistered(Event, frozen=True):

@@ -83,6 +83,11 @@ def decide_register_program(
         return declined(DeclineReason.PLANS_NOT_UNIQUE)
     if wrong_policy_field(RefundPolicy(command.terms.refund_order)) is not None:
         return declined(DeclineReason.ORDER_NOT_SOUND)
+    if any(share.share_ppm < share.floor_ppm for share in command.shares):
+        return declined(DeclineReason.SHARE_BELOW_FLOOR)
+    cap_ppm = limits.PPM if command.cap_ppm is None else command.cap_ppm
+    if any(share.share_ppm > cap_ppm for share in command.shares):
+        return declined(DeclineReason.SHARE_ABOVE_CAP)
     if current is None and len(state.programs) >= limits.PROGRAMS_MAX:
         return declined(DeclineReason.TOO_MANY_REGISTERED)
     return e.ProgramRegistered(
@@ -95,6 +100,7 @@ def decide_register_program(
         command.capture_tolerance_ppm,
         command.plans,
         command.terms,
+        command.cap_ppm,
     )
 
 

@@ -77,6 +77,7 @@ class ProgramView(msgspec.Struct, frozen=True, gc=False):
     capture_tolerance_ppm: int
     plans: tuple[Plan, ...]
     terms: Terms
+    cap_ppm: int | None
 
 
 class MerchantView(msgspec.Struct, frozen=True, gc=False):
@@ -178,6 +179,7 @@ def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
             program.capture_tolerance_ppm,
             program.plans,
             program.terms,
+            program.cap_ppm,
         )
     elif kind == "merchant" and object_id in state.merchants:
         merchant = state.merchants[object_id]

@@ -88,6 +88,7 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
             ("currency", "currency"),
             ("shares", "shares"),
             ("capture_tolerance_ppm", "capture_tolerance_ppm"),
+            ("cap_ppm", "cap_ppm"),
         ),
     ),
     c.RegisterMerchant: (

@@ -209,6 +209,10 @@ class SettlementAudit:
             self.differ(f"program {event.program_id} has an unfit lender.")
         if sum(share.share_ppm for share in event.shares) != limits.PPM:
             self.differ(f"the shares of program {event.program_id} are not whole.")
+        for share in event.shares:
+            most_ppm = limits.PPM if event.cap_ppm is None else event.cap_ppm
+            if not share.floor_ppm <= share.share_ppm <= most_ppm:
+                self.differ(f"the share of {share.lender_id} breaks a floor or cap.")
         before = self.versions.get(event.program_id, 0)
         if event.version != before + 1:
             self.differ(

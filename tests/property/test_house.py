@@ -12,10 +12,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from processor import commands as c
+from processor.audit.report import audit
 from processor.recovery import SettlementReplay
 from tests.property.house import Host, House
 from tests.property.profiles import trying
 from tests.property.town import LENDERS, Town, Wish
+from tests.unit.journals_by_hand import rechained
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -41,7 +43,19 @@ def test_no_money_is_lost_or_used_twice_whatever_goes_wrong(
     town.finish()
     town.check_positions()
     town.check_days()
+    check_audit(town.house)
     assert town.house.expected.headroom("L1") >= 0
+
+
+def check_audit(house: House) -> None:
+    """The audit, too, finds nothing in all that the journals say."""
+    rows = [
+        (host.identity, rechained(host.identity, host.batches))
+        for host in house.hosts.values()
+    ]
+    report = audit(rows[0], rows[1:])
+    assert [] == report.differences
+    assert report.is_clean
 
 
 @given(seed=seeds, shard_count=st.integers(1, 4), trouble=st.sampled_from([0, 3]))

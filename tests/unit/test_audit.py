@@ -76,6 +76,7 @@ def cut_of(*points: e.CutPoint) -> tuple[e.CutPoint, ...]:
     return points
 
 
+SOUTH = c.Share("south", 700_000)
 RIGHT_0 = e.CutPoint(0, 1, 25, 20_000, 18_782, 0)
 RIGHT_1 = e.CutPoint(1, 1, 4, 18_000, 0, 0)
 RESERVE = DeclineReason.RESERVE_EXHAUSTED
@@ -397,6 +398,11 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     ("version 2 of joint after 0", change(SETTLEMENT, 5, version=2)),
     ("has an unfit lender", change(SETTLEMENT, 6, currency="EUR")),
     ("are not whole", change(SETTLEMENT, 6, shares=(c.Share("south", 999_999),))),
+    (
+        "breaks a floor or cap",
+        change(SETTLEMENT, 5, shares=(c.Share("north", 300_000, 300_001), SOUTH)),
+    ),
+    ("breaks a floor or cap", change(SETTLEMENT, 5, cap_ppm=699_999)),
     (
         "DepositReserve asked for 10000, got 10001",
         change(SETTLEMENT, 3, amount_minor=10_001),

@@ -32,6 +32,7 @@ class Crowd:
         self.dice = random.Random(seed)
         self.house = House(2, FIRST_DAY)
         self.count = 0
+        self.movements = 0
         self.purchases: list[str] = []
         self.holds: list[str] = []
         self.outcomes: dict[str, int] = {}
@@ -50,7 +51,8 @@ class Crowd:
 
     def command(self, kind: Any, *fields: Any) -> c.Command:
         self.count += 1
-        made: c.Command = kind("crowd", f"r-{self.count}", *fields)
+        caller = "checker" if kind is c.ApproveFunds and self.count % 4 else "crowd"
+        made: c.Command = kind(caller, f"r-{self.count}", *fields)
         return made
 
     def ask(self, kind: Any, *fields: Any) -> dict[str, Any]:
@@ -93,9 +95,28 @@ class Crowd:
             (c.FreezeAccount if amount < 100 else c.UnfreezeAccount, account_id),
             (c.WithdrawReserve, dice.choice(["north", "south", "west"]), amount),
             (c.DepositReserve, dice.choice(["north", "west"]), amount),
+            (c.ForceCapture, account_id, "shop", amount, "GBP", "", purchase),
+            self.wish_for_lenders(amount),
         ]
         kind, *fields = dice.choice(wishes)
         return self.command(kind, *fields)
+
+    def wish_for_lenders(self, amount: int) -> tuple[Any, ...]:
+        dice = self.dice
+        lender_id = dice.choice(["north", "south", "west"])
+        self.movements += 1
+        some = f"f{self.movements - dice.randint(0, 4)}"
+        wishes: list[tuple[Any, ...]] = [
+            (c.ChangeAdvanceLine, lender_id, 4 * amount),
+            (c.SetDailyCap, lender_id, dice.choice([None, 10 * amount, 20_000])),
+            (c.SetDailyCap, lender_id, None),
+            (c.SuspendLender, "south"),
+            *[(c.ResumeLender, "south")] * 3,
+            (c.ProposeFunds, some, lender_id, dice.choice(list(c.Direction)), amount),
+            (c.ApproveFunds, some),
+            (c.RejectFunds, some),
+        ]
+        return dice.choice(wishes)
 
     def live(self, days: int, rounds: int, at_once: int) -> None:
         for _ in range(days):

@@ -298,6 +298,7 @@ def test_a_shard_is_sent_what_it_does_not_know_in_bounded_frames(
 
 
 SHARES = (c.Share("L1", 300_000), c.Share("L2", 700_000))
+FLOOR_BROKEN = (c.Share("L1", 300_000, 300_001), c.Share("L2", 700_000))
 PROGRAM: dict[str, Any] = {"program_id": "p", "currency": "EUR", "shares": SHARES}
 
 
@@ -312,6 +313,12 @@ PROGRAM: dict[str, Any] = {"program_id": "p", "currency": "EUR", "shares": SHARE
         ({"shares": (c.Share("L1", PPM - 1),)}, "shares_not_whole"),
         ({"shares": (c.Share("L1", PPM + 1),)}, "shares_not_whole"),
         ({"shares": (c.Share("L1", 500_000),) * 2}, "shares_not_whole"),
+        (
+            {"shares": (c.Share("L1", 1), c.Share("L2", 1, 2)), "cap_ppm": 1},
+            "shares_not_whole",
+        ),
+        ({"shares": FLOOR_BROKEN, "cap_ppm": 699_999}, "share_below_floor"),
+        ({"cap_ppm": 699_999}, "share_above_cap"),
     ],
 )
 def test_the_first_reason_against_a_program_is_reported(
@@ -324,6 +331,15 @@ def test_the_first_reason_against_a_program_is_reported(
     answer = settlement.submit(command)
     assert answer is not None
     assert f'"{reason}"'.encode() in answer.body
+
+
+def test_a_share_may_be_its_floor_and_the_cap() -> None:
+    settlement = a_settlement(1, L1=0, L2=0)
+    shares = (c.Share("L1", 300_000, 300_000), c.Share("L2", 700_000))
+    fields = {**PROGRAM, "shares": shares, "cap_ppm": 700_000}
+    settlement.submit(c.RegisterProgram("caller", "p", **fields))
+    assert shares == settlement.state.programs["p"].shares
+    assert 700_000 == settlement.state.programs["p"].cap_ppm
 
 
 def test_the_next_version_of_a_program_replaces_the_last() -> None:
