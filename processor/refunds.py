@@ -20,10 +20,12 @@ from processor.bookings import lower_outstanding
 from processor.debts import drop_if_paid, pay_charges, program_of
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
+from processor.orders import allocate_refund, credit_line_of, totals_back
 from processor.repayments import wake_for_credit
 from processor.rules import Decision, Moment, add, declined
 from processor.schedules import fee_back
 from processor.state import Account, Authorization, Line, ShardState
+from processor.tenders import TenderRefund
 
 
 def decide_refund(state: ShardState, command: c.Refund, moment: Moment) -> Decision:
@@ -33,16 +35,29 @@ def decide_refund(state: ShardState, command: c.Refund, moment: Moment) -> Decis
     if not purchase.captured_minor:
         return declined(DeclineReason.AUTHORIZATION_NOT_CAPTURED)
     left_minor = purchase.captured_minor - purchase.refunded_minor
-    amount_minor = command.amount_minor or left_minor
-    if amount_minor > left_minor or not left_minor:
+    tenders: tuple[TenderRefund, ...] = ()
+    if command.of_order:
+        allocated = allocate_refund(state, purchase, command.amount_minor)
+        if isinstance(allocated, e.Declined):
+            return allocated
+        tenders, mine = allocated, credit_line_of(purchase)
+        amount_minor = sum(t.amount_minor for t in tenders if t.tender_id == mine)
+    else:
+        amount_minor = command.amount_minor or left_minor
+        if purchase.tenders:
+            tenders = (TenderRefund(credit_line_of(purchase), amount_minor),)
+    if amount_minor > left_minor or (not left_minor and not command.of_order):
         return declined(
             DeclineReason.REFUND_EXCEEDS_CAPTURED, amount_minor - left_minor
         )
-    return refunded(state, purchase, amount_minor)
+    return _refunded(state, purchase, amount_minor, tenders)
 
 
-def refunded(
-    state: ShardState, purchase: Authorization, amount_minor: int
+def _refunded(
+    state: ShardState,
+    purchase: Authorization,
+    amount_minor: int,
+    tenders: tuple[TenderRefund, ...],
 ) -> e.Refunded:
     """The event of a refund that nothing stops any more."""
     account = state.accounts[purchase.account_id]
@@ -87,6 +102,7 @@ def refunded(
         fee_credits,
         _lenders_back(state, purchase, fee_credit_minor),
         _borne_back(purchase, amount_minor),
+        tenders,
     )
 
 
@@ -143,6 +159,8 @@ def apply_refunded(state: ShardState, event: e.Refunded) -> None:
     purchase.refunded_minor += event.amount_minor
     purchase.refunded_parts = add(purchase.refunded_parts, event.parts)
     purchase.borne_back_minor += event.borne_minor
+    if event.tenders:
+        purchase.tenders_back = totals_back(purchase.tenders_back, event.tenders)
     assert purchase.refunded_minor <= purchase.captured_minor
     if event.principal_minor:
         lower_outstanding(

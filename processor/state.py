@@ -18,6 +18,7 @@ from processor.events import (
     Parts,
 )
 from processor.schedules import Plan
+from processor.tenders import Tender, TenderRefund
 from processor.terms import Direction, Terms
 
 NEVER = 1 << 40  # A day that does not come.
@@ -199,6 +200,8 @@ class Authorization(msgspec.Struct, gc=False):
     lines: list[Line] | None = None
     borne_minor: int = 0  # Of the plan's charges, by the merchant.
     borne_back_minor: int = 0
+    tenders: tuple[Tender, ...] = ()  # Of the order, if there are others.
+    tenders_back: tuple[TenderRefund, ...] = ()
 
     @property
     def open_minor(self) -> int:

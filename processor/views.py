@@ -111,6 +111,17 @@ class EarlySettlementView(msgspec.Struct, frozen=True, gc=False):
     purchases: dict[str, int]
 
 
+class TenderView(msgspec.Struct, frozen=True, gc=False):
+    """One tender of an order, and what went back to it."""
+
+    tender_id: str
+    kind: str
+    amount_minor: int
+    discount_minor: int
+    refunded_minor: int
+    discount_refunded_minor: int
+
+
 class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
     """A purchase; `open_minor` can still be captured or reversed."""
 
@@ -131,6 +142,7 @@ class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
     outstanding_minor: int
     plan_id: str
     lenders: tuple[LenderPart, ...]
+    tenders: tuple[TenderView, ...]
 
 
 class HoldView(msgspec.Struct, frozen=True, gc=False):
@@ -323,6 +335,21 @@ def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView
                 strict=True,
             )
         ),
+        _tenders(shown),
+    )
+
+
+def _tenders(shown: Authorization) -> tuple[TenderView, ...]:
+    back = {b.tender_id: (b.amount_minor, b.discount_minor) for b in shown.tenders_back}
+    return tuple(
+        TenderView(
+            tender.tender_id,
+            tender.kind.value,
+            tender.amount_minor,
+            tender.discount_minor,
+            *back.get(tender.tender_id, (0, 0)),
+        )
+        for tender in shown.tenders
     )
 
 
