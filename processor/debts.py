@@ -233,12 +233,16 @@ def unpay(
 def pay_charges(
     state: ShardState, purchase: Authorization, parts: Parts, sign: int
 ) -> None:
-    """Each lender's part of charges that were paid, or paid back."""
+    """Each lender's part of charges that were paid, or paid back.
+
+    What is paid back is an inverse of its own and does not move the carry: less
+    what came back, it would not be what `apportion` has given so far.
+    """
     program = program_of(state, purchase)
-    signed = parts if sign > 0 else tuple(-part for part in parts)
-    program.charge_parts = add(program.charge_parts, signed)
-    for lender_id, part in zip(program.lenders, signed, strict=True):
-        state.lender_totals(lender_id).charges_minor += part
+    if sign > 0:
+        program.charge_parts = add(program.charge_parts, parts)
+    for lender_id, part in zip(program.lenders, parts, strict=True):
+        state.lender_totals(lender_id).charges_minor += sign * part
 
 
 def drop_if_paid(account: Account, purchase: Authorization) -> None:

@@ -142,11 +142,13 @@ def _borne_back(purchase: Authorization, amount_minor: int) -> int:
 def _lenders_back(
     state: ShardState, purchase: Authorization, fee_credit_minor: int
 ) -> e.Parts:
-    """What each lender gives back of fees that were paid: as its share says."""
+    """What each lender gives back of fees that were paid: exact over all of them."""
     if not fee_credit_minor:
         return ()
-    shares = program_of(state, purchase).shares_ppm
-    return apportion(shares, limits.PPM, (0,) * len(shares), fee_credit_minor)
+    program = program_of(state, purchase)
+    return apportion(
+        program.shares_ppm, limits.PPM, program.fee_back_parts, fee_credit_minor
+    )
 
 
 def apply_refunded(state: ShardState, event: e.Refunded) -> None:
@@ -218,3 +220,5 @@ def _lower_lines(
         assert min(line.principal_minor, line.fee_minor) >= 0
     if event.fee_credit_parts:
         pay_charges(state, purchase, event.fee_credit_parts, -1)
+        program = program_of(state, purchase)
+        program.fee_back_parts = add(program.fee_back_parts, event.fee_credit_parts)
