@@ -262,20 +262,21 @@ def take_up(account: Account, purchase: Authorization) -> None:
     account.unpaid.append(purchase.authorization_id)
 
 
-def cut_anew(state: ShardState, account: Account, recut: Recut, today: int) -> int:
+def cut_anew(state: ShardState, account: Account, recut: Recut) -> int:
     """Replace what is not billed of a purchase; returns the charges billed by it.
 
     What was refunded or paid of an unbilled line stays as a line of its own, so
     that a refund or a return still finds it.
     """
     purchase = state.authorizations[recut.authorization_id]
+    before = billed_before(state, account)
     lines = with_lines(account, purchase)
     for line in lines:
-        if line.bills_on >= today:
+        if line.bills_on >= before:
             line.cut_minor -= line.principal_minor
             line.fee_cut_minor -= line.fee_minor
     lines += [_line(cut) for cut in recut.lines]
-    billed = [line for line in recut.lines if line.bills_on < today]
+    billed = [line for line in recut.lines if line.bills_on < before]
     charges_minor = sum(line.fee_minor + line.interest_minor for line in billed)
     account.charges_minor += charges_minor
     return charges_minor

@@ -17,7 +17,7 @@ from processor import limits
 from processor.allocation import draw_claim
 from processor.apportion import apportion
 from processor.bookings import lower_outstanding
-from processor.debts import drop_if_paid, pay_charges, program_of
+from processor.debts import billed_before, drop_if_paid, pay_charges, program_of
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
 from processor.orders import allocate_refund, credit_line_of, totals_back
@@ -202,7 +202,7 @@ def _lower_lines(
     state: ShardState, account: Account, purchase: Authorization, event: e.Refunded
 ) -> None:
     assert purchase.lines is not None
-    today = state.today
+    before = billed_before(state, account)
     for line, part, credit, fee, fee_credit in zip(
         purchase.lines,
         event.line_parts,
@@ -215,7 +215,7 @@ def _lower_lines(
         line.paid_minor -= credit
         line.fee_back_minor += fee
         line.fee_paid_minor -= fee_credit
-        if line.bills_on < today:
+        if line.bills_on < before:
             account.charges_minor -= fee - fee_credit
         assert min(line.principal_minor, line.fee_minor) >= 0
     if event.fee_credit_parts:
