@@ -197,7 +197,7 @@ class Requests:
             return (
                 f"{asked.__name__} asked for {asked_of(command)}, got {done_of(event)}."
             )
-        if asked in _HAS_AMOUNT:
+        if asked in _HAS_AMOUNT and not getattr(command, "of_order", False):
             amount: int | None = command.amount_minor  # type: ignore[attr-defined]
             done: int = event.amount_minor  # type: ignore[attr-defined]
             if amount is not None and amount != done:

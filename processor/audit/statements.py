@@ -15,8 +15,15 @@ from processor import limits
 from processor.audit.books import Account, Books, Purchase
 from processor.audit.days import next_on, text_of
 from processor.audit.lines import FEE, INTEREST, PENALTY, Line
-from processor.audit.money import by_order
-from processor.audit.paying import are_lines, check_order, is_billed, is_line, pay
+from processor.audit.paying import (
+    are_lines,
+    check_order,
+    in_order,
+    is_billed,
+    is_line,
+    owed_of,
+    pay,
+)
 from processor.audit.plans import nearest
 from processor.audit.purchases import Touched
 from processor.terms import Terms
@@ -213,7 +220,11 @@ def credit_used(books: Books, event: e.CreditUsed) -> Touched:
     own = credit_to_use(books, account)
     if event.amount_minor != own:
         books.differ(f"{event.amount_minor} of the credit is used, it is {own}.")
-    check_order(books, event.allocations, by_order(books, account, own)[0])
+    billed = [
+        owed for owed in owed_of(books, account) if is_billed(books, account, owed.line)
+    ]
+    program = books.current_programs[account.program_id]
+    check_order(books, event.allocations, in_order(program, billed, own))
     pay(books, account, event.allocations)
     account.credit_minor -= event.amount_minor
     return ()
