@@ -16,17 +16,14 @@ from processor.events import (
     LenderTotals,
     MerchantTotals,
     Parts,
-)
-from processor.schedules import Plan
-from processor.tenders import Tender, TenderRefund
-from processor.terms import Side, Terms
-
-NEVER = 1 << 40  # A day that does not come.
-from processor.events import (
     PartyTotals,
     PayerTotals,
 )
-from processor.terms import MerchantTerms
+from processor.schedules import Plan
+from processor.tenders import Tender, TenderRefund
+from processor.terms import MerchantTerms, Side, Terms
+
+NEVER = 1 << 40  # A day that does not come.
 
 
 class AccountStatus(StrEnum):
@@ -268,6 +265,7 @@ class Program(msgspec.Struct, gc=False):
     plans: dict[str, Plan]
     terms: Terms
     charge_parts: Parts  # The same carry, of all charges ever paid.
+    fee_back_parts: Parts  # And of all paid fees that refunds ever gave back.
     is_watched: bool = False  # A lender is suspended or capped by the day.
 
 

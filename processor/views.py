@@ -8,11 +8,18 @@ from processor.billing import interest_due
 from processor.calendar import iso_of
 from processor.debts import lines_of
 from processor.plan_changes import quote_minor
-from processor.state import Account, Authorization, Hold, Line, ShardState, Statement
+from processor.state import (
+    Account,
+    Authorization,
+    Charge,
+    Hold,
+    Line,
+    ShardState,
+    Statement,
+)
 from processor.terms import Due
 
 ACCOUNT_KINDS = frozenset({"account", "statements", "schedule", "early_settlement"})
-from processor.state import Charge
 
 
 class LenderPart(msgspec.Struct, frozen=True, gc=False):

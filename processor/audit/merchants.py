@@ -196,16 +196,6 @@ def _payer(totals: e.DayTotals, payer_id: str, currency: str) -> e.PayerTotals:
     return by_currency.setdefault(currency, e.PayerTotals())
 
 
-def add_merchant_day(total: e.MerchantTotals, part: e.MerchantTotals) -> None:
-    """Add what one shard charged a merchant, and what it is owed for the day."""
-    total.fee_minor += part.fee_minor
-    total.fee_back_minor += part.fee_back_minor
-    total.subsidy_minor += part.subsidy_minor
-    total.subsidy_back_minor += part.subsidy_back_minor
-    for currency, minor in part.payout_minor.items():
-        total.pay_out(currency, minor)
-
-
 def add_charge_totals(total: e.DayTotals, part: e.DayTotals) -> None:
     """Add one shard's parties and payers to those of all."""
     for party_id, of_party in part.parties.items():

@@ -47,6 +47,7 @@ class Payouts:
                 + merchant.fee_back_minor
                 + merchant.subsidy_minor
                 - merchant.subsidy_back_minor
+                - merchant.borne_minor
             )
             if by_figures != sum(merchant.payout_minor.values()):
                 self._differ(f"the payout of {merchant_id} is not {by_figures}.")

@@ -505,17 +505,7 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
         case e.ForceCaptured():
             force(shard, event)
         case e.Refunded():
-            bought = shard.purchases[event.authorization_id]
-            for name, part in zip(bought.lenders, event.parts, strict=True):
-                shard.refunded[name] += part
-                totals["lenders", name, "refunded_minor"] += part
-            claim(totals, bought, "claim_refunded_minor", event.principal_parts)
-            totals["merchants", bought.merchant, "refunded_minor"] += event.amount_minor
-            totals["merchants", bought.merchant, "refunded_count"] += 1
-            totals["merchants", bought.merchant, "payout_minor", "EUR"] -= (
-                event.amount_minor
-            )
-            charge(totals, bought, event.charge_back, "_back")
+            refund(shard, event)
         case e.CreditUsed():
             for allocation in event.allocations:
                 bought = shard.purchases[allocation.authorization_id]
@@ -533,6 +523,19 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             assert event.day not in shard.last_of_day
             shard.last_of_day[event.day] = shard.sequence
             shard.day = event.next_day
+
+
+def refund(shard: ShardBooks, event: e.Refunded) -> None:
+    totals = shard.totals[shard.day]
+    bought = shard.purchases[event.authorization_id]
+    for name, part in zip(bought.lenders, event.parts, strict=True):
+        shard.refunded[name] += part
+        totals["lenders", name, "refunded_minor"] += part
+    claim(totals, bought, "claim_refunded_minor", event.principal_parts)
+    totals["merchants", bought.merchant, "refunded_minor"] += event.amount_minor
+    totals["merchants", bought.merchant, "refunded_count"] += 1
+    totals["merchants", bought.merchant, "payout_minor", "EUR"] -= event.amount_minor
+    charge(totals, bought, event.charge_back, "_back")
 
 
 def learn(shard: ShardBooks, fact: e.ReferenceFact) -> None:
@@ -557,6 +560,7 @@ def force(shard: ShardBooks, event: e.ForceCaptured) -> None:
     bought = shard.purchases[event.authorization_id]
     authorize(shard, bought, event.extra_parts, 1, is_counted=False)
     capture(shard, bought, event.parts)
+    charge(totals, bought, event.charge, "")
     claim(totals, bought, "claim_repaid_minor", event.credit_parts)
 
 

@@ -320,7 +320,7 @@ class Town:
             self.wish(c.ReleaseWithholding, key)
         else:
             account, merchant = first.command.account_id, first.command.merchant_id
-            self.wish(c.Repay, account, minor, "EUR", "", merchant, key)
+            self.wish(c.Repay, account, minor, "EUR", "", "", False, merchant, key)
 
     def fund(self) -> None:
         lender_id, amount = self.random.choice(list(LENDERS)), 1
