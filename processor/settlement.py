@@ -78,9 +78,7 @@ class Settlement(Node):
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
         # Whatever gives nothing away: what a shard tells of itself is a fact.
-        return not isinstance(
-            message, m.Submit | m.Query | m.SliceAsked | m.SliceWanted
-        )
+        return not isinstance(message, m.Asked | m.SliceAsked | m.SliceWanted)
 
     def _why_closed(self) -> str:
         missing = sorted(set(range(self.state.shard_count)) - set(self._epoch_of))
