@@ -129,6 +129,13 @@ class Settlement(Node):
             assert isinstance(command, c.WithdrawReserve)
             self._ask_for_withdrawal(connection, submit.correlation, command)
             return
+        if isinstance(command, c.CloseDay) and isinstance(event, e.Declined):
+            # There is one wish to close a day, and it may come too early: what
+            # was refused is not remembered, or it could never be fulfilled.
+            body = answer_to(command, event)
+            decided = m.Answer(submit.correlation, m.Outcome.DECIDED, body)
+            self._deliver(connection, decided)
+            return
         self._answer(connection, submit.correlation, command, event)
         if isinstance(event, e.ReferenceFact):
             self._hold_back_answer()
