@@ -93,6 +93,7 @@ class ShardActor(_NodeActor):
         self._shard = Shard(
             replay.state,
             replay.remembered,
+            replay.history,
             self._journal.epoch,
             self._journal.identity.journal_id,
         )

@@ -3,21 +3,27 @@
 A command is sent once.  What cannot be sent is *nothing done*; what was sent
 and not answered when a connection breaks is *unknown*, and only the same
 request id will tell.
+
+What one turn of the event loop brings leaves in few frames, and the first of
+them at once: while the gateway reads on, the node has begun.
 """
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Protocol, cast
 
 from actors.runner import Statistics
 from processor import limits
 from processor.commands import Command
 from processor.framing import BrokenFrame, Window, caller_reader, frame
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
-from processor.messages import Answer, Message, Query, Submit
+from processor.messages import Answer, Message, Query, QueryEntries, Submit
 from processor.views import ACCOUNT_KINDS
 
 _RECONNECT_SECONDS = 0.05
+_FIRST_FRAME_MESSAGES = 8  # Of a turn; each that follows may be twice as long.
 
 
 class NothingDone(Exception):
@@ -32,6 +38,45 @@ class OutcomeUnknown(Exception):
     """The connection broke before the answer: ask again with the same id."""
 
 
+class Waiting(Protocol):
+    """Who waits for one answer: told once, never before `submit` returned.
+
+    It must not raise: others are told in the same turn.
+    """
+
+    def answered(self, answer: Answer) -> None:
+        """The answer has come."""
+
+    def failed(self, error: Exception) -> None:
+        """None will come: NothingDone or OutcomeUnknown."""
+
+
+class Awaited:
+    """A Waiting for coroutines; who has given up is told nothing."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told: asyncio.Future[Answer | Exception] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    def answered(self, answer: Answer) -> None:
+        """The answer has come."""
+        if not self._told.done():
+            self._told.set_result(answer)
+
+    # An error is a result here, so that one which nobody asks for is no fault.
+    def failed(self, error: Exception) -> None:
+        """None will come."""
+        if not self._told.done():
+            self._told.set_result(error)
+
+    async def told(self) -> Answer | Exception:
+        """What came."""
+        return await self._told
+
+
 class Link(asyncio.Protocol):
     """The connection to one node, made again whenever it breaks."""
 
@@ -39,11 +84,10 @@ class Link(asyncio.Protocol):
         self.name = name
         self.is_connected = False
         self._address = ""
-        self._window: Window[asyncio.Future[Answer]] = Window(
-            limits.WINDOW_COMMANDS_MAX
-        )
+        self._window: Window[Waiting] = Window(limits.WINDOW_COMMANDS_MAX)
         self._reader = caller_reader()
         self._outgoing: list[Message] = []
+        self._outgoing_max = _FIRST_FRAME_MESSAGES
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -70,36 +114,45 @@ class Link(asyncio.Protocol):
                 await asyncio.sleep(_RECONNECT_SECONDS)
         self._task = None
 
-    def submit(self, command: Command) -> asyncio.Future[Answer]:
-        """The answer to come.  Raises NothingDone or Overloaded at once."""
-        correlation, future = self._open()
-        self._send(Submit(correlation, command))  # type: ignore[arg-type]
-        return future
+    def submit(self, command: Command, waiting: Waiting) -> None:
+        """Send a command.  Raises NothingDone or Overloaded at once."""
+        self._send(Submit(self._open(waiting), command))  # type: ignore[arg-type]
 
-    def query(self, kind: str, object_id: str) -> asyncio.Future[Answer]:
-        """The answer to come.  Raises NothingDone or Overloaded at once."""
-        correlation, future = self._open()
-        self._send(Query(correlation, kind, object_id))
-        return future
+    def query(self, kind: str, object_id: str, waiting: Waiting) -> None:
+        """Send a query.  Raises NothingDone or Overloaded at once."""
+        self._send(Query(self._open(waiting), kind, object_id))
 
-    def _open(self) -> tuple[int, asyncio.Future[Answer]]:
+    def query_entries(
+        self, account_id: str, before: int, limit: int, waiting: Waiting
+    ) -> None:
+        """The same for entries of an account."""
+        self._send(QueryEntries(self._open(waiting), account_id, before, limit))
+
+    def _open(self, waiting: Waiting) -> int:
         if not self.is_connected:
             raise NothingDone(f"{self.name} cannot be reached")
         if self._window.is_full:
             raise Overloaded(f"{self.name} has too much in flight")
-        future: asyncio.Future[Answer] = self._loop.create_future()
-        return self._window.open(future), future
+        return self._window.open(waiting)
 
     def _send(self, message: Message) -> None:
-        if not self._outgoing:
-            self._loop.call_soon(self._flush)
-        self._outgoing.append(message)
+        outgoing = self._outgoing
+        if not outgoing:
+            self._loop.call_soon(self._end_turn)
+        outgoing.append(message)
+        if len(outgoing) >= self._outgoing_max:
+            self._outgoing_max *= 2
+            self._flush()
+
+    def _end_turn(self) -> None:
+        self._outgoing_max = _FIRST_FRAME_MESSAGES
+        if self._outgoing:
+            self._flush()
 
     def _flush(self) -> None:
-        """All that one turn of the event loop has brought, as one frame."""
         outgoing, self._outgoing = self._outgoing, []
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frame(outgoing))
+            _write_at_once(self._transport, frame(outgoing))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -117,20 +170,30 @@ class Link(asyncio.Protocol):
         close = self._window.close
         for answer in answers:
             assert isinstance(answer, Answer)
-            future = close(answer.correlation)
-            if future is not None and not future.done():
-                future.set_result(answer)
+            waiting = close(answer.correlation)
+            if waiting is not None:
+                waiting.answered(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self.is_connected = False
-        for future in self._window.break_all():
-            if not future.done():
-                future.set_exception(
-                    OutcomeUnknown(f"the connection to {self.name} broke")
-                )
+        for waiting in self._window.break_all():
+            waiting.failed(OutcomeUnknown(f"the connection to {self.name} broke"))
         if self._address and self._task is None:
             self._task = self._loop.create_task(self._connect())
+
+
+def _write_at_once(transport: asyncio.Transport, data: bytes) -> None:
+    """Write now what uvloop would write at the end of its turn.
+
+    Past the transport only while it holds nothing back itself; it gets what the
+    socket does not take, and finds out for itself when the socket is broken.
+    """
+    if transport.get_write_buffer_size() == 0:
+        with contextlib.suppress(OSError):
+            data = data[os.write(transport.get_extra_info("socket").fileno(), data) :]
+    if data:
+        transport.write(data)
 
 
 class Nodes:
@@ -157,23 +220,35 @@ class Nodes:
         """Whether every node can be reached."""
         return all(link.is_connected for link in self.links)
 
-    def submit(self, command: Command) -> asyncio.Future[Answer]:
-        """The answer to come.  Raises NothingDone or Overloaded at once.
+    def submit(self, command: Command, waiting: Waiting) -> None:
+        """Send a command.  Raises NothingDone or Overloaded at once.
 
-        The future fails with OutcomeUnknown when the connection breaks.
+        `waiting` fails with OutcomeUnknown when the connection breaks.
         """
         routed_by = command.ROUTED_BY
         if not routed_by:
-            return self.settlement.submit(command)
-        return self._link_of(routed_by, getattr(command, routed_by)).submit(command)
+            self.settlement.submit(command, waiting)
+        else:
+            link = self._link_of(routed_by, getattr(command, routed_by))
+            link.submit(command, waiting)
 
     async def query(self, kind: str, object_id: str) -> Answer:
-        """The same, to read an object by kind and id."""
+        """Read an object by kind and id.  Raises what `submit` does, at any time."""
+        link = self.settlement
         if kind in ACCOUNT_KINDS:
-            return await self._link_of("account_id", object_id).query(kind, object_id)
-        if kind in ("authorization", "hold"):
-            return await self._link_of(f"{kind}_id", object_id).query(kind, object_id)
-        return await self.settlement.query(kind, object_id)
+            link = self._link_of("account_id", object_id)
+        elif kind in ("authorization", "hold"):
+            link = self._link_of(f"{kind}_id", object_id)
+        awaited = Awaited()
+        link.query(kind, object_id, awaited)
+        return await _answer(awaited)
+
+    async def query_entries(self, account_id: str, before: int, limit: int) -> Answer:
+        """Read entries of an account before a sequence (0: the last).  As `query`."""
+        awaited = Awaited()
+        link = self._link_of("account_id", account_id)
+        link.query_entries(account_id, before, limit, awaited)
+        return await _answer(awaited)
 
     async def statistics(self) -> list[Statistics]:
         """The figures of every node that answers."""
@@ -202,3 +277,10 @@ class Nodes:
             slot = slot_of_made_id(object_id)
         # What is no id of ours is unknown to every shard alike.
         return self.shards[shard_of_slot(slot or 0, self.shard_count)]
+
+
+async def _answer(awaited: Awaited) -> Answer:
+    told = await awaited.told()
+    if isinstance(told, Exception):
+        raise told
+    return told

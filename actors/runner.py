@@ -4,7 +4,7 @@ Everything happens in one callback: step, append, deliver.  The append holds the
 event loop for as long as the sync takes, and what arrives meanwhile waits in
 the sockets: it is the next batch.  So there is no timer: a lone command waits
 for nobody, a crowd shares one sync, and nothing is delivered before its batch
-is durable.
+is durable.  Entries are read from the journal after a step, for a moment.
 
 Whatever goes wrong in it ends the process at once: memory may be ahead of the
 journal, and only a fresh recovery knows what is true.
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from actors.readings import Readings
 from actors.stream import NodeConnection
 from processor import messages as m
 from processor.framing import frame
@@ -49,6 +50,9 @@ class Statistics(msgspec.Struct):
     append_seconds_max: float = 0.0
     parked: int = 0
     accounts: int = 0
+    readings: int = 0  # Pages of entries.
+    reading_seconds: float = 0.0
+    reading_seconds_max: float = 0.0  # At once.
 
 
 def die(why: str) -> None:
@@ -65,6 +69,7 @@ class Runner:
         self.node = node
         self.journal = journal
         self.connections: dict[int, NodeConnection] = {}
+        self.readings = Readings(journal)
         self.batches = 0
         self.records = 0
         self.batch_records_max = 0
@@ -85,7 +90,9 @@ class Runner:
 
     async def stop(self) -> None:
         """Finish what is in the inbox, then close everything."""
-        while self.node.has_work or self._reading.locked():  # noqa: ASYNC110
+        while (  # noqa: ASYNC110
+            self.node.has_work or self.readings or self._reading.locked()
+        ):
             await asyncio.sleep(0)
         if self._server is not None:
             self._server.close()
@@ -116,6 +123,7 @@ class Runner:
     def lost(self, connection: int) -> None:
         """A connection is gone; answers to it are dropped."""
         self.connections.pop(connection, None)
+        self.readings.forget(connection)
         self.node.disconnected(connection)
 
     def step_soon(self) -> None:
@@ -132,10 +140,12 @@ class Runner:
             return  # The reader will step when it is done.
         try:
             self._step_and_append()
+            if self.readings:
+                self._deliver(self.readings.work())
         except BaseException:
             self._on_failure(traceback.format_exc())
             raise
-        if self.node.has_work:
+        if self.node.has_work or self.readings:
             self.step_soon()
         self._set_timer()
 
@@ -147,6 +157,10 @@ class Runner:
             self.journal.append(len(step.records), step.day, step.at_ms, body)
             self._count(len(step.records), time.perf_counter() - began)
         self._deliver(step.deliveries)
+        for reading in step.readings:
+            refusal = self.readings.take(reading)
+            if refusal is not None:
+                self._deliver([(reading.connection, refusal)])
         if self.node.stopped_because:
             self._on_failure(self.node.stopped_because)
 
@@ -201,4 +215,7 @@ class Runner:
             self.batch_records_max,
             self.append_seconds,
             self.append_seconds_max,
+            readings=self.readings.count,
+            reading_seconds=self.readings.seconds,
+            reading_seconds_max=self.readings.seconds_max,
         )

@@ -2,12 +2,13 @@
 
     python -m benchmarks.authorize [--quick]
 
-Starts a server of its own on an empty data directory and asks two endpoints in
-turn, A B A B …: `POST /v1/noop`, which decodes the same body and encodes an
-answer of the same form and does nothing in between, and
+Starts a server of its own on an empty data directory and asks three endpoints
+in turn, A B C A B C …: `POST /v1/noop`, which decodes the same body and encodes
+an answer of the same form and does nothing in between, as plain ASGI on Uvicorn;
+`POST /v1/noop-direct`, the same through the door that commands take; and
 `POST /v1/authorizations`.  64 connections, one request in flight on each,
-unique Idempotency-Keys, random accounts; both get requests of the same length
-with the same headers, and every answer is checked by `press.c`.
+unique Idempotency-Keys, random accounts; all get requests with the same headers
+and the same body, and every answer is checked by `press.c`.
 
 Timed: answers that were read whole within the time, from the client's first
 byte to its last.  Everything between is in it: HTTP, the API key, idempotency,
@@ -16,7 +17,8 @@ starting, registering, the warm-up, and the answers that came after the time.
 
 Client and server share the machine's cores, and Ray's own processes run beside
 them: an absolute figure belongs to one machine and one hour.  What travels is
-the ratio, the median over pairs measured within seconds of each other.
+the ratio, the median over rounds measured within seconds of each other: `ratio`
+to the first endpoint, `ratio_direct` to the second.
 
 The journals must be on a real disk.  At the end the server's books are held
 against the client's: the sum of all amounts approved must be what the lender's
@@ -42,11 +44,19 @@ from benchmarks.machine import (
 )
 from benchmarks.press import Press, Pressed, PressFailed
 from benchmarks.server import Server, ServerFailed, started_server
-from benchmarks.stage import AUTHORIZE, NOOP, check_books, server_pids, set_stage
+from benchmarks.stage import (
+    AUTHORIZE,
+    NOOP,
+    NOOP_DIRECT,
+    check_books,
+    server_pids,
+    set_stage,
+)
 from benchmarks.wrk import cross_check
 
-_FULL = (5, 8.0)  # Pairs, and seconds of each measurement.
+_FULL = (5, 8.0)  # Rounds, and seconds of each measurement.
 _QUICK = (5, 1.2)
+_ROUND = (NOOP, NOOP_DIRECT, AUTHORIZE)
 _ACCOUNTS = 10_000
 _FAILURES = (NoDisk, ServerFailed, PressFailed, Refused, OSError)
 
@@ -54,10 +64,11 @@ _FAILURES = (NoDisk, ServerFailed, PressFailed, Refused, OSError)
 class Options(msgspec.Struct, frozen=True):
     """What was asked for."""
 
-    pairs: int
+    rounds: int
     seconds: float
     connections: int
     accounts: int
+    shards: int
     work_dir: Path | None
     wrk: bool
 
@@ -67,13 +78,16 @@ class Figures(msgspec.Struct, frozen=True):
 
     authorize_per_s: int
     noop_per_s: int
+    noop_direct_per_s: int
     ratio: float
+    ratio_direct: float
     median_ms_1_connection: float
     p99_ms_1_connection: float
     approved: int
     approved_by_server: int
-    pairs: int
+    rounds: int
     connections: int
+    shards: int
     used_by_others: float  # The share of the machine, median.
     wrk_ratio: float | None = None
 
@@ -85,6 +99,7 @@ class Bench:
         self._pids = server_pids(server)
         self._press = press
         self._options = options
+        self.shards = len(self._pids) - 2  # Less gateway and settlement.
         self.approved = 0
         self.approved_minor = 0
         self.others: list[float] = []  # Of each measurement.
@@ -100,18 +115,18 @@ class Bench:
         _tell_row(path, connections, pressed, used, others)
         return pressed
 
-    def pairs(self) -> list[tuple[Pressed, Pressed]]:
-        """Do-nothing and authorize in turn, after a warm-up of both."""
+    def rounds(self) -> list[dict[str, float]]:
+        """How many a second each endpoint did, in turn, after a warm-up of all."""
         options = self._options
-        for path in (NOOP, AUTHORIZE):
+        for path in _ROUND:
             self._pressed(path, options.connections, min(1.0, options.seconds))
         _tell_head()
         return [
-            (
-                self.measure(NOOP, options.connections, options.seconds),
-                self.measure(AUTHORIZE, options.connections, options.seconds),
-            )
-            for _ in range(options.pairs)
+            {
+                path: self.measure(path, options.connections, options.seconds).per_s
+                for path in _ROUND
+            }
+            for _ in range(options.rounds)
         ]
 
     def _pressed(self, path: str, connections: int, seconds: float) -> Pressed:
@@ -164,7 +179,8 @@ def run(options: Options) -> Figures:
             f"journals on {disk.kind} ({disk.device}), one sync of 4 KiB "
             f"{disk.sync_ms_median:.2f} ms; {options.accounts:,} accounts"
         )
-        with started_server(work_dir, "--with-noop") as server:
+        shards = ("--shards", str(options.shards)) if options.shards else ()
+        with started_server(work_dir, "--with-noop", *shards) as server:
             press = Press(work_dir, server.port, server.key, options.accounts)
             with Client(server.url, server.key) as client:
                 set_stage(client, options.accounts)
@@ -177,7 +193,7 @@ def _measure_all(
     server: Server, press: Press, client: Client, options: Options
 ) -> Figures:
     bench = Bench(server, press, options)
-    pairs = bench.pairs()
+    rounds = bench.rounds()
     bench.measure(NOOP, 1, options.seconds)
     alone = bench.measure(AUTHORIZE, 1, options.seconds)
     counted = check_books(client, bench.approved, bench.approved_minor)
@@ -187,21 +203,28 @@ def _measure_all(
         wrk_ratio = cross_check(
             server, options.accounts, options.connections, options.seconds, _tell
         )
-    noop = statistics.median(noop.per_s for noop, _ in pairs)
-    authorize = statistics.median(authorize.per_s for _, authorize in pairs)
-    ratio = statistics.median(b.per_s / a.per_s for a, b in pairs)
     return Figures(
-        round(authorize),
-        round(noop),
-        round(ratio, 3),
-        alone.median_ms,
-        alone.p99_ms,
-        bench.approved,
-        counted,
-        options.pairs,
-        options.connections,
-        round(statistics.median(bench.others), 3),
-        wrk_ratio,
+        authorize_per_s=round(_median(rounds, AUTHORIZE)),
+        noop_per_s=round(_median(rounds, NOOP)),
+        noop_direct_per_s=round(_median(rounds, NOOP_DIRECT)),
+        ratio=round(_median(rounds, AUTHORIZE, NOOP), 3),
+        ratio_direct=round(_median(rounds, AUTHORIZE, NOOP_DIRECT), 3),
+        median_ms_1_connection=alone.median_ms,
+        p99_ms_1_connection=alone.p99_ms,
+        approved=bench.approved,
+        approved_by_server=counted,
+        rounds=options.rounds,
+        connections=options.connections,
+        shards=bench.shards,
+        used_by_others=round(statistics.median(bench.others), 3),
+        wrk_ratio=wrk_ratio,
+    )
+
+
+def _median(rounds: list[dict[str, float]], path: str, over: str = "") -> float:
+    """Of all rounds; with `over`, of the ratios within each."""
+    return statistics.median(
+        per_s[path] / (per_s[over] if over else 1) for per_s in rounds
     )
 
 
@@ -215,16 +238,18 @@ def _options(arguments: list[str] | None) -> Options:
     add("--wrk", action="store_true", help="measure with wrk as well, and compare")
     add("--work-dir", type=Path, help="a directory on a real disk")
     add("--connections", type=int, default=64, help="default: 64")
-    add("--pairs", type=int, help=argparse.SUPPRESS)
+    add("--shards", type=int, default=0, help="default: the server's own")
+    add("--rounds", type=int, help=argparse.SUPPRESS)
     add("--seconds", type=float, help=argparse.SUPPRESS)
     add("--accounts", type=int, default=_ACCOUNTS, help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
-    pairs, seconds = _QUICK if asked.quick else _FULL
+    rounds, seconds = _QUICK if asked.quick else _FULL
     return Options(
-        asked.pairs or pairs,
+        asked.rounds or rounds,
         asked.seconds or seconds,
         asked.connections,
         asked.accounts,
+        asked.shards,
         asked.work_dir,
         asked.wrk,
     )
@@ -239,7 +264,8 @@ def main(arguments: list[str] | None = None) -> int:
         _tell(f"benchmarks.authorize: {error}")
         return 1
     _tell(
-        f"authorize ÷ noop {figures.ratio:.3f}; one connection: median "
+        f"authorize ÷ noop {figures.ratio:.3f}, ÷ noop-direct "
+        f"{figures.ratio_direct:.3f}; one connection: median "
         f"{figures.median_ms_1_connection:.2f} ms, "
         f"p99 {figures.p99_ms_1_connection:.2f} ms"
     )

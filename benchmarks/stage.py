@@ -13,6 +13,7 @@ from processor import limits
 
 AUTHORIZE = "/v1/authorizations"
 NOOP = "/v1/noop"
+NOOP_DIRECT = "/v1/noop-direct"
 _CURRENCY = "EUR"
 _LENDER = "bench-lender"
 _CLOSE_SECONDS_MAX = 30.0

@@ -16,9 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import problems, queries
 from gateway.bulk import BulkEndpoint
 from gateway.commands import CommandEndpoint
+from gateway.direct import DirectRoutes
 from gateway.docs import docs_routes
 from gateway.door import Door
-from gateway.exchange import send_refusal
+from gateway.exchange import internal_fault, send_refusal
 from gateway.noop import NoopEndpoint
 from gateway.openapi import document
 from gateway.pos_repayments import PosRepaymentEndpoint
@@ -27,6 +28,7 @@ from gateway.routes import (
     AUDIT_PATH,
     BULK_PATH,
     COMMAND_ROUTES,
+    NOOP_DIRECT_PATH,
     NOOP_PATH,
     QUERY_ROUTES,
     SAGA_ROUTES,
@@ -37,12 +39,27 @@ _log = logging.getLogger("forebay.gateway")
 
 
 class GatewayApp:
-    """Every route of the gateway, as one ASGI application."""
+    """Every route of the gateway, as one ASGI application.
+
+    `direct` are those that `DirectProtocol` may carry out without it.
+    """
 
     def __init__(
         self, door: Door, *, audit: queries.Audit | None, with_noop: bool
     ) -> None:
-        self._posts = _posts(door, with_noop)
+        self.direct = DirectRoutes()
+        self._posts: dict[str, ASGIApp] = {BULK_PATH: BulkEndpoint(door)}
+        for route in COMMAND_ROUTES:
+            path = route.path.replace(f"{{{route.parameter}}}", "{}")
+            command = CommandEndpoint(route, door)
+            self._posts[path] = command
+            self.direct.add(path, command)
+        for saga in SAGA_ROUTES:
+            self._posts[saga.path] = PosRepaymentEndpoint(saga, door)
+        if with_noop:
+            noop = NoopEndpoint()
+            self._posts[NOOP_PATH] = self._posts[NOOP_DIRECT_PATH] = noop
+            self.direct.add(NOOP_DIRECT_PATH, noop)
         self._quiet = _quiet(door, self._posts, audit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +73,7 @@ class GatewayApp:
                     await endpoint(scope, receive, send)
                 except Exception:  # Goes on: the caller gets a problem.
                     _log.exception("a fault while answering %s", path)
-                    await send_refusal(send, _internal())
+                    await send_refusal(send, internal_fault())
                 return
         await self._quiet(scope, receive, send)
 
@@ -67,18 +84,6 @@ def _template(path: str) -> str:
     if len(parts) != 5:
         return ""
     return f"/{parts[1]}/{parts[2]}/{{}}/{parts[4]}"
-
-
-def _posts(door: Door, with_noop: bool) -> dict[str, ASGIApp]:
-    posts: dict[str, ASGIApp] = {BULK_PATH: BulkEndpoint(door)}
-    for route in COMMAND_ROUTES:
-        key = route.path.replace(f"{{{route.parameter}}}", "{}")
-        posts[key] = CommandEndpoint(route, door)
-    for route in SAGA_ROUTES:
-        posts[route.path] = PosRepaymentEndpoint(route, door)
-    if with_noop:
-        posts[NOOP_PATH] = NoopEndpoint()
-    return posts
 
 
 def _quiet(
@@ -151,12 +156,4 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _fault(request: Request, error: Exception) -> Response:
-    return _response(_internal())
-
-
-def _internal() -> Refusal:
-    return Refusal(
-        problems.INTERNAL,
-        "An error of the server; it was logged. Whether a command was done is not"
-        " known: send it again with the same Idempotency-Key.",
-    )
+    return _response(internal_fault())

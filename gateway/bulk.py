@@ -6,7 +6,6 @@ allowed, spoils no other.  A JSON answer is joined from the shards' bytes
 without decoding one.
 """
 
-import asyncio
 from time import perf_counter
 from typing import Any, Union
 
@@ -27,6 +26,7 @@ from gateway.exchange import (
     send_refusal,
 )
 from gateway.keys import Principal, require
+from gateway.ports import Awaited
 from gateway.problems import Refusal
 from gateway.routes import BULK_PATH, COMMAND_ROUTES, CommandRoute
 from processor.commands import Command
@@ -40,7 +40,7 @@ _PROBLEM_OUTCOMES = {
     p.OUTCOME_UNKNOWN.slug: b"unknown",
 }
 
-Pending = tuple[Command, asyncio.Future[Answer]]
+Pending = tuple[Command, Awaited]
 Result = Answer | Refusal
 
 
@@ -164,9 +164,11 @@ class BulkEndpoint:
             return item
         try:
             command = self.forms[type(item)].command(principal, item)
-            return command, self._door.submit(command, perf_counter())
+            awaited = Awaited()
+            self._door.submit(command, awaited, perf_counter())
         except Refusal as refusal:
             return refusal
+        return command, awaited
 
     async def _result(self, waiting: Pending | Refusal) -> Result:
         counters = self._door.counters

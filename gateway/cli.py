@@ -59,7 +59,7 @@ _key = click.option(
 @click.option(
     "--shards",
     type=int,
-    help="Shards of a new data directory; by default one a core.",
+    help="Shards of a new data directory; by default one a core, less the gateway's.",
 )
 @click.option(
     "--first-day",
@@ -125,10 +125,12 @@ def _config(
 
 
 def _shard_count(data_dir: Path, shards: int | None) -> int:
-    """As asked; else as the directory has (0); else one a core."""
+    """As asked; else as the directory has (0); else one a core but the gateway's."""
     if shards is not None:
         return shards
-    return 0 if (data_dir / "cluster.json").exists() else os.cpu_count() or 1
+    if (data_dir / "cluster.json").exists():
+        return 0
+    return max(1, (os.cpu_count() or 1) - 1)
 
 
 def _tell(served: "Served") -> None:

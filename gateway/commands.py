@@ -1,7 +1,9 @@
-"""The endpoints that carry out one command: raw ASGI, because they are hot.
+"""The endpoints that carry out one command; they are hot.
 
 One purchase: who asks → which key → body → command → nodes → the shard's
 bytes.  Nothing is parsed or built between the shard's answer and the socket.
+Two ways lead through the same steps: directly, as most do, and by raw ASGI for
+what did not arrive whole.
 """
 
 import re
@@ -12,6 +14,7 @@ from msgspec.structs import astuple
 from starlette.types import Receive, Scope, Send
 
 from gateway import bodies
+from gateway.direct import DirectExchange, DirectProtocol
 from gateway.door import Door
 from gateway.exchange import (
     JSON,
@@ -21,14 +24,16 @@ from gateway.exchange import (
     replayed_start,
     require_json,
     send_refusal,
+    too_large,
 )
 from gateway.fields import FIELDS
 from gateway.keys import require
+from gateway.ports import Awaited, Waiting
 from gateway.problems import KEY_MISSING, FieldError, Refusal
 from gateway.routes import CommandRoute
 from processor import limits
 from processor.commands import Command
-from processor.messages import Outcome
+from processor.messages import Answer, Outcome
 
 # The same form as FIELDS["request_id"], on the header's bytes.
 _is_request_id = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.ID_LENGTH_MAX).fullmatch
@@ -54,30 +59,43 @@ class CommandEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_seconds = perf_counter()
         door = self._door
-        counters = self._counters
         try:
             headers: Headers = dict(scope["headers"])
-            caller, request_id = self._who(headers)
+            who = self.who(headers)
             data = await door.bodies.read(receive, headers, self._bytes_max)
-            command = self._command(caller, request_id, scope, data)
-            door.admit(1)
-            future = door.submit(command, started_seconds)
-            answer = await door.answer(command, future)
+            parameter = scope["path"].split("/")[3] if self._parameter else ""
+            awaited = Awaited()
+            command = self.submit(who, parameter, data, awaited, started_seconds)
+            answer = await door.answer(command, awaited)
         except Refusal as refusal:
-            counters.took(perf_counter() - started_seconds)
-            counters.was_refused(refusal.kind.slug)
+            self.count_refusal(refusal, started_seconds)
             await send_refusal(send, refusal)
             return
         except ClientGone:
             return
         body = answer.body
         is_replay = answer.outcome is Outcome.REPLAYED
-        counters.took(perf_counter() - started_seconds)
-        counters.answered(is_replay, body)
+        self.count_answer(is_replay, body, started_seconds)
         await send(replayed_start(len(body)) if is_replay else ok_start(len(body)))
         await send({"type": "http.response.body", "body": body})
 
-    def _who(self, headers: Headers) -> tuple[str, str]:
+    def exchange(self, protocol: DirectProtocol) -> DirectExchange:
+        """The same, directly."""
+        return CommandExchange(self, self._door, protocol)
+
+    def count_answer(
+        self, is_replay: bool, body: bytes, started_seconds: float
+    ) -> None:
+        """Count an answer."""
+        self._counters.took(perf_counter() - started_seconds)
+        self._counters.answered(is_replay, body)
+
+    def count_refusal(self, refusal: Refusal, started_seconds: float) -> None:
+        """Count a problem."""
+        self._counters.took(perf_counter() - started_seconds)
+        self._counters.was_refused(refusal.kind.slug)
+
+    def who(self, headers: Headers) -> tuple[str, str]:
         """The caller and the request id; Refusal by anything in the headers."""
         principal = self._keys.principal_of(headers.get(b"authorization"))
         if self._role not in principal.roles:
@@ -91,8 +109,24 @@ class CommandEndpoint:
             raise _key_missing(request_id)
         return principal.caller, request_id.decode()
 
+    def submit(
+        self,
+        who: tuple[str, str],
+        parameter: str,
+        data: bytes,
+        waiting: Waiting,
+        started_seconds: float,
+    ) -> Command:
+        """Decode a command, admit it and send it on; Refusal if one of it cannot be."""
+        if len(data) > self._bytes_max:
+            raise too_large(self._bytes_max)
+        command = self._command(*who, parameter, data)
+        self._door.admit(1)
+        self._door.submit(command, waiting, started_seconds)
+        return command
+
     def _command(
-        self, caller: str, request_id: str, scope: Scope, data: bytes
+        self, caller: str, request_id: str, parameter: str, data: bytes
     ) -> Command:
         try:
             body = self._decode(data or b"{}")
@@ -100,17 +134,65 @@ class CommandEndpoint:
             raise bodies.refusal_of(error, self._names) from None
         if self._is_plain:
             return self._build(caller, request_id, *astuple(body))
-        return self._from_path(scope["path"], caller, request_id, body)
+        return self._converted(caller, request_id, parameter, body)
 
-    def _from_path(
-        self, path: str, caller: str, request_id: str, body: msgspec.Struct
+    def _converted(
+        self, caller: str, request_id: str, parameter: str, body: msgspec.Struct
     ) -> Command:
         values = bodies.values_of(body, self._names)
         if self._parameter:
-            values.insert(0, bodies.path_value(self._parameter, path.split("/")[3]))
+            values.insert(0, bodies.path_value(self._parameter, parameter))
         if not self._needs_key:
             request_id = bodies.request_id_of_day(values[0])
         return self._build(caller, request_id, *values)
+
+
+class CommandExchange(DirectExchange):
+    """One command on its way, and who waits for it at the nodes."""
+
+    __slots__ = ("_command", "_door", "_endpoint", "_started_seconds")
+
+    def __init__(
+        self, endpoint: CommandEndpoint, door: Door, protocol: DirectProtocol
+    ) -> None:
+        super().__init__(protocol)
+        self._endpoint = endpoint
+        self._door = door
+
+    def begin(self, headers: Headers, parameter: str, body: bytes) -> None:
+        """Send the command on, or refuse it."""
+        self._started_seconds = started_seconds = perf_counter()
+        endpoint = self._endpoint
+        try:
+            who = endpoint.who(headers)
+            self._command = endpoint.submit(who, parameter, body, self, started_seconds)
+        except Refusal as refusal:
+            self._refuse(refusal)
+
+    def answered(self, answer: Answer) -> None:
+        """The answer has come."""
+        self._told(answer)
+
+    def failed(self, error: Exception) -> None:
+        """None will come, or not in time."""
+        self._told(error)
+
+    def _told(self, told: Answer | Exception) -> None:
+        if self.response_complete:
+            return  # Given up at its deadline.
+        try:
+            answer = self._door.settle(self._command, self, told)
+            body, is_replay = answer.body, answer.outcome is Outcome.REPLAYED
+            self._endpoint.count_answer(is_replay, body, self._started_seconds)
+            self.reply(body, is_replay=is_replay)
+        except Refusal as refusal:
+            self._refuse(refusal)
+        except Exception as error:  # Goes on: the caller gets a problem.
+            self.fault(error)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._endpoint.count_refusal(refusal, self._started_seconds)
+        self.refuse(refusal)
 
 
 def _key_missing(value: bytes | None) -> Refusal:

@@ -13,9 +13,17 @@ from typing import Any, TypeVar
 
 from gateway.config import Bounds
 from gateway.exchange import BodyReader
+from gateway.fields import FIELDS
 from gateway.keys import KeyRing
 from gateway.metrics import Counters
-from gateway.ports import NodesPort, NothingDone, OutcomeUnknown, Overloaded
+from gateway.ports import (
+    Awaited,
+    NodesPort,
+    NothingDone,
+    OutcomeUnknown,
+    Overloaded,
+    Waiting,
+)
 from gateway.problems import (
     KEY_REUSED,
     NOT_FOUND,
@@ -24,13 +32,13 @@ from gateway.problems import (
     UNAVAILABLE,
     FieldError,
     Refusal,
+    invalid_field,
 )
 from processor.commands import Command
 from processor.messages import Answer, Outcome
 
 SWEEP_SECONDS = 0.1
 Told = TypeVar("Told")
-Waiting = asyncio.Future[Answer]
 
 
 class RecentKeys:
@@ -101,46 +109,59 @@ class Door:
                 f" {self._in_flight_max} may be. Nothing was done.",
             )
 
-    def submit(self, command: Command, now_seconds: float) -> Waiting:
-        """Send a command on, once it is admitted; `answer` must follow."""
+    def submit(self, command: Command, waiting: Waiting, now_seconds: float) -> None:
+        """Send a command on, once it is admitted; `settle` must follow."""
         if self._recent.is_reused(command):
             raise key_reused(command.ROUTED_BY or "command")
         try:
-            future = self.nodes.submit(command)
+            self.nodes.submit(command, waiting)
         except NothingDone as error:
             self._recent.forget(command)
             raise _nothing_done(error) from None
-        self._in_flight[future] = now_seconds
-        return future
+        self._in_flight[waiting] = now_seconds
 
-    async def answer(self, command: Command, future: asyncio.Future[Answer]) -> Answer:
-        """Wait for a decision; everything else is a Refusal."""
-        try:
-            answer = await future
-        except NothingDone as error:
-            self._recent.forget(command)
-            raise _nothing_done(error) from None
-        except OutcomeUnknown as error:
-            raise unknown(str(error)) from None
-        finally:
-            del self._in_flight[future]
-        if answer.outcome > Outcome.REPLAYED:
-            if answer.outcome is Outcome.NOT_DONE:
+    def settle(
+        self, command: Command, waiting: Waiting, told: Answer | Exception
+    ) -> Answer:
+        """A decision that was waited for; everything else is a Refusal."""
+        del self._in_flight[waiting]
+        if isinstance(told, Answer):
+            if told.outcome <= Outcome.REPLAYED:
+                return told
+            if told.outcome is Outcome.NOT_DONE:
                 self._recent.forget(command)
-            raise refusal_of_answer(answer)
-        return answer
+            raise refusal_of_answer(told)
+        if isinstance(told, NothingDone):
+            self._recent.forget(command)
+            raise _nothing_done(told) from None
+        if isinstance(told, OutcomeUnknown):
+            raise unknown(str(told)) from None
+        raise told
+
+    async def answer(self, command: Command, awaited: Awaited) -> Answer:
+        """Wait for a decision; everything else is a Refusal."""
+        return self.settle(command, awaited, await awaited.told())
 
     async def query(self, kind: str, object_id: str) -> bytes:
         """The JSON of one object; Refusal if there is none or it cannot be read."""
+        asked = self.nodes.query(kind, object_id)
+        return await self._read(asked, f"{kind} {object_id!r}")
+
+    async def query_entries(self, account_id: str, before: int, limit: int) -> bytes:
+        """The JSON of entries of an account; Refusal as for the account itself."""
+        asked = self.nodes.query_entries(account_id, before, limit)
+        return await self._read(asked, f"account {account_id!r}")
+
+    async def _read(self, asked: Coroutine[Any, Any, Answer], what: str) -> bytes:
         try:
-            answer = await self.within_deadline(self.nodes.query(kind, object_id))
+            answer = await self.within_deadline(asked)
         except (NothingDone, OutcomeUnknown, TimeoutError):
             raise Refusal(
                 UNAVAILABLE, "The node that knows cannot be reached; ask again."
             ) from None
         if answer.outcome is not Outcome.READ:
-            if answer.outcome is Outcome.NOT_FOUND:
-                raise Refusal(NOT_FOUND, f"There is no {kind} {object_id!r}.")
+            if answer.outcome is Outcome.NOT_FOUND and not answer.body:
+                raise Refusal(NOT_FOUND, f"There is no {what}.")
             raise refusal_of_answer(answer)
         return answer.body
 
@@ -165,11 +186,13 @@ class Door:
         self._end_overdue(float("inf"))
 
     def _end_overdue(self, since_seconds: float) -> None:
-        for future, submitted_seconds in self._in_flight.items():
+        overdue = []
+        for waiting, submitted_seconds in self._in_flight.items():
             if submitted_seconds > since_seconds:
                 break  # In order of their submission.
-            if not future.done():
-                future.set_exception(OutcomeUnknown("no answer came in time"))
+            overdue.append(waiting)
+        for waiting in overdue:  # Some leave the table when they are told.
+            waiting.failed(OutcomeUnknown("no answer came in time"))
 
 
 def _routed(command: Command) -> str:
@@ -197,6 +220,8 @@ def refusal_of_answer(answer: Answer) -> Refusal:
         kind = OVERLOADED if text == "overloaded" else UNAVAILABLE
         return Refusal(kind, f"Nothing was done: {text}.")
     assert answer.outcome is Outcome.NOT_FOUND, "a query's answer to a command"
+    if text:
+        return invalid_field(text, f"must be {FIELDS[text].must_be}")
     return Refusal(NOT_FOUND, "There is no such thing.")
 
 

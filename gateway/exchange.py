@@ -11,15 +11,23 @@ from time import perf_counter
 
 from starlette.types import Message, Receive, Send
 
-from gateway.problems import BODY_TIMEOUT, TOO_LARGE, UNSUPPORTED_TYPE, Refusal
+from gateway.problems import (
+    BODY_TIMEOUT,
+    INTERNAL,
+    TOO_LARGE,
+    UNSUPPORTED_TYPE,
+    Refusal,
+)
 
-Headers = dict[bytes, bytes]
+Headers = dict[bytes, bytes]  # Names in lower case; of a name given twice the last.
+HeaderList = list[tuple[bytes, bytes]]
 
 JSON = b"application/json"
 MSGPACK = b"application/msgpack"
 _MSGPACK_NAMES = frozenset(
     {MSGPACK, b"application/x-msgpack", b"application/vnd.msgpack"}
 )
+REPLAYED = (b"idempotency-replayed", b"true")
 _STARTS_MAX = 4_096
 
 
@@ -98,6 +106,15 @@ def too_large(bytes_max: int) -> Refusal:
     return Refusal(TOO_LARGE, f"The body has more than {bytes_max} bytes.")
 
 
+def internal_fault() -> Refusal:
+    """What a caller is told of a fault of ours."""
+    return Refusal(
+        INTERNAL,
+        "An error of the server; it was logged. Whether a command was done is not"
+        " known: send it again with the same Idempotency-Key.",
+    )
+
+
 def _refuse_declared_length(headers: Headers, bytes_max: int) -> None:
     """Refuse by Content-Length, before all of it is read."""
     declared = headers.get(b"content-length", b"0")
@@ -143,7 +160,7 @@ def ok_start(length: int) -> Message:
 
 def replayed_start(length: int) -> Message:
     """The head of an answer that was given before."""
-    return _start(length, (b"idempotency-replayed", b"true"))
+    return _start(length, REPLAYED)
 
 
 def _start(length: int, *more: tuple[bytes, bytes]) -> Message:
@@ -151,9 +168,7 @@ def _start(length: int, *more: tuple[bytes, bytes]) -> Message:
     return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
-async def send_bytes(
-    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
-) -> None:
+async def send_bytes(send: Send, status: int, headers: HeaderList, body: bytes) -> None:
     """A whole response."""
     headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})

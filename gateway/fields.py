@@ -375,6 +375,18 @@ FIELDS: dict[str, FieldForm] = {
         "a date such as 2011-02-01, in the years 1900 to 2199",
         "2011-02-01",
     ),
+    "limit": FieldForm(
+        _whole(1, limits.ENTRIES_PER_READ_MAX),
+        "How many at most.",
+        _whole_must_be("entries", 1, limits.ENTRIES_PER_READ_MAX),
+        50,
+    ),
+    "before": FieldForm(
+        _text("[1-9][0-9]{0,15}", 16),
+        "Where to go on: only what is older.",
+        "what an answer gave as `next`",
+        "1024",
+    ),
     "command": FieldForm(
         str,
         "The command's name.",

@@ -10,20 +10,22 @@ import gc
 import math
 import socket
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import uvicorn
 
 from gateway.app import GatewayApp
 from gateway.config import Bounds, ConfigRefused, GatewayConfig
+from gateway.direct import DirectProtocol
 from gateway.door import Door
 from gateway.keys import KeyFile, KeyRing
-from gateway.one_write import OneWriteProtocol
 from gateway.ports import NodesPort
 from gateway.queries import Audit
 
 _BACKLOG = 2_048
 _KEEP_ALIVE_SECONDS = 75
 _POLL_SECONDS = 0.005
+_AFTER_LAST_CALL_SECONDS = 1
 
 
 class _Uvicorn(uvicorn.Server):
@@ -66,11 +68,15 @@ async def open_door(
 async def _drain(door: Door, server: uvicorn.Server, serve: asyncio.Task[None]) -> None:
     door.is_draining = True
     server.should_exit = True
-    last_call = asyncio.get_running_loop().call_later(
-        door.bounds.drain_ms_max / 1_000, door.end_all
-    )
+    loop = asyncio.get_running_loop()
+    drain_seconds = door.bounds.drain_ms_max / 1_000
+    last_call = loop.call_later(drain_seconds, door.end_all)
+    ends_seconds = loop.time() + drain_seconds + _AFTER_LAST_CALL_SECONDS
     try:
         await serve
+        # A direct command whose client hung up belongs to no connection any more.
+        while door.in_flight and loop.time() < ends_seconds:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_SECONDS)
     finally:
         last_call.cancel()
 
@@ -78,7 +84,8 @@ async def _drain(door: Door, server: uvicorn.Server, serve: asyncio.Task[None]) 
 def _uvicorn_config(app: GatewayApp, bounds: Bounds) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=OneWriteProtocol,
+        # A factory is all that it is used as.
+        http=partial(DirectProtocol, routes=app.direct),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -88,8 +95,9 @@ def _uvicorn_config(app: GatewayApp, bounds: Bounds) -> uvicorn.Config:
         server_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        # A second past our own last call; it has nothing left to cancel then.
-        timeout_graceful_shutdown=math.ceil(bounds.drain_ms_max / 1_000) + 1,
+        # Past our own last call: it has nothing left to cancel then.
+        timeout_graceful_shutdown=math.ceil(bounds.drain_ms_max / 1_000)
+        + _AFTER_LAST_CALL_SECONDS,
     )
 
 

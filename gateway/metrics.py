@@ -189,11 +189,14 @@ _NODE_GAUGES = {
     "accounts": "Accounts on the shard.",
     "batch_records_max": "The most records in one batch since the node started.",
     "append_seconds_max": "The longest append to the journal since it started.",
+    "reading_seconds_max": "The longest it has read entries without a pause.",
 }
 _NODE_COUNTERS = {
     "batches": "Batches appended to the journal since the node started.",
     "records": "Records appended to the journal since the node started.",
     "append_seconds": "Time spent appending to the journal since it started.",
+    "readings": "Pages of entries read since the node started.",
+    "reading_seconds": "Time spent reading entries since the node started.",
 }
 
 

@@ -1,15 +1,18 @@
 """The do-nothing endpoint that authorizations are measured against.
 
 Reads the body of an authorization, answers with an answer of the same size,
-and does nothing in between: no key, no admission, no node.  Exists only when
-the server was started for a benchmark.
+and does nothing in between: no key, no admission, no node.  Once as ASGI on
+Uvicorn, as anybody would write it, and once the direct way that commands go, so
+that a comparison can be had with either.  Exists only when the server was
+started for a benchmark.
 """
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from gateway import bodies
-from gateway.exchange import ok_start
+from gateway.direct import DirectExchange, DirectProtocol
+from gateway.exchange import Headers, ok_start
 from processor.answers import APPROVED, AuthorizationAnswer
 from processor.commands import Authorize
 
@@ -23,8 +26,18 @@ class NoopEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
-        body = self._decode(message["body"])
-        answer = self._encode(
+        answer = self.answer(message["body"])
+        await send(ok_start(len(answer)))
+        await send({"type": "http.response.body", "body": answer})
+
+    def exchange(self, protocol: DirectProtocol) -> DirectExchange:
+        """The same, directly."""
+        return NoopExchange(self, protocol)
+
+    def answer(self, data: bytes) -> bytes:
+        """All it does."""
+        body = self._decode(data)
+        return self._encode(
             AuthorizationAnswer(
                 APPROVED,
                 "au_0000000",
@@ -35,5 +48,17 @@ class NoopEndpoint:
                 0,
             )
         )
-        await send(ok_start(len(answer)))
-        await send({"type": "http.response.body", "body": answer})
+
+
+class NoopExchange(DirectExchange):
+    """One request to do nothing."""
+
+    __slots__ = ("_endpoint",)
+
+    def __init__(self, endpoint: NoopEndpoint, protocol: DirectProtocol) -> None:
+        super().__init__(protocol)
+        self._endpoint = endpoint
+
+    def begin(self, headers: Headers, parameter: str, body: bytes) -> None:
+        """Answer at once."""
+        self.reply(self._endpoint.answer(body))

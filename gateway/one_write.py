@@ -27,6 +27,13 @@ class OneWriteTransport(asyncio.Transport):
             self._call_soon(self._flush)
         gathered.append(bytes(data))
 
+    def write_now(self, data: bytes) -> None:
+        """Take data that is whole by itself; what was taken before goes first."""
+        if self._gathered:
+            self._gathered.append(data)
+        elif not self._inner.is_closing():
+            self._inner.write(data)
+
     def _flush(self) -> None:
         data = b"".join(self._gathered)
         self._gathered.clear()
@@ -63,6 +70,8 @@ class OneWriteTransport(asyncio.Transport):
 
 class OneWriteProtocol(HttpToolsProtocol):
     """Uvicorn's protocol on such a transport."""
+
+    transport: OneWriteTransport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(OneWriteTransport(transport))

@@ -215,13 +215,16 @@ def _query(route: QueryRoute, schemas: _Schemas) -> Node:
         "tags": [_tag(route.path)],
         "summary": route.summary,
         "description": f"{_prose(route.answer)}\n\nAny role.",
-        "parameters": [_path_parameter(route.parameter, is_query=True)],
+        "parameters": [
+            _path_parameter(route.parameter, is_query=True),
+            *(_query_parameter(*given) for given in route.narrowed_by.items()),
+        ],
         "responses": {
             "200": {
                 "description": "As it is after everything sent before.",
                 "content": {"application/json": {"schema": schemas.ref(route.answer)}},
             },
-            **_problems((p.INVALID_FIELD, p.NOT_FOUND, *_READ_PROBLEMS)),
+            **_problems((p.INVALID_FIELD, p.NOT_FOUND, p.OVERLOADED, *_READ_PROBLEMS)),
         },
     }
 
@@ -366,6 +369,21 @@ def _path_parameter(name: str, *, is_query: bool = False) -> Node:
         "name": name,
         "in": "path",
         "required": True,
+        "description": f"{form.is_what} Must be {form.must_be}.",
+        "schema": schema,
+        "example": form.example,
+    }
+
+
+def _query_parameter(name: str, default: Any) -> Node:
+    form = FIELDS[name]
+    (schema,), _ = msgspec.json.schema_components([form.type], ref_template=_REF)
+    if default is not None:
+        schema["default"] = default
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
         "description": f"{form.is_what} Must be {form.must_be}.",
         "schema": schema,
         "example": form.example,

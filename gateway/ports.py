@@ -1,21 +1,26 @@
 """What the gateway needs of the nodes; `actors.nodes.Nodes` is that, tests fake it.
 
-The future of `submit` belongs to the gateway once it is returned: at its
-deadline the gateway ends it with OutcomeUnknown, so the nodes must look whether
-it is done before they set an answer.  The command itself goes on regardless:
-nothing the gateway does takes back what was submitted.
+At its deadline the gateway tells who waits that the outcome is unknown; what
+the nodes say after that is dropped there.  The command itself goes on
+regardless: nothing the gateway does takes back what was submitted.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from actors.nodes import NothingDone, OutcomeUnknown, Overloaded
+from actors.nodes import Awaited, NothingDone, OutcomeUnknown, Overloaded, Waiting
 from actors.runner import Statistics
 from processor.commands import Command
 from processor.messages import Answer
 
-__all__ = ["NodesPort", "NothingDone", "OutcomeUnknown", "Overloaded"]
+__all__ = [
+    "Awaited",
+    "NodesPort",
+    "NothingDone",
+    "OutcomeUnknown",
+    "Overloaded",
+    "Waiting",
+]
 
 
 class NodesPort(Protocol):
@@ -25,11 +30,14 @@ class NodesPort(Protocol):
     def ready(self) -> bool:
         """Whether every node can be reached."""
 
-    def submit(self, command: Command) -> asyncio.Future[Answer]:
-        """Send a command; raises NothingDone or Overloaded, at once or later."""
+    def submit(self, command: Command, waiting: Waiting) -> None:
+        """Send a command; raises NothingDone or Overloaded, or tells `waiting`."""
 
     async def query(self, kind: str, object_id: str) -> Answer:
         """Read an object after everything that was submitted before."""
+
+    async def query_entries(self, account_id: str, before: int, limit: int) -> Answer:
+        """Read entries of an account before a sequence (0: the last), newest first."""
 
     async def status(self) -> dict[str, object]:
         """Each node's epoch, sequence, process and business day."""

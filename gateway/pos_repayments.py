@@ -29,6 +29,7 @@ from gateway.exchange import (
     replayed_start,
     send_refusal,
 )
+from gateway.ports import Awaited
 from gateway.pos_answers import PosDeclinedAnswer, PosRepaymentAnswer
 from gateway.problems import Refusal
 from processor import commands as c
@@ -59,9 +60,9 @@ class PosRepaymentEndpoint(CommandEndpoint):
         counters = self._counters
         try:
             headers: Headers = dict(scope["headers"])
-            caller, request_id = self._who(headers)
+            caller, request_id = self.who(headers)
             data = await self._door.bodies.read(receive, headers, self._bytes_max)
-            command = self._command(caller, request_id, scope, data)
+            command = self._command(caller, request_id, "", data)
             assert isinstance(command, c.WithholdFromMerchant)
             self._door.admit(1)
             body, is_replay = await self._carry_out(command)
@@ -110,8 +111,9 @@ class PosRepaymentEndpoint(CommandEndpoint):
         return _declined(repaid, withheld, released_minor), _is_replay(answer)
 
     async def _ask(self, command: c.Command) -> Answer:
-        future = self._door.submit(command, perf_counter())
-        return await self._door.answer(command, future)
+        awaited = Awaited()
+        self._door.submit(command, awaited, perf_counter())
+        return await self._door.answer(command, awaited)
 
     async def _finish(self, command: c.Command) -> Answer:
         """A step after the first: what stops it leaves the whole unknown."""

@@ -14,12 +14,12 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.bodies import path_value
+from gateway.bodies import path_value, query_value
 from gateway.door import Door
 from gateway.keys import require
 from gateway.metrics import GatewayCollector, exposition
 from gateway.ports import NothingDone, OutcomeUnknown
-from gateway.problems import NOT_FOUND, UNAVAILABLE, Refusal
+from gateway.problems import NOT_FOUND, UNAVAILABLE, Refusal, invalid_field
 from gateway.routes import AUDIT_PATH, STATUS_PATH, QueryRoute, Role
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -28,7 +28,7 @@ _JSON = "application/json"
 
 
 def query_handler(route: QueryRoute, door: Door) -> Handler:
-    """GET of one object, for any key."""
+    """GET of one object, or of an account's entries, for any key."""
     counters = door.counters.of(route.path)
 
     async def read(request: Request) -> Response:
@@ -38,7 +38,12 @@ def query_handler(route: QueryRoute, door: Door) -> Handler:
             value = request.path_params[route.parameter]
             if (route.kind, value) != ("day", "current"):
                 value = path_value(route.parameter, value)
-            body = await door.query(route.kind, value)
+            if route.narrowed_by:
+                wanted = _narrowed_by(route, request)
+                before = int(wanted["before"] or 0)
+                body = await door.query_entries(value, before, wanted["limit"])
+            else:
+                body = await door.query(route.kind, value)
         except Refusal as refusal:
             counters.was_refused(refusal.kind.slug)
             raise
@@ -47,6 +52,17 @@ def query_handler(route: QueryRoute, door: Door) -> Handler:
         return Response(body, media_type=_JSON)
 
     return read
+
+
+def _narrowed_by(route: QueryRoute, request: Request) -> dict[str, Any]:
+    """The parameters of the query, checked; of one given twice the last counts."""
+    for name in request.query_params:
+        if name not in route.narrowed_by:
+            known = ", ".join(route.narrowed_by)
+            raise invalid_field(name[:64], f"unknown parameter; known are {known}")
+    return route.narrowed_by | {
+        name: query_value(name, text) for name, text in request.query_params.items()
+    }
 
 
 def status_handler(door: Door) -> Handler:

@@ -5,13 +5,14 @@ here.  A path has at most one parameter, and takes one method.
 """
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
 from gateway.pos_answers import PosDeclinedAnswer, PosRepaymentAnswer
 from processor import answers as a
 from processor import commands as c
-from processor import settlement_views, views
+from processor import entries, settlement_views, views
 
 
 class Role(StrEnum):
@@ -36,13 +37,17 @@ class CommandRoute(msgspec.Struct, frozen=True):
 
 
 class QueryRoute(msgspec.Struct, frozen=True):
-    """GET `path` reads the object of `kind` that the path's parameter names."""
+    """GET `path` reads the object of `kind` that the path's parameter names.
+
+    `narrowed_by` are the parameters its query may have, with what holds if not.
+    """
 
     path: str
     kind: str
     parameter: str
     answer: type[msgspec.Struct]
     summary: str
+    narrowed_by: dict[str, Any] = {}
 
 
 _PAYMENTS, _OPERATOR = Role.PAYMENTS, Role.OPERATOR
@@ -416,6 +421,14 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
         "Read an account",
     ),
     QueryRoute(
+        f"{_ACCOUNT}/entries",
+        "entries",
+        "account_id",
+        entries.EntriesView,
+        "Read what has happened to an account, newest first",
+        {"limit": 50, "before": None},
+    ),
+    QueryRoute(
         _AUTHORIZATION,
         "authorization",
         "authorization_id",
@@ -492,3 +505,4 @@ BULK_PATH = "/v1/commands"
 STATUS_PATH = "/v1/status"
 AUDIT_PATH = "/v1/audit"
 NOOP_PATH = "/v1/noop"
+NOOP_DIRECT_PATH = "/v1/noop-direct"

@@ -63,6 +63,11 @@ BULK_COMMANDS_MAX: Final = 8_192
 ANSWER_WAIT_MS_MAX: Final = 10_000
 DRAIN_MS_MAX: Final = 10_000
 
+# Reading an account's entries from the journal, between two steps.
+ENTRIES_PER_READ_MAX: Final = 200
+READINGS_MAX: Final = 64  # Begun or waiting, per shard.
+READING_US_PER_TURN_MAX: Final = 250  # And then the row that is being read.
+
 # Slices of reserve.
 SLICE_SECONDS_AHEAD: Final = 2  # How much recent demand a slice should cover.
 SLICE_SHARE_DIVISOR: Final = 2  # A grant leaves this part of what is unleased.
@@ -73,6 +78,11 @@ assert 2 * RESERVE_MINOR_MAX + FORCED_MINOR_MAX < JSON_INTEGER_MAX
 assert BULK_COMMANDS_MAX <= WINDOW_COMMANDS_MAX <= INBOX_COMMANDS_MAX
 assert BATCH_COMMANDS_MAX <= INBOX_COMMANDS_MAX
 assert REFERENCE_WAIT_MS_MAX < ANSWER_WAIT_MS_MAX
+# Reading alone does not make the last in the queue wait too long.
+assert (
+    READINGS_MAX * ENTRIES_PER_READ_MAX * READING_US_PER_TURN_MAX
+    < 1_000 * ANSWER_WAIT_MS_MAX
+)
 assert PARKED_MS_MAX < ANSWER_WAIT_MS_MAX <= DRAIN_MS_MAX
 assert BODY_BYTES_MAX <= BULK_BODY_BYTES_MAX < FRAME_BYTES_MAX
 assert SLOTS % 16 == 0  # Three hexadecimal digits name a slot.

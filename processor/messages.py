@@ -21,7 +21,7 @@ class Outcome(IntEnum):
     DECIDED = 0  # Durable; the body is the JSON answer.
     REPLAYED = 1  # Decided before, under the same id; the same body.
     READ = 2  # A query's JSON.
-    NOT_FOUND = 3  # A query for what is not there.
+    NOT_FOUND = 3  # A query for what is not there, or the body names what is wrong.
     CONFLICT = 4  # The id was used for other content; the body names the field.
     NOT_DONE = 5  # Nothing was done and nothing will be; the body says why.
 
@@ -44,8 +44,20 @@ class Query(Message, frozen=True):
     object_id: str
 
 
+class QueryEntries(Message, frozen=True):
+    """Read up to `limit` entries of an account, newest first.
+
+    Those older than its entry `before`, a sequence, or all if that is 0.
+    """
+
+    correlation: int
+    account_id: str
+    before: int
+    limit: int
+
+
 class Answer(Message, frozen=True):
-    """To a submit or a query."""
+    """To whatever was asked."""
 
     correlation: int
     outcome: Outcome
@@ -193,9 +205,13 @@ class MoveDay(Message, frozen=True):
     next_day: str
 
 
+# What a gateway asks; each has one answer.
+Asked = Submit | Query | QueryEntries
+
 ToNode = (
     Submit
     | Query
+    | QueryEntries
     | ShardHello
     | SliceWanted
     | SliceAsked

@@ -24,21 +24,24 @@ import msgspec
 from processor import limits
 from processor.answers import answer_to
 from processor.commands import Command
+from processor.entries import Reading
 from processor.events import Event
-from processor.messages import Answer, Message, Outcome, Query, Submit
+from processor.messages import Answer, Asked, Message, Outcome, Submit
 from processor.remembered import Remembered, differing_field
 
 
 class Step(msgspec.Struct, gc=False):
     """The outcome of a step: journal `records` first, then deliver.
 
-    All records belong to the business day `day` and the time `at_ms`.
+    All records belong to the business day `day` and the time `at_ms`.  Then,
+    and as slowly as the driver likes, `readings` are given the rows they want.
     """
 
     day: str
     at_ms: int
     records: list[Any]
     deliveries: list[tuple[int, Message]]
+    readings: list[Reading]
 
 
 class Node:
@@ -52,6 +55,7 @@ class Node:
         self._inbox: deque[tuple[int, Message]] = deque()
         self._records: list[Any] = []
         self._deliveries: list[tuple[int, Message]] = []
+        self._readings: list[Reading] = []
         self._now_ms = 0
         self._batch_is_over = False
 
@@ -97,7 +101,7 @@ class Node:
         for message in messages[:room] if room < len(messages) else messages:
             self._inbox.append((connection, message))
         for message in messages[room:]:
-            if isinstance(message, Submit | Query):
+            if isinstance(message, Asked):
                 self._not_done(connection, message.correlation, "overloaded")
             else:  # Protocol messages are few and bounded by themselves.
                 self._inbox.append((connection, message))
@@ -112,6 +116,7 @@ class Node:
         """
         self._now_ms = max(now_ms, self._now_ms)
         self._records = []
+        self._readings = []
         self._batch_is_over = False
         day = self.day
         inbox = self._inbox
@@ -130,7 +135,7 @@ class Node:
             self._end_step()
         if self.stopped_because:
             self._give_up_held()
-        step = Step(day, self._now_ms, self._records, self._deliveries)
+        step = Step(day, self._now_ms, self._records, self._deliveries, self._readings)
         self._deliveries = []
         return step
 
@@ -153,7 +158,7 @@ class Node:
 
     def _hold(self, connection: int, message: Message) -> None:
         is_full = len(self._held) >= limits.INBOX_COMMANDS_MAX
-        if is_full and isinstance(message, Submit | Query):
+        if is_full and isinstance(message, Asked):
             self._not_done(connection, message.correlation, "overloaded")
         else:
             due_ms = self._now_ms + limits.PARKED_MS_MAX
@@ -167,7 +172,7 @@ class Node:
                 connection, message.correlation, message.command
             ):
                 continue  # What was decided once stays true, in an old copy too.
-            if isinstance(message, Submit | Query):
+            if isinstance(message, Asked):
                 self._not_done(connection, message.correlation, self._why_closed())
 
     # What each kind of node does.

@@ -1,10 +1,11 @@
-"""Rebuild a node from its journal: `apply` and remembering, nothing else."""
+"""Rebuild a node from its journal: apply, remember, index, and nothing else."""
 
 from hashlib import blake2b
 
 import msgspec
 
 from processor import limits, machine, settlement_rules
+from processor.history import History
 from processor.journal import Batch, Identity
 from processor.records import SETTLEMENT_RECORDS, SHARD_RECORDS
 from processor.remembered import Remembered
@@ -22,6 +23,7 @@ class ShardReplay:
     ) -> None:
         assert identity.kind == "shard"
         self.remembered = Remembered(requests_max)
+        self.history = History()
         self.at_ms = 0  # Of the last row.
         self.state = ShardState(
             identity.number, identity.shard_count, identity.first_day
@@ -31,9 +33,10 @@ class ShardReplay:
         """Apply the records of a row."""
         for record in SHARD_RECORDS.decode(batch.records):
             machine.apply(self.state, record.event, record.command)
+            self.history.record(self.state, record.event, record.command)
             if record.command is not None:
                 self.remembered.remember(record.command, record.event)
-        assert self.state.sequence == batch.last_sequence
+        assert self.state.sequence == self.history.sequence == batch.last_sequence
         self.at_ms = batch.at_ms
 
 

@@ -61,9 +61,7 @@ class Settlement(Lessor):
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
         # Whatever gives nothing away: what a shard tells of itself is a fact.
-        return not isinstance(
-            message, m.Submit | m.Query | m.SliceAsked | m.SliceWanted
-        )
+        return not isinstance(message, m.Asked | m.SliceAsked | m.SliceWanted)
 
     def _why_closed(self) -> str:
         missing = sorted(set(range(self.state.shard_count)) - set(self._epoch_of))
@@ -111,6 +109,12 @@ class Settlement(Lessor):
         event = DECIDE[type(command)](self.state, command)
         if event is None:
             self._ask_for(connection, submit.correlation, command)  # type: ignore[arg-type]
+        elif isinstance(command, c.CloseDay) and isinstance(event, e.Declined):
+            # There is one wish to close a day, and it may come too early: what
+            # was refused is not remembered, or it could never be fulfilled.
+            body = answer_to(command, event)
+            decided = m.Answer(submit.correlation, m.Outcome.DECIDED, body)
+            self._deliver(connection, decided)
         else:
             self._decided(connection, submit.correlation, command, event)
 

@@ -27,6 +27,8 @@ from processor.authorizations import decide_expire_authorization
 from processor.billing import day_end_event
 from processor.commands import Command
 from processor.demand import Demand
+from processor.entries import Reading
+from processor.history import History
 from processor.holds import decide_expire_hold
 from processor.machine import apply, decide
 from processor.node import Node
@@ -63,10 +65,16 @@ class Shard(Node):
     """A shard that has recovered; `epoch` is the one it took when it started."""
 
     def __init__(
-        self, state: ShardState, remembered: Remembered, epoch: int, journal_id: str
+        self,
+        state: ShardState,
+        remembered: Remembered,
+        history: History,
+        epoch: int,
+        journal_id: str,
     ) -> None:
         super().__init__(remembered)
         self.state = state
+        self.history = history
         self.epoch = epoch
         self.settlement_is_connected = False
         self._journal_id = journal_id
@@ -114,7 +122,7 @@ class Shard(Node):
         return due
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
-        return not isinstance(message, m.Submit | m.Query)
+        return not isinstance(message, m.Asked)
 
     def _why_closed(self) -> str:
         return "settlement has not confirmed the shard's journal yet"
@@ -188,6 +196,8 @@ class Shard(Node):
             )
         elif isinstance(message, m.Query):
             self._query(connection, message)
+        elif isinstance(message, m.QueryEntries):
+            self._query_entries(connection, message)
         else:
             _PROTOCOL[type(message)](self, message)
 
@@ -198,8 +208,26 @@ class Shard(Node):
         outcome = m.Outcome.NOT_FOUND if body is None else m.Outcome.READ
         self._deliver(connection, m.Answer(query.correlation, outcome, body or b""))
 
+    def _query_entries(self, connection: int, query: m.QueryEntries) -> None:
+        limit = query.limit
+        assert 0 < limit <= limits.ENTRIES_PER_READ_MAX  # As the gateway checks.
+        assert self.history.sequence == self.state.sequence
+        account = self.state.accounts.get(query.account_id)
+        page = None
+        if account is not None:
+            page = self.history.page(query.account_id, query.before, limit)
+        if account is None or page is None:
+            wrong = b"" if account is None else b"before"
+            answer = m.Answer(query.correlation, m.Outcome.NOT_FOUND, wrong)
+            self._deliver(connection, answer)
+        else:
+            self._readings.append(
+                Reading(connection, query.correlation, self.state, account, page)
+            )
+
     def _record(self, command: Any, event: Any) -> None:
         apply(self.state, event, command)
+        self.history.record(self.state, event, command)
         self._records.append(ShardRecord(command, event))
         if isinstance(event, e.Authorized):
             if not event.captured:

@@ -144,7 +144,9 @@ def running_server(data_dir: Path, *options: str) -> Iterator[RunningServer]:
             server.terminate()
 
 
-def furnish(server: RunningServer, accounts: int) -> list[str]:
+def furnish(
+    server: RunningServer, accounts: int, expiry_seconds: int = 604_800
+) -> list[str]:
     """A joint program with reserve to spare, a merchant, and accounts."""
     for lender in ("north", "south"):
         server.post(
@@ -162,7 +164,12 @@ def furnish(server: RunningServer, accounts: int) -> list[str]:
     server.post(
         "/v1/programs",
         "r-program",
-        {"program_id": "joint", "currency": "EUR", "shares": shares},
+        {
+            "program_id": "joint",
+            "currency": "EUR",
+            "shares": shares,
+            "authorization_expiry_seconds": expiry_seconds,
+        },
     )
     server.post("/v1/merchants", "r-merchant", {"merchant_id": "shop"})
     names = [f"borrower-{number}" for number in range(accounts)]

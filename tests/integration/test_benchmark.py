@@ -29,8 +29,8 @@ def test_the_benchmark_counts_what_the_server_counts(disk: Path) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.authorize", "--quick"),
-            *("--pairs", "2", "--seconds", "0.3", "--accounts", "500"),
-            *("--work-dir", str(disk)),
+            *("--rounds", "2", "--seconds", "0.3", "--accounts", "500"),
+            *("--shards", "1", "--work-dir", str(disk)),
         ],
         capture_output=True,
         text=True,
@@ -41,15 +41,19 @@ def test_the_benchmark_counts_what_the_server_counts(disk: Path) -> None:
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert figures["authorize_per_s"] > 0
     assert figures["noop_per_s"] > 0
+    assert figures["noop_direct_per_s"] > 0
     assert 0 < figures["ratio"]
+    assert 0 < figures["ratio_direct"]
     assert (
         0 < figures["median_ms_1_connection"] <= figures["p99_ms_1_connection"] < 1_000
     )
     assert figures["approved"] == figures["approved_by_server"] > 0
-    assert (2, 64) == (figures["pairs"], figures["connections"])
+    assert (2, 64) == (figures["rounds"], figures["connections"])
+    assert 1 == figures["shards"]
     assert 0 <= figures["used_by_others"] <= 1
     assert 1 == len(done.stdout.splitlines())
-    assert "/v1/noop" in done.stderr
+    assert "/v1/noop " in done.stderr
+    assert "/v1/noop-direct " in done.stderr
     assert [] == list(disk.iterdir())  # It cleans up after itself.
 
 

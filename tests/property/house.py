@@ -83,7 +83,11 @@ class Host:
             for batch in self.batches:
                 shard.replay(batch)
             self.node = Shard(
-                shard.state, shard.remembered, self.epoch, self.identity.journal_id
+                shard.state,
+                shard.remembered,
+                shard.history,
+                self.epoch,
+                self.identity.journal_id,
             )
         node: Node = self.node
         node.not_before(self.batches[-1].at_ms if self.batches else 0)

@@ -12,15 +12,18 @@ import pytest
 
 from processor import commands as c
 from processor import events as e
-from processor import limits
+from processor import history, limits
 from processor import messages as m
 from processor.journal import Batch, Identity
+from processor.machine import apply
 from processor.records import RECORDS_ENCODER, ShardRecord
 from processor.recovery import ShardReplay, digest_of
 from processor.shard import SETTLEMENT, Shard
+from processor.state import ShardState
 from tests.property.fake_settlement import FakeSettlement
 from tests.property.naive_charges import check_charge
 from tests.property.naive_facts import Judge, without_zeros
+from tests.property.naive_history import NaiveHistory
 from tests.property.naive_model import Bounds, NaiveShard
 
 FIRST_DAY = "2026-01-01"
@@ -44,6 +47,7 @@ class ShardBench:
         self.patch.setattr(
             limits, "AUTHORIZATIONS_PER_ACCOUNT_MAX", bounds.authorizations_max
         )
+        self.patch.setattr(history, "_CHAIN_OF_KEY", 1)  # All share two chains.
         self.identity = Identity("test", "shard", 0, 1, "journal-0", FIRST_DAY)
         self.expected = NaiveShard(FIRST_DAY, bounds)
         self.judge = Judge(self.expected)
@@ -52,6 +56,8 @@ class ShardBench:
         self.batches: list[Batch] = []
         self.digests: list[str] = []
         self.follower = ShardReplay(self.identity)
+        self.noted = ShardState(0, 1, FIRST_DAY)  # One record behind the other.
+        self.past = NaiveHistory()
         self.epoch = 0
         self.now_ms = 1_000_000
         self.connected = False
@@ -76,8 +82,11 @@ class ShardBench:
         for batch, digest in zip(self.batches, self.digests, strict=True):
             replay.replay(batch)
             assert digest == digest_of(replay.state)
+        self.past.check_all(replay.history)
         self.epoch += 1
-        shard = Shard(replay.state, replay.remembered, self.epoch, "journal-0")
+        shard = Shard(
+            replay.state, replay.remembered, replay.history, self.epoch, "journal-0"
+        )
         shard.not_before(replay.at_ms)
         return shard
 
@@ -116,6 +125,7 @@ class ShardBench:
         for record in step.records:
             assert step.day == self.expected.day
             self.judge_record(record)
+            self.note(record)
         for connection, message in step.deliveries:
             if connection == SETTLEMENT:
                 self.from_shard.append(message)
@@ -124,6 +134,7 @@ class ShardBench:
                 self.check_answer(message)
         if step.records:
             self.check_state()
+            self.past.check(self.shard.history)
 
     def append(self, day: str, at_ms: int, records: list[ShardRecord]) -> None:
         last = self.follower.state.sequence + len(records)
@@ -163,6 +174,7 @@ class ShardBench:
         self.settle()
         assert {} == self.pending
         assert 0 == self.shard.parked_count
+        self.past.check_all(self.shard.history)
 
     # Judging.
 
@@ -175,6 +187,13 @@ class ShardBench:
         assert key not in self.first_command  # Never twice.
         self.first_command[key] = command
         self.expected_answer[key] = self.judge.judge(command, event, self.now_ms)
+
+    def note(self, record: ShardRecord) -> None:
+        """What the record changed for whom, for the history."""
+        apply(self.noted, record.event, record.command)
+        owners = {key: p.account for key, p in self.expected.purchases.items()}
+        owners |= {key: hold.account for key, hold in self.expected.holds.items()}
+        self.past.note(self.noted, record, owners)
 
     def check_answer(self, answer: m.Answer) -> None:
         command, since_ms = self.pending.pop(answer.correlation)

@@ -17,6 +17,7 @@ from actors.runner import Statistics
 from gateway.config import BOUNDS, Bounds, GatewayConfig, decode_config
 from gateway.http_server import bound_socket, open_door
 from gateway.keys import ALL_ROLES, KeyFile
+from gateway.ports import Waiting
 from gateway.queries import Audit
 from processor.commands import Command
 from processor.messages import Answer, Outcome
@@ -50,24 +51,22 @@ class FakeNodes:
         self.ready = True
         self.arrived = asyncio.Event()  # Set by every command.
         self.commands: list[Command] = []
-        self.futures: list[asyncio.Future[Answer]] = []
+        self.waiting: list[Waiting] = []  # For the commands, in their order.
         self.queries: list[tuple[str, str]] = []
+        self.pages: list[tuple[int, int]] = []  # Of entries: before, and how many.
         self.read: Answer | Exception = Answer(0, Outcome.READ, b'{"found":true}')
         self.raises: Exception | None = None
 
-    def submit(self, command: Command) -> asyncio.Future[Answer]:
+    def submit(self, command: Command, waiting: Waiting) -> None:
         """Remember a command, and answer it in the next turn of the loop."""
         if self.raises is not None:
             raise self.raises
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
         self.commands.append(command)
-        self.futures.append(future)
+        self.waiting.append(waiting)
         self.arrived.set()
         said = self.say(command)
         if said is not None:
-            loop.call_soon(settle, future, said)
-        return future
+            asyncio.get_running_loop().call_soon(tell, waiting, said)
 
     async def query(self, kind: str, object_id: str) -> Answer:
         """Remember a query, and answer it."""
@@ -75,6 +74,11 @@ class FakeNodes:
         if isinstance(self.read, Exception):
             raise self.read
         return self.read
+
+    async def query_entries(self, account_id: str, before: int, limit: int) -> Answer:
+        """Remember what was asked, and answer it."""
+        self.pages.append((before, limit))
+        return await self.query("entries", account_id)
 
     async def status(self) -> dict[str, object]:
         """Something to show."""
@@ -85,14 +89,12 @@ class FakeNodes:
         return [Statistics("shard-000", 1, 2, 3, TODAY, 4, 5, batches=6, records=7)]
 
 
-def settle(future: asyncio.Future[Answer], said: Answer | Exception) -> None:
-    """Answer as the nodes do: unless the gateway has given up."""
-    if future.done():
-        return
+def tell(waiting: Waiting, said: Answer | Exception) -> None:
+    """Answer as the nodes do."""
     if isinstance(said, Exception):
-        future.set_exception(said)
+        waiting.failed(said)
     else:
-        future.set_result(said)
+        waiting.answered(said)
 
 
 class Response(msgspec.Struct, frozen=True):

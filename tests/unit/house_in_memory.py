@@ -57,7 +57,13 @@ class House:
             )
             replay = ShardReplay(identity)
             self.shards.append(
-                Shard(replay.state, replay.remembered, 1, identity.journal_id)
+                Shard(
+                    replay.state,
+                    replay.remembered,
+                    replay.history,
+                    1,
+                    identity.journal_id,
+                )
             )
             self.shard_rows.append(Rows(identity))
         for shard in self.shards:

@@ -7,6 +7,7 @@ import msgspec
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
+from processor.entries import Reading
 from processor.journal import Batch, Identity
 from processor.records import RECORDS_ENCODER, ShardRecord
 from processor.recovery import ShardReplay
@@ -25,7 +26,9 @@ class OneShard:
         replay = ShardReplay(IDENTITY)
         for batch in self.batches:
             replay.replay(batch)
-        self.node = Shard(replay.state, replay.remembered, 1, "journal-0")
+        self.node = Shard(
+            replay.state, replay.remembered, replay.history, 1, "journal-0"
+        )
         self.node.not_before(replay.at_ms)
         self.now_ms = 1_000
         self.records: list[ShardRecord] = []
@@ -62,6 +65,9 @@ class OneShard:
                 assert isinstance(message, m.Answer)
                 assert message.correlation not in self.answers
                 self.answers[message.correlation] = message
+        for reading in step.readings:
+            answer = finished(reading, self.batches)
+            self.answers[answer.correlation] = answer
 
     def told(self, *messages: m.Message) -> None:
         """Settlement says something."""
@@ -92,6 +98,30 @@ class OneShard:
             return None
         assert answer.outcome is m.Outcome.READ
         return msgspec.json.decode(answer.body)
+
+    def entries(self, account_id: str, before: int = 0, limit: int = 50) -> Any:
+        """A page of an account's history; None if there is no such account."""
+        self.count += 1
+        asked = m.QueryEntries(self.count, account_id, before, limit)
+        self.node.receive(1, [asked])
+        self.step()
+        answer = self.answers[self.count]
+        return None if answer.outcome is m.Outcome.NOT_FOUND else decoded(answer)
+
+
+def finished(reading: Reading, batches: list[Batch]) -> m.Answer:
+    """Give a reading the rows it wants, one after the other."""
+    while wanted := reading.wants:
+        reading.take(
+            next(b for b in batches if b.first_sequence <= wanted <= b.last_sequence)
+        )
+    return reading.answer()
+
+
+def decoded(answer: m.Answer) -> Any:
+    """What a reader is told."""
+    assert answer.outcome is m.Outcome.READ
+    return msgspec.json.decode(answer.body)
 
 
 def a_shard(limit: int = 1_000, **headroom: int) -> OneShard:

@@ -18,6 +18,7 @@ from processor import commands as c
 from processor import events as e
 from processor import limits
 from processor import messages as m
+from processor.history import History
 from processor.messages import Outcome
 from processor.remembered import Remembered
 from processor.shard import SETTLEMENT, Shard
@@ -41,7 +42,11 @@ class ShardForWishes:
     ) -> None:
         self.now_ms = 1_000
         self._shard = Shard(
-            ShardState(0, 1, "2026-01-05"), Remembered(100_000), 1, "journal"
+            ShardState(0, 1, "2026-01-05"),
+            Remembered(100_000),
+            History(),
+            1,
+            "journal",
         )
         self._shard.settlement_is_connected = True
         lenders = [lender for program in programs for lender in program.shares_ppm]

@@ -51,6 +51,22 @@ async def test_head_and_body_are_one_write() -> None:
     assert socket.writes == [b"head body", b"next"]
 
 
+async def test_what_is_whole_by_itself_does_not_wait_nor_overtake() -> None:
+    socket = FakeSocket()
+    transport = OneWriteTransport(socket)
+    transport.write_now(b"first")
+    assert socket.writes == [b"first"]
+    transport.write(b"head ")
+    transport.write(b"body")
+    transport.write_now(b" next")
+    assert socket.writes == [b"first"]
+    await asyncio.sleep(0)
+    assert socket.writes == [b"first", b"head body next"]
+    socket.closed = True
+    transport.write_now(b"too late")
+    assert socket.writes[2:] == []
+
+
 async def test_closing_writes_first_and_aborting_does_not() -> None:
     closed, aborted = FakeSocket(), FakeSocket()
     for socket in (closed, aborted):

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from gateway.keys import KeyFile
-from gateway.ports import NothingDone, OutcomeUnknown
+from gateway.ports import NothingDone, OutcomeUnknown, Waiting
 from gateway.routes import Role
 from processor import commands as c
 from processor.audit.report import AuditReport, audit
 from processor.commands import Command
 from processor.messages import Answer, Outcome
 from processor.terms import MerchantTerms
-from tests.unit.gateway_fake import Browser, FakeNodes, browsing, settle
+from tests.unit.gateway_fake import Browser, FakeNodes, browsing, tell
 from tests.unit.house_in_memory import House
 
 DAY = "2026-01-01"
@@ -48,15 +48,13 @@ class HouseNodes(FakeNodes):
         self.lost: Trouble = no_trouble
         self.unheard: Trouble = no_trouble
 
-    def submit(self, command: Command) -> asyncio.Future[Answer]:
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    def submit(self, command: Command, waiting: Waiting) -> None:
         said: Answer | Exception | None = self.lost(command)
         if said is None:
             self.commands.append(command)
             (answer,) = self.house.ask(command)
             said = self.unheard(command) or answer
-        asyncio.get_running_loop().call_soon(settle, future, said)
-        return future
+        asyncio.get_running_loop().call_soon(tell, waiting, said)
 
 
 def a_house(payout: int = 980) -> House:

@@ -255,7 +255,7 @@ async def test_a_command_reaches_the_nodes_and_its_answer_the_caller(
     async with browsing(tmp_path, nodes) as browser:
         for path, body, command in CASES:
             nodes.commands.clear()
-            key = f"r-{len(nodes.futures)}"
+            key = f"r-{len(nodes.waiting)}"
             told = await browser.post(path, body, headers={"Idempotency-Key": key})
             assert (told.status, told.body) == (200, APPROVED)
             assert told.headers["content-type"] == "application/json"

@@ -108,7 +108,7 @@ async def test_a_drain_finishes_what_is_in_flight(
                 if answers:
                     answer = Answer(0, Outcome.DECIDED, b"{}")
                     loop = asyncio.get_running_loop()
-                    loop.call_later(0.3, nodes.futures[0].set_result, answer)
+                    loop.call_later(0.3, nodes.waiting[0].answered, answer)
             # The door is closed: the request was answered, no other is taken.
             assert asked.done()
             with pytest.raises(aiohttp.ClientConnectionError):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from processor import commands as c
@@ -479,3 +480,19 @@ def test_what_settlement_shows(kind: str, object_id: str, shown: bytes | None) -
     assert (shown or b"") == answer.body
     expected = m.Outcome.NOT_FOUND if shown is None else m.Outcome.READ
     assert expected is answer.outcome
+
+
+def test_a_day_that_was_to_be_closed_too_early_can_be_closed_in_time() -> None:
+    settlement = a_settlement()
+    early = c.CloseDay("caller", "close-2026-01-02", "2026-01-02")
+    answer = settlement.submit(early)
+    assert answer is not None
+    assert b"day_not_open" in answer.body
+    first = c.CloseDay("caller", "close-2026-01-01", FIRST_DAY)
+    settlement.submit(msgspec.structs.replace(first, next_day="2025-12-31"))
+    settlement.submit(first)
+    for shard in range(2):
+        settlement.told(10 + shard, m.DayEnded(FIRST_DAY, 10, e.DayTotals()))
+    answer = settlement.submit(early)
+    assert answer is not None
+    assert b'"status":"approved"' in answer.body
