@@ -27,13 +27,13 @@ from collections.abc import Callable
 from itertools import pairwise
 from operator import attrgetter
 from struct import Struct
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args
 
 import msgspec
 
 from processor import commands as c
 from processor import events as e
-from processor.state import Account, ShardState
+from processor.state import TABLE_OF_ID, Account, ShardState
 
 # Of the state, what was told (an event, or a command), and the event's command.
 Find = Callable[[ShardState, Any, Any], Account | None]
@@ -148,28 +148,14 @@ def is_anothers(
 # Which account a record concerns.
 
 
-def _tables() -> dict[str, str]:
-    """By the name of an id, the table of the state that leads to its account."""
-    found = {}
-    for table, hint in get_type_hints(ShardState).items():
-        if get_origin(hint) is dict:
-            fields = getattr(get_args(hint)[1], "__struct_fields__", ())
-            if "account_id" in fields:
-                found[f"{table.removesuffix('s')}_id"] = table
-    return found
-
-
-_TABLES = _tables()
-
-
 def find_by_fields(kind: type[msgspec.Struct]) -> Find | None:
     """How such an event or command finds its account; None if it names none."""
     names = kind.__struct_fields__
     if "account_id" in names:
         return _by_account_id
     for name in names:
-        if name in _TABLES:
-            return _through(name, _TABLES[name])
+        if name in TABLE_OF_ID:
+            return _through(name, TABLE_OF_ID[name])
     return None
 
 

@@ -35,7 +35,13 @@ from processor.node import Node
 from processor.records import ShardRecord
 from processor.remembered import Remembered
 from processor.rules import Moment, NeedsReserve, Refusal
-from processor.state import AuthorizationStatus, HoldStatus, ShardState, Slice
+from processor.state import (
+    TABLE_OF_ID,
+    AuthorizationStatus,
+    HoldStatus,
+    ShardState,
+    Slice,
+)
 from processor.views import ACCOUNT_KINDS, view
 
 SETTLEMENT = 0  # The connection to settlement; gateways have positive numbers.
@@ -87,13 +93,7 @@ class Shard(Node):
         self._spent: dict[str, int] = {}  # In this step, by lender.
         self._expiries: list[tuple[int, str]] = _open_expiries(state)
         self._tables: dict[str, dict[str, Any]] = {
-            "authorization_id": state.authorizations,
-            "hold_id": state.holds,
-            "repayment_id": state.payments,
-            "write_off_id": state.payments,
-            "recovery_id": state.payments,
-            "claim_id": state.payments,
-            "adjustment_id": state.adjustments,
+            name: getattr(state, table) for name, table in TABLE_OF_ID.items()
         }
         # Accounts to be looked at for what ended days bring; the last one first.
         self._to_end: list[str] = list(state.in_debt)

@@ -5,6 +5,7 @@ nothing here may come from anywhere else.
 """
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -428,3 +429,15 @@ class ShardState(msgspec.Struct, gc=False):
         if totals is None:
             totals = self.totals.merchants[merchant_id] = MerchantTotals()
         return totals
+
+
+# By the name of an id, the table of the state that leads to its account.
+TABLE_OF_ID: Final = {
+    "authorization_id": "authorizations",
+    "hold_id": "holds",
+    "repayment_id": "payments",
+    "write_off_id": "payments",
+    "recovery_id": "payments",
+    "claim_id": "payments",
+    "adjustment_id": "adjustments",
+}
