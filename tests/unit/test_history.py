@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import get_args
 
+import msgspec
 import pytest
 
 from processor import commands as c
@@ -236,7 +237,7 @@ def test_sequences_fall_from_entry_to_entry() -> None:
 # How an account is found, also for what does not exist yet.
 
 
-class LaterRefused(e.Event, frozen=True):
+class LaterRefused(msgspec.Struct, frozen=True):
     """Names a thing of an account, and that not first."""
 
     amount_minor: int
@@ -244,7 +245,7 @@ class LaterRefused(e.Event, frozen=True):
     hold_id: str
 
 
-class LaterStopped(e.Event, frozen=True):
+class LaterStopped(msgspec.Struct, frozen=True):
     """Names things that lead to no account."""
 
     lender_id: str
