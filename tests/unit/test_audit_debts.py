@@ -202,6 +202,10 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         "its statement day or its due day is not in every month",
         change(e.AccountOpened, 1, statement_day=0),
     ),
+    (
+        "it takes out of a hold and names none",
+        change(e.Authorized, 1, hold_taken_minor=5),
+    ),
     ("there is no plan years", ask_otherwise(e.Authorized, 1, plan_id="years")),
     ("it bills what is not captured", change(e.Authorized, 7, bills_on=5)),
     (
