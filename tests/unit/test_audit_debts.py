@@ -730,9 +730,9 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     ),
     (
         "record 83: account hugo-2 is closed, nothing may happen to it",
-        lambda found: (
-            found[SHARD_0].add(None, e.AccountClosed(HUGO)),
-            found[SHARD_0].add(
+        both(
+            lambda found: found[SHARD_0].add(None, e.AccountClosed(HUGO)),
+            lambda found: found[SHARD_0].add(
                 None, e.AdjustmentApproved("aj_2630025", HUGO, -50, 43_050)
             ),
         ),
