@@ -233,12 +233,16 @@ def unpay(
 def pay_charges(
     state: ShardState, purchase: Authorization, parts: Parts, sign: int
 ) -> None:
-    """Each lender's part of charges that were paid, or paid back."""
+    """Each lender's part of charges that were paid, or paid back.
+
+    What is paid back is an inverse of its own and does not move the carry: less
+    what came back, it would not be what `apportion` has given so far.
+    """
     program = program_of(state, purchase)
-    signed = parts if sign > 0 else tuple(-part for part in parts)
-    program.charge_parts = add(program.charge_parts, signed)
-    for lender_id, part in zip(program.lenders, signed, strict=True):
-        state.lender_totals(lender_id).charges_minor += part
+    if sign > 0:
+        program.charge_parts = add(program.charge_parts, parts)
+    for lender_id, part in zip(program.lenders, parts, strict=True):
+        state.lender_totals(lender_id).charges_minor += sign * part
 
 
 def drop_if_paid(account: Account, purchase: Authorization) -> None:
@@ -258,20 +262,21 @@ def take_up(account: Account, purchase: Authorization) -> None:
     account.unpaid.append(purchase.authorization_id)
 
 
-def cut_anew(state: ShardState, account: Account, recut: Recut, today: int) -> int:
+def cut_anew(state: ShardState, account: Account, recut: Recut) -> int:
     """Replace what is not billed of a purchase; returns the charges billed by it.
 
     What was refunded or paid of an unbilled line stays as a line of its own, so
     that a refund or a return still finds it.
     """
     purchase = state.authorizations[recut.authorization_id]
+    before = billed_before(state, account)
     lines = with_lines(account, purchase)
     for line in lines:
-        if line.bills_on >= today:
+        if line.bills_on >= before:
             line.cut_minor -= line.principal_minor
             line.fee_cut_minor -= line.fee_minor
     lines += [_line(cut) for cut in recut.lines]
-    billed = [line for line in recut.lines if line.bills_on < today]
+    billed = [line for line in recut.lines if line.bills_on < before]
     charges_minor = sum(line.fee_minor + line.interest_minor for line in billed)
     account.charges_minor += charges_minor
     return charges_minor

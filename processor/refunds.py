@@ -17,7 +17,7 @@ from processor import limits
 from processor.allocation import draw_claim
 from processor.apportion import apportion
 from processor.bookings import lower_outstanding
-from processor.debts import drop_if_paid, pay_charges, program_of
+from processor.debts import billed_before, drop_if_paid, pay_charges, program_of
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
 from processor.orders import allocate_refund, credit_line_of, totals_back
@@ -142,11 +142,13 @@ def _borne_back(purchase: Authorization, amount_minor: int) -> int:
 def _lenders_back(
     state: ShardState, purchase: Authorization, fee_credit_minor: int
 ) -> e.Parts:
-    """What each lender gives back of fees that were paid: as its share says."""
+    """What each lender gives back of fees that were paid: exact over all of them."""
     if not fee_credit_minor:
         return ()
-    shares = program_of(state, purchase).shares_ppm
-    return apportion(shares, limits.PPM, (0,) * len(shares), fee_credit_minor)
+    program = program_of(state, purchase)
+    return apportion(
+        program.shares_ppm, limits.PPM, program.fee_back_parts, fee_credit_minor
+    )
 
 
 def apply_refunded(state: ShardState, event: e.Refunded) -> None:
@@ -200,7 +202,7 @@ def _lower_lines(
     state: ShardState, account: Account, purchase: Authorization, event: e.Refunded
 ) -> None:
     assert purchase.lines is not None
-    today = state.today
+    before = billed_before(state, account)
     for line, part, credit, fee, fee_credit in zip(
         purchase.lines,
         event.line_parts,
@@ -213,8 +215,10 @@ def _lower_lines(
         line.paid_minor -= credit
         line.fee_back_minor += fee
         line.fee_paid_minor -= fee_credit
-        if line.bills_on < today:
+        if line.bills_on < before:
             account.charges_minor -= fee - fee_credit
         assert min(line.principal_minor, line.fee_minor) >= 0
     if event.fee_credit_parts:
         pay_charges(state, purchase, event.fee_credit_parts, -1)
+        program = program_of(state, purchase)
+        program.fee_back_parts = add(program.fee_back_parts, event.fee_credit_parts)

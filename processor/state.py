@@ -247,6 +247,7 @@ class Program(msgspec.Struct, gc=False):
     plans: dict[str, Plan]
     terms: Terms
     charge_parts: Parts  # The same carry, of all charges ever paid.
+    fee_back_parts: Parts  # And of all paid fees that refunds ever gave back.
 
 
 class PaymentKind(StrEnum):

@@ -13,7 +13,16 @@ from typing import Any
 import msgspec
 
 from processor import events as e
-from processor.audit import accounts, money, purchases, reserve
+from processor.audit import (
+    accounts,
+    losses,
+    money,
+    plan_changes,
+    purchases,
+    refunds,
+    reserve,
+    statements,
+)
 from processor.audit.books import Books
 from processor.audit.declines import (
     ReserveDecline,
@@ -97,6 +106,9 @@ class ShardAudit:
         wrong = self._requests.check(record.command, event)
         if wrong:
             books.differ(wrong)
+        books.command = record.command
+        if record.command is not None:
+            statements.check_ended(books, record.command)
         if isinstance(event, e.Declined):
             self._declined(record, event)
         else:
@@ -187,8 +199,27 @@ _EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {
     e.Captured: purchases.captured,
     e.AuthorizationReversed: purchases.reversed_,
     e.AuthorizationExpired: purchases.expired,
-    e.Refunded: money.refunded,
+    e.Refunded: refunds.refunded,
     e.Repaid: money.repaid,
+    e.RepaymentFinal: money.final,
+    e.RepaymentReturned: money.returned,
+    e.CreditPaidOut: money.credit_paid_out,
+    e.CreditUsed: statements.credit_used,
+    e.StatementIssued: statements.statement_issued,
+    e.PenaltyCharged: statements.penalty_charged,
+    e.DueMoved: statements.due_moved,
+    e.ChargesWaived: plan_changes.charges_waived,
+    e.PlanExtended: plan_changes.plan_extended,
+    e.SettledEarly: plan_changes.settled_early,
+    e.WrittenOff: losses.written_off,
+    e.WriteOffReversed: losses.write_off_reversed,
+    e.RecoveryRecorded: losses.recovered,
+    e.RecoveryReversed: losses.recovery_reversed,
+    e.ClaimPaid: losses.claim_paid,
+    e.ClaimReversed: losses.claim_reversed,
+    e.AdjustmentProposed: losses.adjustment_proposed,
+    e.AdjustmentApproved: losses.adjustment_approved,
+    e.AdjustmentRejected: losses.adjustment_rejected,
     e.SliceReceived: reserve.slice_received,
     e.SliceReturned: reserve.slice_returned,
     e.ReferenceReceived: reserve.reference_received,

@@ -6,6 +6,7 @@ out on paper, none by the processor.
 """
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from processor.journal import Batch, Identity, chain_of, chain_start
 from processor.records import RECORDS_ENCODER, SettlementRecord, ShardRecord
 
 DAY, NEXT_DAY = "2026-03-02", "2026-03-03"
+BILLS_ON = date(2026, 4, 1).toordinal()  # The first statement day to come.
 ALICE, CAROL, BOB = "alice", "carol-4", "bob-1"  # Shards 0, 0 and 1.
 SETTLEMENT, SHARD_0, SHARD_1 = "settlement", "shard 0", "shard 1"
 
@@ -136,6 +138,7 @@ CAPTURED = e.Captured(
     0,
     (),
     3_900,
+    BILLS_ON,
 )
 CAPTURED_ABOVE = e.Captured(
     A1,
@@ -149,6 +152,7 @@ CAPTURED_ABOVE = e.Captured(
     0,
     (),
     3_960,
+    BILLS_ON,
 )
 SHARD_0_TOTALS = e.DayTotals(
     {
@@ -278,6 +282,7 @@ def _holds(ask: Asking) -> list[tuple[Any, Any]]:
         H1,
         1_500,
         700,
+        BILLS_ON,
     )
     authorized = e.Authorized(
         A3, ALICE, "shop", "joint", 1, 200, (60, 140), 19_500, 3_400

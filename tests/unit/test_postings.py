@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from processor import events as e
+from processor.audit.lines import Line, Payment
 from processor.audit.postings import legs, reserve_legs
 from processor.declines import DeclineReason
 
@@ -15,6 +16,12 @@ class Purchase(msgspec.Struct):
     merchant_id: str = "shop"
     currency: str = "GBP"
     lenders: tuple[str, ...] = ("north", "south")
+    lines: tuple[Line, ...] = ()
+
+
+class Account(msgspec.Struct):
+    program_id: str = "joint"
+    currency: str = "GBP"
 
 
 class Hold(msgspec.Struct):
@@ -31,7 +38,11 @@ class Names:
     def __init__(self) -> None:
         self.purchases = {"au": Purchase()}
         self.holds = {"ho": Hold()}
-        self.currencies = {"alice": "GBP"}
+        self.payments: dict[str, Payment] = {}
+        self.accounts = {"alice": Account()}
+
+    def billed_before(self, account_id: str) -> int:
+        return 10
 
 
 AUTHORIZED = e.Authorized("au", "alice", "shop", "joint", 1, 100, (30, 70), 0, 0)
