@@ -358,6 +358,7 @@ class Judge:
             "purchase_day": purchase.day,
             "open_to_buy_minor": open_to_buy,
             "fee_minor": 0,
+            "tenders": [],
         }
 
     def check_claims(self, key: str, parts: Parts, amount: int) -> None:
