@@ -166,6 +166,7 @@ class Books:
         self.slices: dict[str, Slice] = {}
         self.facts: list[ReferenceFact] = []
         self.totals = DayTotals()
+        self.ended_totals = DayTotals()  # Of all days before.
         self.day_ends: dict[str, tuple[int, DayTotals]] = {}
         self.ledger: defaultdict[str, int] = defaultdict(int)
         self.differences: list[str] = []

@@ -92,7 +92,8 @@ def are_lines(
 
 def is_line(books: Books, name: str, purchase: Purchase, number: int) -> bool:
     """Whether a purchase has that line; 0 is the one of a purchase without lines."""
-    if 1 <= number <= len(purchase.lines) or (number == 0 and purchase.is_single):
+    lowest = 0 if purchase.is_single else 1
+    if purchase.lines and lowest <= number <= len(purchase.lines):
         return True
     books.differ(f"purchase {name} has no line {number}.")
     return False

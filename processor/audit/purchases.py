@@ -312,6 +312,8 @@ def lower_debt(
 
 def _is_own_hold(books: Books, event: e.Authorized) -> bool:
     if not event.hold_id:
+        if event.hold_taken_minor or event.hold_released_minor:
+            books.differ("it takes out of a hold and names none.")
         return True
     hold = books.holds.get(event.hold_id)
     if hold is None or hold.account_id != event.account_id:

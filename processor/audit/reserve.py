@@ -90,6 +90,7 @@ def day_moved(books: Books, event: e.DayMoved) -> Touched:
     books.day_ends[event.day] = (books.sequence, event.totals)
     books.day = event.next_day
     books.today = number_of(event.next_day) or books.today
+    add_totals(books.ended_totals, books.totals)
     books.totals = e.DayTotals()
     return ()
 

@@ -15,6 +15,8 @@ import msgspec
 from processor import events as e
 from processor.audit import (
     accounts,
+    balances,
+    ended_days,
     losses,
     money,
     plan_changes,
@@ -55,6 +57,7 @@ class ShardAudit:
         self.cuts: dict[tuple[str, int], Cut] = {}
         self._wanted: dict[int, set[str]] = {}
         self._requests = Requests()
+        self._days_end = ended_days.DaysEnd(self.books)
 
     def want_cut(self, lender_id: str, sequence: int) -> None:
         """Keep what the lender's slice is right after a record, once it comes."""
@@ -82,10 +85,13 @@ class ShardAudit:
                 self.rows.day_moved_within(batch)
                 day = books.day
             self._record(record)
+        self._days_end.row(batch, records)
 
     def finish(self) -> None:
         """What can be said at the end: sums over all objects, and the ledger."""
-        self._check_accounts()
+        balances.check_accounts(self.books)
+        balances.check_lenders(self.books)
+        balances.check_programs(self.books)
         self.books.check_slices(tuple(self.books.slices))
 
     @property
@@ -108,7 +114,7 @@ class ShardAudit:
             books.differ(wrong)
         books.command = record.command
         if record.command is not None:
-            statements.check_ended(books, record.command)
+            ended_days.check_ended(books, record.command)
         if isinstance(event, e.Declined):
             self._declined(record, event)
         else:
@@ -151,37 +157,6 @@ class ShardAudit:
         home = shard_of_slot(slot, self.identity.shard_count)
         if home != self.identity.number:
             self.books.differ(f"account {event.account_id} belongs to shard {home}.")
-
-    def _check_accounts(self) -> None:
-        """What an account occupies is the sum of its objects, and as posted."""
-        books = self.books
-        held: Counter[str] = Counter()
-        opened: Counter[str] = Counter()
-        owed: Counter[str] = Counter()
-        for hold in books.holds.values():
-            held[hold.account_id] += hold.held_minor
-        for purchase in books.purchases.values():
-            opened[purchase.account_id] += purchase.open_minor
-            owed[purchase.account_id] += purchase.outstanding_minor
-        for account in books.accounts.values():
-            name = account.account_id
-            for what, minor, of_objects, posted in (
-                ("holds", account.held_minor, held, "account_held"),
-                ("has open", account.authorized_minor, opened, "account_authorized"),
-                ("owes", account.outstanding_minor, owed, "loan"),
-            ):
-                booked = books.ledger.get(f"{posted}:{name}", 0)
-                if not minor == of_objects[name] == booked:
-                    self.differences.append(
-                        f"{books.journal}: account {name} {what} {minor}, its objects "
-                        f"sum to {of_objects[name]}, posted is {booked}."
-                    )
-            booked = books.ledger.get(f"borrower_credit:{name}", 0)
-            if account.credit_minor != -booked:
-                self.differences.append(
-                    f"{books.journal}: account {name} has {account.credit_minor} of "
-                    "credit, which is not what is posted."
-                )
 
 
 _EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {

@@ -5,11 +5,10 @@ nothing is left: credit pays what is billed; with the minimum paid, what is late
 of the last statement falls due with the next one; late lines cost a penalty, up
 to the last ended day or the statement that comes first; the statement is issued.
 
-The audit asks at every such record whether it is what comes next, and at the
-first wish of a business day about an account whether anything is still to come.
+The audit asks at every such record whether it is what comes next; `ended_days`
+asks whether none is missing.
 """
 
-from processor import commands as c
 from processor import events as e
 from processor import limits
 from processor.audit.books import Account, Books, Purchase
@@ -159,44 +158,7 @@ def next_of_itself(books: Books, account: Account) -> tuple[str, type[e.Event] |
     return "nothing", None
 
 
-# Whether it is done.
-
-
-def check_ended(books: Books, command: c.Command) -> None:
-    """The first wish of a day about an account comes after all that is to come."""
-    account = books.accounts.get(account_named(books, command))
-    if account is None or account.looked_at == books.today:
-        return
-    account.looked_at = books.today
-    what, kind = next_of_itself(books, account)
-    if kind is not None:
-        books.differ(f"account {account.account_id} is asked for before {what}.")
-
-
-def account_named(books: Books, command: c.Command) -> str:
-    """The account a command is about; "" if it is not known."""
-    named = str(getattr(command, command.ROUTED_BY, ""))
-    for objects in (
-        books.purchases,
-        books.holds,
-        books.payments,
-        books.adjustments,
-    ):
-        found = objects.get(named)
-        if found is not None:
-            return found.account_id
-    return named
-
-
-def check_all_ended(books: Books) -> None:
-    """Every account has been looked at since the day began: nothing is to come."""
-    for account in books.accounts.values():
-        if account.looked_at == books.today:
-            continue
-        what, kind = next_of_itself(books, account)
-        if kind is not None:
-            account.looked_at = books.today
-            books.differ(f"account {account.account_id} still misses {what}.")
+# The records.
 
 
 def _comes_next(books: Books, account_id: str, event: e.Event) -> Account | None:
@@ -208,9 +170,6 @@ def _comes_next(books: Books, account_id: str, event: e.Event) -> Account | None
     if kind is not type(event):
         books.differ(f"{type(event).__name__} comes where {what} is next.")
     return account
-
-
-# The records.
 
 
 def credit_used(books: Books, event: e.CreditUsed) -> Touched:

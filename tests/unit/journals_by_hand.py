@@ -29,7 +29,7 @@ Journals = dict[str, "Script"]
 
 
 class Script(msgspec.Struct):
-    """A journal to be: one record a row, unless `rows` groups them."""
+    """A journal to be: one record a row, unless `rows` groups the first ones."""
 
     identity: Identity
     records: list[Any]
@@ -53,7 +53,8 @@ class Script(msgspec.Struct):
         """The rows, dense and chained, in epoch 1."""
         chain = chain_start(self.identity)
         day, first, found = self.identity.first_day, 1, []
-        for size in self.rows or [1] * len(self.records):
+        sizes = self.rows or []
+        for size in sizes + [1] * (len(self.records) - sum(sizes)):
             records = self.records[first - 1 : first - 1 + size]
             last = first + size - 1
             body = RECORDS_ENCODER.encode(records)
