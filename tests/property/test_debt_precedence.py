@@ -357,7 +357,7 @@ def why_not_authorize(world: World, wish: c.Authorize) -> Reasons:
 
 def reasons(world: World, wish: Any) -> Reasons:
     """Every reason that applies to a wish."""
-    undone = {
+    undone: dict[Any, tuple[str, Reason]] = {
         c.FinalizeRepayment: ("repayment", Reason.REPAYMENT_NOT_FOUND),
         c.ReturnRepayment: ("repayment", Reason.REPAYMENT_NOT_FOUND),
         c.ReverseWriteOff: ("write_off", Reason.WRITE_OFF_NOT_FOUND),
@@ -391,13 +391,11 @@ def all_wishes(world: World) -> Iterator[tuple[Any, ...]]:
         yield c.PayClaim, account, "cover", amount, currency
         yield c.ProposeAdjustment, account, Direction.DEBIT, amount, currency, "x"
     yield from product([c.ExtendPlan], [*bought, MISSING], [3])
-    for kind in (
-        *(c.FinalizeRepayment, c.ReturnRepayment, c.ReverseWriteOff),
-        *(c.ReverseRecovery, c.ReverseClaim),
-    ):
-        yield from product([kind], [*world.payments, MISSING])
-    for kind in (c.ApproveAdjustment, c.RejectAdjustment):
-        yield from product([kind], [*world.adjustments, MISSING])
+    reversals = (c.ReverseWriteOff, c.ReverseRecovery, c.ReverseClaim)
+    undone = (c.FinalizeRepayment, c.ReturnRepayment, *reversals)
+    yield from product(undone, [*world.payments, MISSING])
+    judged = (c.ApproveAdjustment, c.RejectAdjustment)
+    yield from product(judged, [*world.adjustments, MISSING])
     yield from product([c.Refund], [*bought, MISSING], MAYBE, [""], [True, False])
     yield from product(
         *([c.Authorize], accounts, ("m", MISSING), (1, 200, 10**6), CURRENCIES),
