@@ -232,6 +232,7 @@ def foresee_refund(account: AccountBook, wish: Fields) -> Foreseen:
             credit_minor=minor - principal_minor,
             purchase_day=Day(),
             fee_minor=0,
+            tenders=[],
         )
     )
 

@@ -87,6 +87,7 @@ def purchase_reading(account: AccountBook, purchase: Purchase) -> Fields:
         "refunded_minor": purchase.refunded_minor,
         "outstanding_minor": purchase.outstanding_minor,
         "plan_id": "",
+        "tenders": [],
         "lenders": Lenders(purchase),
     }
 
