@@ -53,6 +53,7 @@ class DebtLives:
         self.dice = random.Random(seed)
         self.house = House(2, FIRST_DAY)
         self.count = 0
+        self.version = 1  # Of the program "pair".
         self.outcomes: dict[str, int] = {}
         self.made: dict[str, list[str]] = {}
         for lender_id in ("north", "south", "west"):
@@ -111,8 +112,11 @@ class DebtLives:
         caller = self.dice.choice(["clerk", "chief"])
         if kind is c.SettleEarly:
             self.settle_early(*fields)
-        else:
-            self.ask(kind, *fields, caller=caller)
+            return
+        body = self.ask(kind, *fields, caller=caller)
+        if kind is c.WriteOff and body["status"] == "approved":
+            for _ in range(self.dice.randint(0, 3)):
+                self.recover(fields[0])
 
     def wishes(self) -> list[tuple[Any, ...]]:
         account_id = self.dice.choice(self.accounts)
@@ -184,6 +188,13 @@ class DebtLives:
             flag = self.dice.random() < 0.5
             self.ask(c.SettleEarly, account_id, amount, "GBP", target, "", flag)
 
+    def recover(self, account_id: str) -> None:
+        """What comes in later, or seems to."""
+        amount = self.dice.choice([1, 17, 1_000])
+        body = self.ask(c.RecordRecovery, account_id, amount, "GBP")
+        if body["status"] == "approved" and self.dice.random() < 0.5:
+            self.ask(c.ReverseRecovery, body["recovery_id"])
+
     # Days.
 
     def next_day(self) -> None:
@@ -191,6 +202,10 @@ class DebtLives:
         today = date.fromisoformat(self.house.settlement.state.day)
         tomorrow = today + timedelta(days=self.dice.choice([1, 1, 1, 3, 8]))
         self.ask(c.CloseDay, today.isoformat(), tomorrow.isoformat())
+        if self.dice.random() < 0.03:
+            self.version += 1
+            terms = self.dice.choice([STRICT, PRINCIPAL_FIRST, LENIENT])
+            self.register("pair", terms, self.version - 1, north=500_000, south=500_000)
         self.house.pass_time(86_400_000)
 
     def live(self, days: int, acts: int) -> None:
