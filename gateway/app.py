@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import problems, queries
 from gateway.bulk import BulkEndpoint
+from gateway.calculating import CalculationEndpoint
+from gateway.calculations import CALCULATIONS
 from gateway.commands import CommandEndpoint
 from gateway.docs import docs_routes
 from gateway.door import Door
@@ -76,6 +78,8 @@ def _posts(door: Door, with_noop: bool) -> dict[str, ASGIApp]:
         posts[key] = CommandEndpoint(route, door)
     for route in SAGA_ROUTES:
         posts[route.path] = PosRepaymentEndpoint(route, door)
+    for calculation in CALCULATIONS:
+        posts[calculation.path] = CalculationEndpoint(calculation, door)
     if with_noop:
         posts[NOOP_PATH] = NoopEndpoint()
     return posts
