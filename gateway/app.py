@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import problems, queries
 from gateway.bulk import BulkEndpoint
+from gateway.calculating import CalculationEndpoint
+from gateway.calculations import CALCULATIONS
 from gateway.commands import CommandEndpoint
 from gateway.direct import DirectRoutes
 from gateway.docs import docs_routes
@@ -56,6 +58,8 @@ class GatewayApp:
             self.direct.add(path, command)
         for saga in SAGA_ROUTES:
             self._posts[saga.path] = PosRepaymentEndpoint(saga, door)
+        for calculation in CALCULATIONS:
+            self._posts[calculation.path] = CalculationEndpoint(calculation, door)
         if with_noop:
             noop = NoopEndpoint()
             self._posts[NOOP_PATH] = self._posts[NOOP_DIRECT_PATH] = noop

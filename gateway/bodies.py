@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.fields import FIELDS, NESTED_FIELDS, NestedBody, body_fields
+from gateway.fields import FIELDS, NESTED_FIELDS, NestedBody, body_fields, form_of
 from gateway.problems import MALFORMED_BODY, Refusal, invalid_field
 from processor import commands as c
 
@@ -20,8 +20,10 @@ DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NOT_IN_BODY = frozenset({"caller", "request_id"})
 
 
-def body_struct(command: type[c.Command], in_path: str | None) -> type[msgspec.Struct]:
-    """The struct of a command's body; `in_path` names what the path holds."""
+def body_struct(
+    command: type[msgspec.Struct], in_path: str | None
+) -> type[msgspec.Struct]:
+    """The struct of a command's or calculation's body, less what the path holds."""
     return msgspec.defstruct(
         f"{command.__name__}Body",
         body_fields(command, _not_in_body(command) | {in_path or ""}),
@@ -32,8 +34,10 @@ def body_struct(command: type[c.Command], in_path: str | None) -> type[msgspec.S
     )
 
 
-def _not_in_body(command: type[c.Command]) -> frozenset[str]:
+def _not_in_body(command: type[msgspec.Struct]) -> frozenset[str]:
     """What the gateway fills in; a body's values come first, in order."""
+    if not issubclass(command, c.Command):
+        return frozenset()  # A calculation: all of it is asked for.
     internal = command.INTERNAL
     fields = command.__struct_fields__
     assert fields[len(fields) - len(internal) :] == internal
@@ -141,8 +145,10 @@ def _joined(path: str, name: str) -> str:
 
 
 def _must_be(path: str) -> str:
-    form = FIELDS.get(path.rsplit(".", 1)[-1].partition("[")[0])
-    return form.must_be if form else "what the API document says"
+    *outer, name = [part.partition("[")[0] for part in path.split(".")]
+    if name not in FIELDS:
+        return "what the API document says"
+    return form_of(name, outer[-1] if outer else "").must_be
 
 
 def _shorter(what: str) -> str:

@@ -300,6 +300,30 @@ def replay(
 
 
 @main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_url
+@_key
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+def debits(file: Path, url: str, key: str, as_json: bool) -> None:
+    """Book what the bank says of direct debits: settled or returned.
+
+    FILE is a CSV with the header repayment_id,result,reference.  It may be sent
+    again at any time: what was done is done once.  Exit code 1 if any line was
+    refused or cannot be read; each is named on standard error.
+    """
+    from gateway.debits.reader import UnreadableFile
+    from gateway.debits.run import send_file
+    from gateway.debits.sending import SendingFailed
+
+    try:
+        outcome = send_file(file, url, key)
+    except (UnreadableFile, SendingFailed) as error:
+        _refuse(error)
+    click.echo(outcome.as_json() if as_json else outcome.as_text())
+    sys.exit(0 if outcome.is_clean else 1)
+
+
+@main.command()
 @_data_dir
 @click.option("--port", default=0, help="The port; by default a free one.")
 @click.option("--once", is_flag=True, help="Exit after the audit.")

@@ -1,7 +1,8 @@
 """Every field a request may have: its form, its bounds, and words for both.
 
 One table, from which bodies, path checks, error messages and the API document
-are made.  A command with a field that is not here does not start.
+are made.  A command with a field that is not here does not start.  What a field
+is inside another one may differ: `form_of` looks for that first.
 """
 
 import datetime
@@ -13,7 +14,7 @@ from msgspec import Meta
 from processor import commands as c
 from processor import limits, terms
 from processor.schedules import Method, Payer, Plan
-from processor.tenders import Tender, TenderKind
+from processor.tenders import Tender, TenderKind, TenderRefund
 from processor.terms import Bucket, Component, Due, Side, Terms, Waivable
 
 
@@ -137,6 +138,24 @@ FIELDS: dict[str, FieldForm] = {
         "Whether the amount is of the whole order, over all its tenders.",
         "true or false",
         False,
+    ),
+    "tenders.amount_minor": FieldForm(
+        _whole(0, limits.AMOUNT_MINOR_MAX),
+        "What was paid with it.",
+        _whole_must_be("minor units", 0, limits.AMOUNT_MINOR_MAX),
+        12_500,
+    ),
+    "refunded.amount_minor": FieldForm(
+        _whole(0, limits.AMOUNT_MINOR_MAX),
+        "What of the paid money went back to it.",
+        _whole_must_be("minor units", 0, limits.AMOUNT_MINOR_MAX),
+        2_500,
+    ),
+    "refunded.discount_minor": FieldForm(
+        _whole(0, limits.AMOUNT_MINOR_MAX),
+        "What of its discount went back.",
+        _whole_must_be("minor units", 0, limits.AMOUNT_MINOR_MAX),
+        0,
     ),
     "refund_order": FieldForm(
         Annotated[tuple[TenderKind, ...], Meta(min_length=3, max_length=3)],
@@ -387,6 +406,12 @@ FIELDS: dict[str, FieldForm] = {
         "what an answer gave as `next`",
         "1024",
     ),
+    "captured_on": FieldForm(
+        datetime.date,
+        "The business day of the purchase; left out or null: the open one.",
+        "a date such as 2011-01-31, in the years 1900 to 2199",
+        "2011-01-31",
+    ),
     "command": FieldForm(
         str,
         "The command's name.",
@@ -408,11 +433,16 @@ class NestedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     BECOMES: ClassVar[type[msgspec.Struct]]
 
 
-def nested(kind: type[msgspec.Struct]) -> type[NestedBody]:
+def form_of(name: str, within: str = "") -> FieldForm:
+    """The form of a field, as it is within another one if that differs."""
+    return FIELDS.get(f"{within}.{name}") or FIELDS[name]
+
+
+def nested(kind: type[msgspec.Struct], within: str = "") -> type[NestedBody]:
     """The struct of a value within a body; its fields are of the table, too."""
     made = msgspec.defstruct(
         f"{kind.__name__}Body",
-        body_fields(kind),
+        body_fields(kind, within=within),
         bases=(NestedBody,),
         namespace={"__doc__": kind.__doc__, "BECOMES": kind},
         frozen=True,
@@ -422,14 +452,16 @@ def nested(kind: type[msgspec.Struct]) -> type[NestedBody]:
 
 
 def body_fields(
-    kind: type[msgspec.Struct], without: frozenset[str] = frozenset()
+    kind: type[msgspec.Struct],
+    without: frozenset[str] = frozenset(),
+    within: str = "",
 ) -> list[Any]:
     """The fields of a command or a value, with forms and bounds."""
     fields: list[Any] = []
     for field in msgspec.structs.fields(kind):
         if field.name in without:
             continue
-        form = FIELDS[field.name]
+        form = form_of(field.name, within)
         if field.required:
             fields.append((field.name, form.annotated()))
         else:
@@ -438,9 +470,9 @@ def body_fields(
     return fields
 
 
-def _some(kind: type[msgspec.Struct], least: int, most: int) -> Any:
+def _some(kind: type[msgspec.Struct], least: int, most: int, within: str = "") -> Any:
     return Annotated[
-        tuple[nested(kind), ...],  # type: ignore[misc]
+        tuple[nested(kind, within), ...],  # type: ignore[misc]
         Meta(min_length=least, max_length=most),
     ]
 
@@ -533,7 +565,7 @@ _add_nested(
 _add_nested(
     "tenders",
     FieldForm(
-        _some(Tender, 0, limits.TENDERS_PER_ORDER_MAX),
+        _some(Tender, 0, limits.TENDERS_PER_ORDER_MAX, "tenders"),
         "All that paid the order; the credit line is this purchase.",
         f"at most {limits.TENDERS_PER_ORDER_MAX} objects with tender_id, kind and"
         " amount_minor",
@@ -541,6 +573,16 @@ _add_nested(
             {"tender_id": "line", "kind": "credit_line", "amount_minor": 12_500},
             {"tender_id": "coupon", "kind": "coupon", "amount_minor": 2_500},
         ],
+    ),
+)
+_add_nested(
+    "refunded",
+    FieldForm(
+        _some(TenderRefund, 0, limits.REFUNDS_TOLD_MAX, "refunded"),
+        "What went back already: all earlier refunds, or their totals by tender.",
+        f"at most {limits.REFUNDS_TOLD_MAX} objects with tender_id, amount_minor and"
+        " discount_minor",
+        [{"tender_id": "line", "amount_minor": 2_500}],
     ),
 )
 _add_nested(

@@ -11,6 +11,7 @@ import msgspec
 
 from gateway import bodies, bulk
 from gateway import problems as p
+from gateway.calculations import CALCULATIONS, Calculation
 from gateway.fields import FIELDS
 from gateway.routes import (
     AUDIT_PATH,
@@ -43,6 +44,17 @@ _COMMAND_PROBLEMS = (
     p.INTERNAL,
     p.UNAVAILABLE,
     p.OUTCOME_UNKNOWN,
+)
+_CALCULATION_PROBLEMS = (
+    p.MALFORMED_BODY,
+    p.INVALID_FIELD,
+    p.UNAUTHENTICATED,
+    p.BODY_TIMEOUT,
+    p.TOO_LARGE,
+    p.UNSUPPORTED_TYPE,
+    p.NOT_COMPUTABLE,
+    p.INTERNAL,
+    p.UNAVAILABLE,
 )
 _APPROVED_EXAMPLES: dict[str, Any] = {
     "status": "approved",
@@ -80,6 +92,8 @@ def document() -> bytes:
         paths[command.path] = {"post": _command(command, schemas)}
     for query in QUERY_ROUTES:
         paths.setdefault(query.path, {})["get"] = _query(query, schemas)
+    for calculation in CALCULATIONS:
+        paths[calculation.path] = {"post": _calculation(calculation, schemas)}
     paths[BULK_PATH] = {"post": _bulk(schemas)}
     paths[STATUS_PATH] = {"get": _status()}
     paths[AUDIT_PATH] = {"get": _audit()}
@@ -129,6 +143,7 @@ _TAGS = (
     "programs",
     "merchants",
     "business-days",
+    "calculations",
     "commands",
     "status",
 )
@@ -227,6 +242,32 @@ def _query(route: QueryRoute, schemas: _Schemas) -> Node:
             **_problems((p.INVALID_FIELD, p.NOT_FOUND, p.OVERLOADED, *_READ_PROBLEMS)),
         },
     }
+
+
+def _calculation(calculation: Calculation, schemas: _Schemas) -> Node:
+    body = schemas.ref(bodies.body_struct(calculation.body, None))
+    media = {"schema": body, "example": calculation.example}
+    answer = {"schema": schemas.ref(calculation.answer)}
+    return {
+        "operationId": calculation.path.rpartition("/")[2].replace("-", "_"),
+        "tags": ["calculations"],
+        "summary": calculation.summary,
+        "description": f"{_prose(calculation.body)}\n\n{_CALCULATION_PROSE}",
+        "requestBody": {"required": True, "content": {"application/json": media}},
+        "responses": {
+            "200": {
+                "description": _prose(calculation.answer),
+                "content": {"application/json": answer},
+            },
+            **_problems(_CALCULATION_PROBLEMS),
+        },
+    }
+
+
+_CALCULATION_PROSE = (
+    "A calculation: it changes nothing, is kept nowhere and needs no"
+    " Idempotency-Key. Any role."
+)
 
 
 def _bulk(schemas: _Schemas) -> Node:

@@ -173,6 +173,14 @@ KEY_REUSED = ProblemKind(
     " names the first field that differs. Nothing was done. Use a new key for a"
     " new wish.",
 )
+NOT_COMPUTABLE = ProblemKind(
+    "not-computable",
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    "There is no result",
+    False,
+    "Every field has the right form, but together they cannot be worked out;"
+    " `errors` names the field and says why. A calculation changes nothing.",
+)
 OVERLOADED = ProblemKind(
     "overloaded",
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -218,6 +226,7 @@ KINDS: tuple[ProblemKind, ...] = (
     TOO_LARGE,
     UNSUPPORTED_TYPE,
     KEY_REUSED,
+    NOT_COMPUTABLE,
     OVERLOADED,
     UNAVAILABLE,
     OUTCOME_UNKNOWN,

@@ -50,14 +50,14 @@ def decide_approve(
     adjustment = state.adjustments.get(command.adjustment_id)
     if adjustment is None:
         return declined(DeclineReason.ADJUSTMENT_NOT_FOUND)
-    if adjustment.status is not AdjustmentStatus.PROPOSED:
-        return declined(DeclineReason.ADJUSTMENT_NOT_PROPOSED)
-    if adjustment.proposed_by == command.caller:
-        return declined(DeclineReason.SAME_CALLER)
     account = state.accounts[adjustment.account_id]
     refused = decline_money(account, account.currency)
     if refused is not None:
         return refused
+    if adjustment.status is not AdjustmentStatus.PROPOSED:
+        return declined(DeclineReason.ADJUSTMENT_NOT_PROPOSED)
+    if adjustment.proposed_by == command.caller:
+        return declined(DeclineReason.SAME_CALLER)
     is_credit = adjustment.side is Side.CREDIT
     credit_minor = adjustment.amount_minor if is_credit else -adjustment.amount_minor
     return e.AdjustmentApproved(

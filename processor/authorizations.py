@@ -30,7 +30,6 @@ from processor.orders import is_sound
 from processor.rules import (
     Decision,
     Moment,
-    decline_new_debt,
     decline_status,
     declined,
     occupy_reserve,
@@ -58,9 +57,11 @@ def decide_authorize(
         return declined(DeclineReason.MERCHANT_NOT_FOUND)
     if command.plan_id and not _has_plan(state, account, command.plan_id):
         return declined(DeclineReason.PLAN_NOT_FOUND)
+    if account.currency != command.currency:
+        return declined(DeclineReason.CURRENCY_MISMATCH)
     if command.tenders and not is_sound(command):
         return declined(DeclineReason.ORDER_NOT_SOUND)
-    refused = decline_new_debt(account, command.currency)
+    refused = decline_status(account)
     if refused is not None:
         return refused
     return _decide_purchase(state, account, command, command.amount_minor, moment)

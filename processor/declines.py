@@ -62,11 +62,11 @@ class DeclineReason(StrEnum):
     NEXT_DAY_NOT_LATER = "next_day_not_later"
     LENDER_NOT_SUSPENDED = "lender_not_suspended"
     MOVEMENT_NOT_PROPOSED = "movement_not_proposed"
+    WITHHOLDING_NOT_OPEN = "withholding_not_open"
+    WITHHOLDING_SPENT = "withholding_spent"
     # Who asks may not do it alone.
     SAME_CALLER = "same_caller"
     CHECKER_REQUIRED = "checker_required"
-    WITHHOLDING_NOT_OPEN = "withholding_not_open"
-    WITHHOLDING_SPENT = "withholding_spent"
     # The amount is more than there is.
     CAPTURE_EXCEEDS_AUTHORIZED = "capture_exceeds_authorized"
     REVERSAL_EXCEEDS_OPEN = "reversal_exceeds_open"

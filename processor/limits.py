@@ -60,6 +60,7 @@ REFERENCE_ITEMS_PER_FRAME_MAX: Final = 1_000
 BODY_BYTES_MAX: Final = 1024 * 1024
 BULK_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 BULK_COMMANDS_MAX: Final = 8_192
+REFUNDS_TOLD_MAX: Final = 1_024  # Earlier refunds in one calculation.
 ANSWER_WAIT_MS_MAX: Final = 10_000
 DRAIN_MS_MAX: Final = 10_000
 

@@ -26,7 +26,7 @@ from processor.debts import (
 )
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
-from processor.repayments import book_repayment, decline_money
+from processor.repayments import book_repayment, decline_payment
 from processor.rules import Decision, Moment, declined
 from processor.schedules import schedule
 from processor.state import Account, Authorization, Line, ShardState
@@ -114,15 +114,10 @@ def quote_minor(state: ShardState, account: Account, authorization_id: str) -> i
 def decide_settle_early(
     state: ShardState, command: c.SettleEarly, moment: Moment
 ) -> Decision:
-    account = state.accounts.get(command.account_id)
-    refused = decline_money(account, command.currency)
+    refused = decline_payment(state, command)
     if refused is not None:
         return refused
-    assert account is not None
-    if command.authorization_id:
-        purchase = state.authorizations.get(command.authorization_id)
-        if purchase is None or purchase.account_id != command.account_id:
-            return declined(DeclineReason.PURCHASE_NOT_FOUND)
+    account = state.accounts[command.account_id]
     recuts = early_recuts(state, account, command.authorization_id)
     owed = _early_owed(state, account, command.authorization_id, recuts)
     quote = sum(sum(line.left.values()) for line in owed)

@@ -33,18 +33,25 @@ def decline_money(account: Account | None, currency: str) -> e.Declined | None:
     return None
 
 
-def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decision:
+def decline_payment(
+    state: ShardState, command: c.Repay | c.SettleEarly
+) -> e.Declined | None:
+    """The same of a payment that may name the purchase it is for."""
     account = state.accounts.get(command.account_id)
-    refused = decline_money(account, command.currency)
-    if refused is not None:
-        return refused
-    assert account is not None
-    if command.withholding_id in state.withholdings:
-        return declined(DeclineReason.WITHHOLDING_SPENT)
-    if command.authorization_id:
+    if account is not None and command.authorization_id:
         purchase = state.authorizations.get(command.authorization_id)
         if purchase is None or purchase.account_id != command.account_id:
             return declined(DeclineReason.PURCHASE_NOT_FOUND)
+    return decline_money(account, command.currency)
+
+
+def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decision:
+    refused = decline_payment(state, command)
+    if refused is not None:
+        return refused
+    if command.withholding_id in state.withholdings:
+        return declined(DeclineReason.WITHHOLDING_SPENT)
+    account = state.accounts[command.account_id]
     # What was spent of a returned credit is owed before all else.
     overdrawn_minor = min(command.amount_minor, max(0, -account.credit_minor))
     owed = owed_lines(state, account, command.authorization_id)

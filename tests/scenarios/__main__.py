@@ -8,12 +8,14 @@ untold      commands, readings and reasons that no story tells
 import sys
 from pathlib import Path
 
+from gateway.calculations import CALCULATIONS
 from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES
 from processor.declines import DeclineReason
 from tests.scenarios.page import PAGE, page
 from tests.scenarios.printed import printed
 from tests.scenarios.reader import chapters
-from tests.scenarios.story import Closings, Misread, Reading, Wish
+from tests.scenarios.sentences import calculation_name
+from tests.scenarios.story import Closings, Misread, Reading, Wish, WorkingOut
 
 
 def main(arguments: list[str]) -> int:
@@ -47,11 +49,14 @@ def untold() -> list[str]:
                     told.add(step.deed.route.command.wire_name())
                 elif isinstance(step.deed, Reading):
                     told.add(f"read {step.deed.route.kind}")
+                elif isinstance(step.deed, WorkingOut):
+                    told.add(calculation_name(step.deed.calculation))
                 if isinstance(step.deed, Closings):
                     told.add(step.deed.close.command.wire_name())
                 told |= {x.value for x in step.expected if x.words == "reason"}
     offered = [route.command.wire_name() for route in COMMAND_ROUTES]
     offered += [f"read {route.kind}" for route in QUERY_ROUTES]
+    offered += [calculation_name(one) for one in CALCULATIONS]
     offered += [reason.value for reason in DeclineReason]
     return [name for name in offered if name not in told]
 

@@ -1,9 +1,12 @@
 """The core as a stage: shards and settlement in memory, a clock to turn."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 
+from gateway.calculations import Calculation
+from gateway.problems import NOT_FOUND, Refusal
 from gateway.routes import CommandRoute, QueryRoute
 from processor import messages as m
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
@@ -42,11 +45,18 @@ class CoreStage:
         self._house = ReadableHouse(SHARDS, story.given.today or SOME_DAY)
         return Names(_TAG, story.given, SHARDS)
 
-    def ask(self, route: CommandRoute, request_id: str, fields: dict[str, Any]) -> Told:
+    def ask(
+        self,
+        route: CommandRoute,
+        request_id: str,
+        fields: dict[str, Any],
+        caller: str = "",
+    ) -> Told:
         if not route.needs_key:  # There is only one such wish.
             request_id = f"{route.command.wire_name()}-{fields[route.parameter or '']}"
-        given = arguments(route, fields)
-        command = route.command(caller=CALLER, request_id=request_id, **given)
+        given = arguments(route.command, fields)
+        by = caller or CALLER
+        command = route.command(caller=by, request_id=request_id, **given)
         return _told(self._house.ask(command)[0])
 
     def ask_all(
@@ -70,6 +80,25 @@ class CoreStage:
             if answer.outcome is not m.Outcome.NOT_FOUND:
                 break
         return _told(answer)
+
+    def work_out(self, calculation: Calculation, fields: dict[str, Any]) -> Told:
+        wish = calculation.body(**arguments(calculation.body, fields))
+        try:
+            found = asyncio.run(self._worked_out(calculation, wish))
+        except Refusal as refusal:
+            field = refusal.problem.errors[0].field
+            return Told({"refused": refusal.kind.slug, "field": field}, b"")
+        body = msgspec.json.encode(found)
+        return Told(msgspec.json.decode(body), body)
+
+    async def _worked_out(self, calculation: Calculation, wish: Any) -> msgspec.Struct:
+        async def read(kind: str, object_id: str) -> bytes:
+            answer = self._house.read(self._house.settlement, kind, object_id)
+            if answer.outcome is m.Outcome.NOT_FOUND:
+                raise Refusal(NOT_FOUND, "")
+            return answer.body
+
+        return await calculation.work_out(wish, read)
 
     def fetch(self, path: str) -> Told | None:
         return None

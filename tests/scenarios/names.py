@@ -89,6 +89,10 @@ class Names:
         is_day = isinstance(value, str) and _DATE.fullmatch(value) is not None
         return is_day and not self._given.today
 
+    def accounts(self) -> list[str]:
+        """The real ids of the accounts that were named so far."""
+        return [real for (is_account, _), real in self._real.items() if is_account]
+
     def ledger_account(self, real: str) -> str:
         """`loan:t7.ada` as `loan:ada`."""
         return ":".join(self.story(part) for part in real.split(":"))

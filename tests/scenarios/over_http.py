@@ -13,8 +13,9 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from gateway.keys import KeyFile
-from gateway.routes import BULK_PATH, CommandRoute, QueryRoute, Role
+from gateway.calculations import Calculation
+from gateway.keys import ALL_ROLES, KeyFile
+from gateway.routes import BULK_PATH, CommandRoute, QueryRoute
 from gateway.verify import SETTLEMENT_FILE, SHARD_FILE
 from processor.journal import read_journal
 from tests.processes import RunningServer
@@ -33,12 +34,13 @@ class HttpStage:
 
     def __init__(self, server: RunningServer) -> None:
         self._server = server
-        keys = KeyFile(server.data_dir)
-        self._opener = keys.add("opener", [Role.OPERATOR], "1900-01-01")
+        self._keys: dict[str, str] = {}  # By caller.
+        self._opener = self._key_of("opener")
         address = urlsplit(server.url)
         self._connection = HTTPConnection(address.hostname or "", address.port)
         self._stories = 0
         self._tag = ""
+        self._names: Names
 
     def names_for(self, story: Story) -> Names:
         self._stories += 1
@@ -50,16 +52,24 @@ class HttpStage:
             years = years_until(story.dates, today)
             names = Names(self._tag, given, SHARDS, years)
             self._open_day(today, names.real_day(given.today))
-        return Names(self._tag, given, SHARDS, years)
+        self._names = Names(self._tag, given, SHARDS, years)
+        return self._names
 
-    def ask(self, route: CommandRoute, request_id: str, fields: dict[str, Any]) -> Told:
+    def ask(
+        self,
+        route: CommandRoute,
+        request_id: str,
+        fields: dict[str, Any],
+        caller: str = "",
+    ) -> Told:
         path, body = route.path, dict(fields)
         if route.parameter:
             value = str(body.pop(route.parameter))
             path = path.replace(f"{{{route.parameter}}}", quote(value))
         if route.parameter == "day" and not route.needs_key:
             return self._close(value, body)
-        return self._post(path, f"{self._tag}{request_id}", body)
+        key = self._key_of(caller) if caller else ""
+        return self._post(path, f"{self._tag}{request_id}", body, key)
 
     def ask_all(
         self, route: CommandRoute, request_id: str, wishes: list[dict[str, Any]]
@@ -81,6 +91,15 @@ class HttpStage:
 
     def read(self, route: QueryRoute, object_id: str) -> Told:
         return self._get(route.path.replace(f"{{{route.parameter}}}", quote(object_id)))
+
+    def work_out(self, calculation: Calculation, fields: dict[str, Any]) -> Told:
+        told = self._post(calculation.path, "", fields)
+        answer = dict(told.answer)
+        answer.pop("replayed", None)
+        if answer.get("status") == "refused":
+            refusal = {"refused": answer["reason"], "field": answer.get("field", "")}
+            return Told(refusal, b"")
+        return Told(answer, told.body)
 
     def fetch(self, path: str) -> Told | None:
         return self._get(path)
@@ -114,7 +133,16 @@ class HttpStage:
                 f"the end of {day}",
                 lambda: self._get(f"{_DAYS}/{day}").answer["status"] == "closed",
             )
+            # Who is read has all that ended days bring, and not before.
+            for account_id in self._names.accounts():
+                self._get(f"/v1/accounts/{account_id}")
         return told
+
+    def _key_of(self, caller: str) -> str:
+        if caller not in self._keys:
+            keys = KeyFile(self._server.data_dir)
+            self._keys[caller] = keys.add(caller, ALL_ROLES, "1900-01-01")
+        return self._keys[caller]
 
     def _post(self, path: str, request_id: str, content: Any, key: str = "") -> Told:
         headers = {"Authorization": f"Bearer {key or self._server.key}"}

@@ -29,6 +29,7 @@ from tests.scenarios.story import (
     Step,
     Story,
     Wish,
+    WorkingOut,
 )
 
 PAGE = Path(__file__).parents[2] / "gateway" / "scenarios.html"
@@ -132,6 +133,9 @@ def _sent(deed: Deed) -> str:
         return f"POST {deed.close.path}, a day at a time"
     if isinstance(deed, Fetch):
         return f"GET {deed.path}"
+    if isinstance(deed, WorkingOut):
+        sent = msgspec.json.encode(deed.fields).decode()
+        return f"POST {deed.calculation.path} {sent}"
     if isinstance(deed, Reading):
         route = deed.route
         return f"GET {_path(route.path, route.parameter, deed.object_id)}"

@@ -38,6 +38,8 @@ def _expression(sentence: str) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
+_DEBIT = (("provisional", True),)
+
 PHRASES = (
     # What a story begins with.
     Phrase("lender {lender_id}", "register_lender"),
@@ -62,6 +64,29 @@ PHRASES = (
     Phrase("refund {amount_minor} of {authorization_id}", "refund"),
     Phrase("refund {authorization_id}", "refund"),
     Phrase("{account_id} repays {amount_minor}", "repay"),
+    # Direct debits, and what the borrower has to get.
+    Phrase("{account_id} pays {amount_minor} by direct debit", "repay", _DEBIT),
+    Phrase("the debit {repayment_id} settles", "finalize_repayment"),
+    Phrase("the debit {repayment_id} is returned", "return_repayment"),
+    Phrase("pay {amount_minor} out to {account_id}", "pay_out_credit"),
+    Phrase("pay the credit of {account_id} out", "pay_out_credit"),
+    # Debts.
+    Phrase("{account_id} settles early with {amount_minor}", "settle_early"),
+    Phrase("extend {authorization_id} to {periods} periods", "extend_plan"),
+    Phrase("waive the {charge} of {account_id}", "waive_charges"),
+    Phrase("waive {amount_minor} of the {charge} of {account_id}", "waive_charges"),
+    Phrase("write {account_id} off", "write_off"),
+    Phrase("reverse the write-off {write_off_id}", "reverse_write_off"),
+    Phrase("recover {amount_minor} from {account_id}", "record_recovery"),
+    Phrase("reverse the recovery {recovery_id}", "reverse_recovery"),
+    Phrase("{guarantor_id} covers {amount_minor} of {account_id}", "pay_claim"),
+    Phrase("reverse the claim {claim_id}", "reverse_claim"),
+    Phrase(
+        "propose a {side} of {amount_minor} for {account_id}",
+        "propose_adjustment",
+    ),
+    Phrase("approve the adjustment {adjustment_id}", "approve_adjustment"),
+    Phrase("reject the adjustment {adjustment_id}", "reject_adjustment"),
     # Holds.
     Phrase("hold {amount_minor} for {account_id}", "place_hold"),
     Phrase("increase {hold_id} by {amount_minor}", "increase_hold"),

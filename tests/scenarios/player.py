@@ -10,6 +10,7 @@ from tests.scenarios.ledger import Ledger, Mark
 from tests.scenarios.names import Names, NotCaught
 from tests.scenarios.stage import Stage, Told
 from tests.scenarios.story import (
+    LEAVES_ROWS,
     Answer,
     Closings,
     Fetch,
@@ -19,6 +20,7 @@ from tests.scenarios.story import (
     Step,
     Story,
     Wish,
+    WorkingOut,
     shown,
 )
 
@@ -78,7 +80,8 @@ def play(story: Story, stage: Stage, *, goes_on: bool = False) -> Play:
             error.add_note(f"while {path}:{step.line} was played: {step.sentence}")
             raise
         is_right = _judge(going, step, told) and _is_the_same_again(going, step, told)
-        after = before if isinstance(step.deed, Reading | Fetch) else stage.mark()
+        leaves_rows = isinstance(step.deed, LEAVES_ROWS)
+        after = stage.mark() if leaves_rows else before
         words = _retold(step, told, names, story.given.currency)
         going.steps.append(Played(step, told, before, after, words))
         before = after
@@ -115,7 +118,10 @@ def _carry_out(step: Step, stage: Stage, names: Names) -> Told | None:
     if isinstance(deed, Reading):
         parameter = deed.route.parameter
         return stage.read(deed.route, names.real(deed.object_id, parameter))
-    return stage.ask(deed.route, request_id_of(step), names.real(deed.fields))
+    fields = names.real(deed.fields)
+    if isinstance(deed, WorkingOut):
+        return stage.work_out(deed.calculation, fields)
+    return stage.ask(deed.route, request_id_of(step), fields, deed.caller)
 
 
 def _close_days(deed: Closings, stage: Stage, until: str) -> None:

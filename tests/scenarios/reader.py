@@ -19,16 +19,15 @@ from pathlib import Path
 from tests.scenarios.amounts import minor_of
 from tests.scenarios.sentences import understand, wish_of
 from tests.scenarios.story import (
+    LEAVES_ROWS,
     Chapter,
     Closings,
     Expected,
-    Fetch,
     Given,
     Misread,
     Pause,
     Premise,
     Prose,
-    Reading,
     Row,
     Step,
     Story,
@@ -159,6 +158,8 @@ class _Reader:
         else:
             given.dates.update(DATE.findall(text))
             wishes = tuple(_wishes(text, given.currency))
+            if any(wish.caller for wish in wishes):
+                raise NotUnderstood("`given` is by the same caller, always")
             given.premises.append(Premise(number, text, wishes))
 
 
@@ -205,7 +206,7 @@ def _expected(number: int, segment: str) -> Expected:
 
 def _rows(story: Story, number: int, text: str) -> None:
     step = _step_of(story)
-    if isinstance(step.deed, Reading | Fetch):
+    if not isinstance(step.deed, LEAVES_ROWS):
         raise NotUnderstood("reading leaves no rows")
     if _ROW.sub("", text).strip():
         raise NotUnderstood("a row is `dr account amount` or `cr account amount`")

@@ -12,18 +12,28 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from gateway.calculations import CALCULATIONS, Calculation
 from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute
-from processor.commands import Command
 from tests.scenarios.amounts import seconds_of
 from tests.scenarios.phrases import PHRASES
-from tests.scenarios.story import Closings, Deed, Fetch, Pause, Reading, Wish
+from tests.scenarios.story import (
+    Closings,
+    Deed,
+    Fetch,
+    Pause,
+    Reading,
+    Wish,
+    WorkingOut,
+)
 from tests.scenarios.values import NotUnderstood, built, fields_in, parted, value_of
 
 _COMMANDS = {route.command.wire_name(): route for route in COMMAND_ROUTES}
 _READINGS = {route.kind: route for route in QUERY_ROUTES}
 _PASS = re.compile(r"(.+) pass(?:es)?")
 _CLOSINGS = re.compile(r"every day closes until (\d{4}-\d\d-\d\d)")
+_WORK_OUT = "work out "
 _REQUEST_ID = "request id "
+_BY = "by "
 _NOT_FIELDS = frozenset({"caller", "request_id"})
 
 
@@ -44,7 +54,23 @@ def understand(sentence: str, currency: str) -> Deed:
         return Reading(_READINGS[words[1]], words[2])
     if words[0] == "GET" and len(words) == 2:
         return Fetch(words[1])
+    if sentence.startswith(_WORK_OUT):
+        return _working_out(sentence.removeprefix(_WORK_OUT), currency)
     return wish_of(sentence, currency)
+
+
+def calculation_name(calculation: Calculation) -> str:
+    """What a story calls it: `refund allocation`, of `/v1/refund-allocations`."""
+    return calculation.path.rpartition("/")[2].removesuffix("s").replace("-", " ")
+
+
+def _working_out(text: str, currency: str) -> WorkingOut:
+    head, *segments = parted(text, ", ")
+    named = {calculation_name(one): one for one in CALCULATIONS}
+    if head not in named:
+        raise NotUnderstood(f"`work out` takes one of {', '.join(named)}")
+    types = _types_of(named[head].body)
+    return WorkingOut(named[head], fields_in(segments, types, currency))
 
 
 def wish_of(sentence: str, currency: str) -> Wish:
@@ -52,7 +78,8 @@ def wish_of(sentence: str, currency: str) -> Wish:
     head, *segments = parted(sentence, ", ")
     route, fields = _head(head, currency)
     ids = [text for text in segments if text.startswith(_REQUEST_ID)]
-    segments = [text for text in segments if text not in ids]
+    callers = [text for text in segments if text.startswith(_BY)]
+    segments = [text for text in segments if text not in ids + callers]
     types = _types_of(route.command)
     more = fields_in(segments, types, currency)
     twice = fields.keys() & more.keys()
@@ -66,7 +93,9 @@ def wish_of(sentence: str, currency: str) -> Wish:
     if missing:
         raise NotUnderstood(f"{route.command.wire_name()} needs {', '.join(missing)}")
     in_order = {name: fields[name] for name in types if name in fields}
-    return Wish(route, in_order, ids[0].removeprefix(_REQUEST_ID) if ids else "")
+    request_id = ids[0].removeprefix(_REQUEST_ID) if ids else ""
+    caller = callers[0].removeprefix(_BY) if callers else ""
+    return Wish(route, in_order, request_id, caller)
 
 
 def _head(head: str, currency: str) -> tuple[CommandRoute, dict[str, Any]]:
@@ -95,21 +124,21 @@ def _head(head: str, currency: str) -> tuple[CommandRoute, dict[str, Any]]:
 
 
 @cache
-def _fields(command: type[Command]) -> list[msgspec.structs.FieldInfo]:
+def _fields(command: type[msgspec.Struct]) -> list[msgspec.structs.FieldInfo]:
     fields = msgspec.structs.fields(command)
     return [field for field in fields if field.name not in _NOT_FIELDS]
 
 
 @cache
-def _types_of(command: type[Command]) -> dict[str, inspect.Type]:
+def _types_of(command: type[msgspec.Struct]) -> dict[str, inspect.Type]:
     return {field.name: inspect.type_info(field.type) for field in _fields(command)}
 
 
-def _required(command: type[Command]) -> list[str]:
+def _required(command: type[msgspec.Struct]) -> list[str]:
     return [field.name for field in _fields(command) if field.required]
 
 
-def arguments(route: CommandRoute, fields: dict[str, Any]) -> dict[str, Any]:
-    """A command's fields, in real form, as its constructor takes them."""
-    types = _types_of(route.command)
+def arguments(kind: type[msgspec.Struct], fields: dict[str, Any]) -> dict[str, Any]:
+    """A struct's fields, in real form, as its constructor takes them."""
+    types = _types_of(kind)
     return {name: built(types[name], value) for name, value in fields.items()}

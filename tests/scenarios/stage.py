@@ -7,6 +7,7 @@ journals have come; the rows are read from the journals afterwards.
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from gateway.calculations import Calculation
 from gateway.routes import CommandRoute, QueryRoute
 from tests.scenarios.ledger import Mark
 from tests.scenarios.names import Names
@@ -39,7 +40,13 @@ class Stage(Protocol):
     def names_for(self, story: Story) -> Names:
         """Begin a story: its names here, and its first day opened."""
 
-    def ask(self, route: CommandRoute, request_id: str, fields: dict[str, Any]) -> Told:
+    def ask(
+        self,
+        route: CommandRoute,
+        request_id: str,
+        fields: dict[str, Any],
+        caller: str = "",
+    ) -> Told:
         """Carry out a command; returns when all that follows from it is done."""
 
     def ask_all(
@@ -49,6 +56,9 @@ class Stage(Protocol):
 
     def read(self, route: QueryRoute, object_id: str) -> Told:
         """Read an object."""
+
+    def work_out(self, calculation: Calculation, fields: dict[str, Any]) -> Told:
+        """Work something out."""
 
     def fetch(self, path: str) -> Told | None:
         """Read a path; None where there are no paths."""

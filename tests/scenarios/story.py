@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.calculations import Calculation
 from gateway.routes import CommandRoute, QueryRoute
 
 Answer = dict[str, Any]
@@ -35,6 +36,7 @@ class Wish:
     route: CommandRoute
     fields: dict[str, Any]
     request_id: str = ""  # Only where the story says so.
+    caller: str = ""  # The same for all, unless the story says another.
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Fetch:
 
 
 @dataclass(frozen=True)
+class WorkingOut:
+    """A calculation; it leaves nothing behind."""
+
+    calculation: Calculation
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Closings:
     """Day after day is closed, until one is open."""
 
@@ -68,7 +78,9 @@ class Pause:
     seconds: int
 
 
-Deed = Wish | Reading | Fetch | Closings | Pause
+Deed = Wish | Reading | Fetch | WorkingOut | Closings | Pause
+
+LEAVES_ROWS = (Wish, Closings, Pause)
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,10 @@ ORDER = [
     "next_day_not_later",
     "lender_not_suspended",
     "movement_not_proposed",
-    "same_caller",
-    "checker_required",
     "withholding_not_open",
     "withholding_spent",
+    "same_caller",
+    "checker_required",
     "capture_exceeds_authorized",
     "reversal_exceeds_open",
     "release_exceeds_held",
@@ -113,10 +113,10 @@ PERMANENT = {
     "not_an_order",
     "next_day_not_later",
     "movement_not_proposed",
-    "same_caller",
-    "checker_required",
     "withholding_not_open",
     "withholding_spent",
+    "same_caller",
+    "checker_required",
 }
 
 
