@@ -83,6 +83,7 @@ BUSINESS_DAYS: Final = tuple(
         )
     )
 )
+READING_DAY: Final = max(BUSINESS_DAYS) + 1  # After the last month's statements.
 
 _GRACE_DAYS_MAX: Final = max(program.terms.grace_days for program in PROGRAMS)
 for _cycle, _seen_day in zip(CYCLES, _SEEN_DAYS, strict=True):
@@ -90,6 +91,7 @@ for _cycle, _seen_day in zip(CYCLES, _SEEN_DAYS, strict=True):
     assert _cycle.due_day + _GRACE_DAYS_MAX < _cycle.late_day < _cycle.purchase_day
     assert _cycle.purchase_day <= _cycle.statement_day < _seen_day
     assert _cycle.statement_day <= limits.DAY_OF_MONTH_MAX
+assert READING_DAY <= limits.DAY_OF_MONTH_MAX
 assert FIRST_DAY_OF_MONTH == min(cycle.purchase_day for cycle in CYCLES)
 
 

@@ -79,7 +79,7 @@ class Day(msgspec.Struct):
 
 
 class Plan(msgspec.Struct):
-    """All that a file asks for."""
+    """All that a file asks for; on the last of the days, to be read."""
 
     digest: str
     cards: list[Card]
@@ -139,12 +139,13 @@ def begins_on(current: date) -> date:
 
 
 def _days() -> list[Day]:
-    return [
+    days = [
         Day(months_later, day, {}, [])
         for months_later in range(len(MONTHS))
         for day in lending.BUSINESS_DAYS
         if months_later or day >= lending.FIRST_DAY_OF_MONTH
     ]
+    return [*days, Day(len(MONTHS) - 1, lending.READING_DAY, {}, [])]
 
 
 def _card(row: CardRow, digest: str) -> Card:

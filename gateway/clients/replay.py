@@ -114,11 +114,14 @@ class Replay:
             business_date(day.months_later, day.day_of_month, anchor)
             for day in plan.days
         ]
-        for day, on, next_on in zip(plan.days, dates, [*dates[1:], None], strict=True):
+        for day, on, next_on in zip(plan.days, dates, dates[1:], strict=False):
             await self._run_day(day, on)
             self._tally.days_closed += await self._days.close(on, next_on)
+        # A day brings an account what the days before it left, at the latest when
+        # it is read; only then does the last day's total have all of that.
         names = [card.account_id for card in plan.cards]
         standing = await read_standing(self._client, names, self._in_flight)
+        self._tally.days_closed += await self._days.close(dates[-1])
         paid_minor = await charges_paid_minor(self._client, lending.LENDERS, dates)
         positions = [await self._registration.position(n) for n in lending.LENDERS]
         return ClientsResult(

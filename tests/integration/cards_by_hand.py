@@ -68,7 +68,7 @@ GOLD = Card(
 GOLD_FROM = 150_000  # Dollars of limit.
 CYCLES = (Cycle(20, 8, 7, 16, 18), Cycle(25, 13, 12, 21, 23))
 DAYS_OF_MONTH = (7, 12, 16, 18, 21, 23, 26)
-LAST_DAY = 27  # Opened by closing the last one.
+READ_ON = 27  # In the last month, after all its statements.
 
 
 @dataclass
@@ -270,14 +270,14 @@ def _next(day: date, day_of_month: int) -> date:
 
 
 def business_days(first_month: date) -> list[date]:
-    """The days on which anything is asked, and the one that is left open."""
+    """The days on which anything is asked; on the last, accounts are read."""
     days = []
     for later in range(len(MONTHS)):
         month = first_month.month - 1 + later
         start = date(first_month.year + month // 12, month % 12 + 1, 1)
         days += [start.replace(day=d) for d in DAYS_OF_MONTH]
     opened = next(i for i, day in enumerate(days) if day.day == CYCLES[0].buys)
-    return [*days[opened:], days[-1].replace(day=LAST_DAY)]
+    return [*days[opened:], days[-1].replace(day=READ_ON)]
 
 
 def rows_of(file: Path) -> Iterator[dict[str, str]]:

@@ -8,18 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.retail import (
-    WEEK,
-    Audit,
-    ReplayFailed,
-    ReplayResult,
-    fetch_audit,
-    run_replay,
-)
-from gateway.retail.client import Client, Patience
+from gateway.replays.client import Client, Patience, ReplayFailed
+from gateway.replays.progress import Silence
+from gateway.replays.tables import content_digest
+from gateway.replays.verdict import Audit, fetch_audit
+from gateway.retail import WEEK, RetailResult, run_replay
 from gateway.retail.plan import Purchase, build_plan
-from gateway.retail.progress import Silence
-from gateway.retail.reader import content_digest, read_lines
+from gateway.retail.reader import read_lines
 from gateway.retail.replay import Replay
 from tests.unit.retail_fake import FakeServer, Trouble
 
@@ -29,13 +24,13 @@ HEADER = (
 )
 
 
-async def replay(server: FakeServer, file: Path = WEEK) -> ReplayResult:
+async def replay(server: FakeServer, file: Path = WEEK) -> RetailResult:
     plan = build_plan(read_lines(file), content_digest(file))
     async with Client(server.url, "key", 64, QUICK) as client:
         return await Replay(client, plan, Silence(), 64).run(file.name)
 
 
-def figures(result: ReplayResult) -> dict[str, object]:
+def figures(result: RetailResult) -> dict[str, object]:
     tally = result.tally
     return {
         "purchases": tally.purchases,
@@ -48,7 +43,7 @@ def figures(result: ReplayResult) -> dict[str, object]:
     }
 
 
-def assert_the_server_agrees(server: FakeServer, result: ReplayResult) -> None:
+def assert_the_server_agrees(server: FakeServer, result: RetailResult) -> None:
     tally = result.tally
     approved: defaultdict[str, int] = defaultdict(int)
     for path, wish in server.done:
