@@ -141,7 +141,11 @@ def foresee_repay(account: AccountBook, wish: Fields) -> Foreseen:
             account_id=account.account_id,
             amount_minor=minor,
             principal_minor=principal_minor,
+            interest_minor=0,  # Nothing is billed within a load test.
+            fee_minor=0,
+            penalty_minor=0,
             credit_minor=minor - principal_minor,
+            provisional=False,
         )
     )
 
@@ -227,6 +231,7 @@ def foresee_refund(account: AccountBook, wish: Fields) -> Foreseen:
             principal_minor=principal_minor,
             credit_minor=minor - principal_minor,
             purchase_day=Day(),
+            fee_minor=0,
         )
     )
 

@@ -7,6 +7,16 @@ import msgspec
 from loadtest.books import AccountBook, HoldBook, Purchase
 from loadtest.foresight import TIME_MS, Between, Day, Fields
 
+# Within a load test no statement day ends; the days are those of a new account.
+_NEVER_BILLED: Fields = {
+    "charges_minor": 0,
+    "written_off_minor": 0,
+    "past_due_minor": 0,
+    "days_past_due": 0,
+    "delinquency": "current",
+    "statement_day": 1,
+    "due_day": 21,
+}
 _PARTS = ("authorized_minor", "captured_minor", "refunded_minor", "outstanding_minor")
 
 
@@ -49,6 +59,7 @@ def account_reading(account: AccountBook, currency: str) -> Fields:
         "open_holds": _maybe(account, account.hold_count),
         "open_authorizations": _maybe(account, account.open_count),
         "unpaid_purchases": len(account.unpaid),
+        **_NEVER_BILLED,
     }
 
 
@@ -75,6 +86,7 @@ def purchase_reading(account: AccountBook, purchase: Purchase) -> Fields:
         "given_back_minor": purchase.given_back_minor,
         "refunded_minor": purchase.refunded_minor,
         "outstanding_minor": purchase.outstanding_minor,
+        "plan_id": "",
         "lenders": Lenders(purchase),
     }
 
