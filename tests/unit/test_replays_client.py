@@ -16,7 +16,7 @@ from gateway.replays.client import (
     ReplayFailed,
 )
 from gateway.replays.registration import Position
-from tests.unit.retail_fake import FakeServer, Trouble
+from tests.unit.replay_fake import FakeServer, Trouble
 
 QUICK = Patience(
     total_seconds=5.0,

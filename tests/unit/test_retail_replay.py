@@ -16,7 +16,7 @@ from gateway.retail import WEEK, RetailResult, run_replay
 from gateway.retail.plan import Purchase, build_plan
 from gateway.retail.reader import read_lines
 from gateway.retail.replay import Replay
-from tests.unit.retail_fake import FakeServer, Trouble
+from tests.unit.replay_fake import FakeServer, Trouble
 
 QUICK = Patience(20.0, 0.001, 0.01, 0.001)
 HEADER = (
