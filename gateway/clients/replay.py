@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
-import stamina.instrumentation
 
 from gateway.clients import lending
 from gateway.clients.plan import (
@@ -35,7 +34,6 @@ from gateway.clients.plan import (
 from gateway.clients.reader import read_cards
 from gateway.clients.readings import charges_paid_minor, read_standing
 from gateway.clients.result import ClientsResult
-from gateway.replays.business_days import BusinessDays
 from gateway.replays.client import (
     IN_FLIGHT,
     Answer,
@@ -45,9 +43,10 @@ from gateway.replays.client import (
     Wish,
 )
 from gateway.replays.lanes import run_together
-from gateway.replays.progress import Watcher, watcher_for
-from gateway.replays.registration import Registration, check_registered
-from gateway.replays.result import Latency, Tally
+from gateway.replays.progress import Watcher
+from gateway.replays.registration import check_registered
+from gateway.replays.result import Latency
+from gateway.replays.run import Run, connected
 from gateway.replays.tables import content_digest
 
 BULK_COMMANDS: Final = 500
@@ -63,12 +62,16 @@ async def run_replay(
     Raises UnreadableFile for a file that is not of the form, ReplayFailed when
     the server refuses or does not answer.
     """
-    # The client counts what it asks again; a log line for each is noise.
-    stamina.instrumentation.set_on_retry_hooks(())
     plan = await asyncio.to_thread(_plan_of, file)
-    async with Client(url, key, in_flight) as client:
-        with watcher_for(show_progress, plan.operation_count, "operations") as watcher:
-            return await Replay(client, plan, watcher, in_flight).run(file.name)
+    async with connected(
+        url,
+        key,
+        in_flight,
+        total=plan.operation_count,
+        counted="operations",
+        show_progress=show_progress,
+    ) as (client, watcher):
+        return await Replay(client, plan, watcher, in_flight).run(file.name)
 
 
 def first_day_of(file: Path) -> date:
@@ -92,23 +95,19 @@ class Replay:
     def __init__(
         self, client: Client, plan: Plan, watcher: Watcher, in_flight: int
     ) -> None:
-        self._client = client
         self._plan = plan
-        self._watcher = watcher
-        self._in_flight = in_flight
-        self._days = BusinessDays(client)
-        self._registration = Registration(client, plan.digest, lending.CURRENCY)
+        self._run = Run(client, watcher, in_flight, plan.digest, lending.CURRENCY)
+        self._tally = self._run.tally
         self._merchant_id = f"card-merchants-{plan.digest}"
         self._bought: defaultdict[str, list[_Bought]] = defaultdict(list)
         self._unmatched_minor = 0
-        self._tally = Tally()
 
     async def run(self, file_name: str) -> ClientsResult:
         """The whole plan, from the first day to the last."""
         started_ns = time.perf_counter_ns()
         plan = self._plan
         for where in plan.named:
-            self._watcher.note(f"left out: {where}")
+            self._run.watcher.note(f"left out: {where}")
         anchor = await self._set_the_stage()
         dates = [
             business_date(day.months_later, day.day_of_month, anchor)
@@ -116,14 +115,14 @@ class Replay:
         ]
         for day, on, next_on in zip(plan.days, dates, dates[1:], strict=False):
             await self._run_day(day, on)
-            self._tally.days_closed += await self._days.close(on, next_on)
+            self._tally.days_closed += await self._run.days.close(on, next_on)
         # A day brings an account what the days before it left, at the latest when
         # it is read; only then does the last day's total have all of that.
         names = [card.account_id for card in plan.cards]
-        standing = await read_standing(self._client, names, self._in_flight)
-        self._tally.days_closed += await self._days.close(dates[-1])
-        paid_minor = await charges_paid_minor(self._client, lending.LENDERS, dates)
-        positions = [await self._registration.position(n) for n in lending.LENDERS]
+        standing = await read_standing(self._run.client, names, self._run.in_flight)
+        self._tally.days_closed += await self._run.days.close(dates[-1])
+        paid_minor = await charges_paid_minor(self._run.client, lending.LENDERS, dates)
+        positions = [await self._run.registration.position(n) for n in lending.LENDERS]
         return ClientsResult(
             file_name=file_name,
             first_file_day=FIRST_DAY,
@@ -133,7 +132,7 @@ class Replay:
             tally=self._tally,
             latency=Latency.of(self._tally.latencies_us),
             positions=tuple(positions),
-            asked_again=self._client.asked_again,
+            asked_again=self._run.client.asked_again,
             elapsed_us=(time.perf_counter_ns() - started_ns) // 1000,
             accounts=len(plan.cards),
             standing=standing,
@@ -144,12 +143,11 @@ class Replay:
 
     async def _set_the_stage(self) -> date:
         """Merchant, lenders, programs, accounts; the business day of the first."""
-        plan, register = self._plan, self._registration
-        anchor = await self._days.anchor(
+        plan, register = self._plan, self._run.registration
+        anchor = await self._run.days.anchor(
             self._merchant_id, "Card merchants", plan.digest, begins_on
         )
-        if anchor != FIRST_DAY:
-            self._watcher.note(f"the file's {FIRST_DAY} is business day {anchor} here")
+        self._run.note_first_day(FIRST_DAY, anchor)
         await register.register_lenders(lending.LENDERS)
         for program in lending.PROGRAMS:
             terms = msgspec.to_builtins(program.terms)
@@ -160,9 +158,8 @@ class Replay:
         return anchor
 
     async def _run_day(self, day: Day, on: date) -> None:
-        self._watcher.day_started(on)
-        for lender_id in await self._registration.fund(on, day.targets_minor):
-            self._watcher.note(f"{on}: {lender_id} could not be funded")
+        self._run.watcher.day_started(on)
+        await self._run.fund(on, day.targets_minor)
         started_ns = time.perf_counter_ns()
         await self._in_bulk(day.operations, self._carry_out)
         self._tally.busy_us += (time.perf_counter_ns() - started_ns) // 1000
@@ -176,7 +173,7 @@ class Replay:
             asked[i : i + BULK_COMMANDS] for i in range(0, len(asked), BULK_COMMANDS)
         ]
         work = [(str(i), partial(carry_out, part)) for i, part in enumerate(parts)]
-        await run_together(work, min(BULK_IN_FLIGHT, self._in_flight))
+        await run_together(work, min(BULK_IN_FLIGHT, self._run.in_flight))
 
     async def _open(self, cards: Sequence[Card]) -> None:
         wishes = [
@@ -184,7 +181,7 @@ class Replay:
         ]
         for card, decided in zip(cards, await self._ask(wishes), strict=True):
             check_registered(card.account_id, decided.answer)
-        self._watcher.decided(len(cards))
+        self._run.watcher.decided(len(cards))
 
     async def _carry_out(self, operations: Sequence[Operation]) -> None:
         wishes: list[Wish] = []
@@ -202,11 +199,11 @@ class Replay:
                 booked.append(partial(self._book_repayment, operation))
         for book, decided in zip(booked, await self._ask(wishes), strict=True):
             book(decided.answer)
-        self._watcher.decided(len(operations))
+        self._run.watcher.decided(len(operations))
 
     async def _ask(self, wishes: Sequence[Wish]) -> list[Decided]:
         started_ns = time.perf_counter_ns()
-        answers = await self._client.commands(wishes)
+        answers = await self._run.client.commands(wishes)
         self._tally.latencies_us.append((time.perf_counter_ns() - started_ns) // 1000)
         self._tally.replayed += sum(decided.replayed for decided in answers)
         return answers

@@ -16,14 +16,11 @@ from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
-import stamina.instrumentation
-
-from gateway.replays.business_days import BusinessDays
 from gateway.replays.client import IN_FLIGHT, Client, Decided
 from gateway.replays.lanes import Work, run_together
-from gateway.replays.progress import Watcher, watcher_for
-from gateway.replays.registration import Registration
-from gateway.replays.result import Latency, Tally
+from gateway.replays.progress import Watcher
+from gateway.replays.result import Latency
+from gateway.replays.run import Run, connected
 from gateway.replays.tables import content_digest
 from gateway.retail import lending
 from gateway.retail.bookkeeping import AccountBook
@@ -48,13 +45,16 @@ async def run_replay(
     Raises UnreadableFile for a file that is not of the form, ReplayFailed when
     the server refuses or does not answer.
     """
-    assert 1 <= in_flight <= IN_FLIGHT
-    # The client counts what it asks again; a log line for each is noise.
-    stamina.instrumentation.set_on_retry_hooks(())
     plan = await asyncio.to_thread(_plan_of, file)
-    async with Client(url, key, in_flight) as client:
-        with watcher_for(show_progress, plan.purchase_count, "purchases") as watcher:
-            return await Replay(client, plan, watcher, in_flight).run(file.name)
+    async with connected(
+        url,
+        key,
+        in_flight,
+        total=plan.purchase_count,
+        counted="purchases",
+        show_progress=show_progress,
+    ) as (client, watcher):
+        return await Replay(client, plan, watcher, in_flight).run(file.name)
 
 
 def first_day_of(file: Path) -> date:
@@ -72,43 +72,37 @@ class Replay:
     def __init__(
         self, client: Client, plan: Plan, watcher: Watcher, in_flight: int
     ) -> None:
-        self._client = client
         self._plan = plan
-        self._watcher = watcher
-        self._in_flight = in_flight
-        self._days = BusinessDays(client)
-        self._registration = Registration(client, plan.digest, lending.CURRENCY)
+        self._run = Run(client, watcher, in_flight, plan.digest, lending.CURRENCY)
+        self._tally = self._run.tally
         self._merchant_id = f"online-retail-{plan.digest}"
         self._books: defaultdict[str, AccountBook] = defaultdict(AccountBook)
-        self._tally = Tally()
 
     async def run(self, file_name: str) -> RetailResult:
         """The whole plan, from the first day to the last."""
         started_ns = time.perf_counter_ns()
         plan = self._plan
         first_day = plan.days[0].date
-        anchor = await self._days.anchor(
+        anchor = await self._run.days.anchor(
             self._merchant_id,
             "Online Retail",
             plan.digest,
             lambda current: max(current, first_day),
         )
-        if anchor != first_day:
-            self._watcher.note(f"the file's {first_day} is business day {anchor} here")
-        await self._registration.register_lenders(lending.LENDERS)
+        self._run.note_first_day(first_day, anchor)
+        await self._run.registration.register_lenders(lending.LENDERS)
         for program in lending.PROGRAMS:
-            await self._registration.register_program(
+            await self._run.registration.register_program(
                 program.program_id, program.shares_ppm
             )
         for number, day in enumerate(plan.days):
             business = anchor + timedelta(days=number)
-            self._watcher.day_started(day.date)
-            for lender_id in await self._registration.fund(day.date, day.targets_minor):
-                self._watcher.note(f"{day.date}: {lender_id} could not be funded")
+            self._run.watcher.day_started(day.date)
+            await self._run.fund(day.date, day.targets_minor)
             await self._run_operations(day)
-            self._tally.days_closed += await self._days.close(business)
+            self._tally.days_closed += await self._run.days.close(business)
         positions = [
-            await self._registration.position(lender_id)
+            await self._run.registration.position(lender_id)
             for lender_id in lending.LENDERS
         ]
         return RetailResult(
@@ -122,7 +116,7 @@ class Replay:
             tally=self._tally,
             latency=Latency.of(self._tally.latencies_us),
             positions=tuple(positions),
-            asked_again=self._client.asked_again,
+            asked_again=self._run.client.asked_again,
             elapsed_us=(time.perf_counter_ns() - started_ns) // 1000,
         )
 
@@ -136,7 +130,7 @@ class Replay:
             (operation.account_id, partial(self._carry_out, day, operation))
             for operation in day.operations
         ]
-        await run_together(openings + operations, self._in_flight)
+        await run_together(openings + operations, self._run.in_flight)
         self._tally.busy_us += (time.perf_counter_ns() - started_ns) // 1000
 
     async def _open_account(self, opening: Opening) -> None:
@@ -147,7 +141,7 @@ class Replay:
             "currency": lending.CURRENCY,
             "limit_minor": opening.limit_minor,
         }
-        await self._registration.register("/v1/accounts", body, opening.account_id)
+        await self._run.registration.register("/v1/accounts", body, opening.account_id)
 
     async def _carry_out(self, day: Day, operation: Operation) -> None:
         if isinstance(operation, Purchase):
@@ -172,7 +166,7 @@ class Replay:
             f"p-{purchase.invoice_no}-{_short(purchase.account_id)}",
         )
         self._tally.latencies_us.append((time.perf_counter_ns() - started_ns) // 1000)
-        self._watcher.decided()
+        self._run.watcher.decided()
         self._tally.purchases += 1
         answer = decided.answer
         if not answer.is_approved:
@@ -232,7 +226,7 @@ class Replay:
     async def _command(
         self, path: str, body: dict[str, object], request_id: str
     ) -> Decided:
-        decided = await self._client.command(
+        decided = await self._run.client.command(
             path, body, f"{self._plan.digest}-{request_id}"
         )
         self._tally.replayed += decided.replayed

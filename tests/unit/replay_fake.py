@@ -8,6 +8,7 @@ request, and before each command in one, what shall go wrong.
 """
 
 import asyncio
+import random
 from collections import Counter
 from datetime import date, timedelta
 from enum import Enum, auto
@@ -17,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 
 class Trouble(Enum):
@@ -296,6 +297,34 @@ class FakeServer:
     def requests_to(self, path: str) -> Counter[str]:
         """How often each key came to a path, replays included."""
         return Counter(key for seen, key in self.seen if seen == path)
+
+
+async def interrupt(
+    server: FakeServer, requests: int, replay: "Coroutine[Any, Any, object]"
+) -> None:
+    """Cancel a replay once the server has seen so many requests."""
+    reached = asyncio.Event()
+
+    def count(path: str, key: str) -> Trouble:
+        if len(server.seen) >= requests:
+            reached.set()
+        return Trouble.NONE
+
+    server.trouble = count
+    interrupted = asyncio.create_task(replay)
+    await reached.wait()
+    interrupted.cancel()
+    await asyncio.wait([interrupted])
+    assert interrupted.cancelled()
+    await asyncio.sleep(0.05)  # What was under way ends on the server.
+
+
+def randomly(chance: random.Random) -> "Callable[[str, str], Trouble]":
+    """Trouble of every kind, with every tenth request."""
+    kinds = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
+    return lambda path, key: (
+        chance.choice(kinds) if chance.random() < 0.1 else Trouble.NONE
+    )
 
 
 def _declined(reason: str) -> dict[str, Any]:

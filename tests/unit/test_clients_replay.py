@@ -1,6 +1,5 @@
 """The replay of card accounts over HTTP, against a server that things happen to."""
 
-import asyncio
 import random
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from gateway.replays.progress import Silence
 from gateway.replays.summary import json_line
 from gateway.replays.tables import content_digest
 from gateway.replays.verdict import Audit
-from tests.unit.replay_fake import FakeServer, Trouble
+from tests.unit.replay_fake import FakeServer, interrupt, randomly
 
 QUICK = Patience(20.0, 0.001, 0.01, 0.001)
 CLEAN = Audit(0, 0, 0, True)
@@ -64,13 +63,10 @@ async def test_troubles_on_the_way_leave_no_trace() -> None:
     seed = random.randrange(1 << 30)
     print("seed", seed)
     chance = random.Random(seed)
-    kinds = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
     async with FakeServer() as quiet:
         expected = await replay(quiet)
     async with FakeServer() as server:
-        server.trouble = lambda path, key: (
-            chance.choice(kinds) if chance.random() < 0.1 else Trouble.NONE
-        )
+        server.trouble = randomly(chance)
         result = await replay(server)
         assert result.asked_again > 20
     assert figures(expected) == figures(result)
@@ -81,20 +77,7 @@ async def test_an_interrupted_replay_continues_where_it_was(commands: int) -> No
     async with FakeServer() as quiet:
         expected = await replay(quiet)
     async with FakeServer() as server:
-        reached = asyncio.Event()
-
-        def count(path: str, key: str) -> Trouble:
-            if len(server.seen) >= commands:
-                reached.set()
-            return Trouble.NONE
-
-        server.trouble = count
-        interrupted = asyncio.create_task(replay(server))
-        await reached.wait()
-        interrupted.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await interrupted
-        await asyncio.sleep(0.05)  # What was under way ends on the server.
+        await interrupt(server, commands, replay(server))
         assert figures(expected) == figures(await replay(server))
         assert len(server.memory) == len(server.done)
 

@@ -1,6 +1,5 @@
 """The whole replay over HTTP, against a small server that things happen to."""
 
-import asyncio
 import gzip
 import random
 from collections import defaultdict
@@ -16,7 +15,7 @@ from gateway.retail import WEEK, RetailResult, run_replay
 from gateway.retail.plan import Purchase, build_plan
 from gateway.retail.reader import read_lines
 from gateway.retail.replay import Replay
-from tests.unit.replay_fake import FakeServer, Trouble
+from tests.unit.replay_fake import FakeServer, Trouble, interrupt, randomly
 
 QUICK = Patience(20.0, 0.001, 0.01, 0.001)
 HEADER = (
@@ -129,11 +128,8 @@ async def test_troubles_on_the_way_leave_no_trace() -> None:
     seed = random.randrange(1 << 30)
     print("seed", seed)
     chance = random.Random(seed)
-    kinds = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
     async with FakeServer() as server:
-        server.trouble = lambda path, key: (
-            chance.choice(kinds) if chance.random() < 0.1 else Trouble.NONE
-        )
+        server.trouble = randomly(chance)
         result = await replay(server)
         assert result.asked_again > 20
         assert 344 == result.tally.purchases
@@ -146,20 +142,7 @@ async def test_troubles_on_the_way_leave_no_trace() -> None:
 @pytest.mark.parametrize("requests", [1, 3, 12, 150, 420, 700])
 async def test_an_interrupted_replay_continues_where_it_was(requests: int) -> None:
     async with FakeServer() as server:
-        reached = asyncio.Event()
-
-        def count(path: str, key: str) -> Trouble:
-            if len(server.seen) >= requests:
-                reached.set()
-            return Trouble.NONE
-
-        server.trouble = count
-        interrupted = asyncio.create_task(replay(server))
-        await reached.wait()
-        interrupted.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await interrupted
-        await asyncio.sleep(0.05)  # What was under way ends on the server.
+        await interrupt(server, requests, replay(server))
         result = await replay(server)
         assert 344 == result.tally.purchases
         assert 7 == result.tally.days_closed
