@@ -11,6 +11,7 @@ import asyncio
 import copy
 import csv
 import gzip
+import json
 import os
 import random
 import time
@@ -33,7 +34,12 @@ from gateway.replays.tables import content_digest
 from processor.audit import shard as shard_audit
 from processor.events import StatementIssued
 from tests.integration.cards_by_hand import DAY, Books, books_of, business_days, rows_of
-from tests.processes import RunningServer, check_verified, running_server
+from tests.processes import (
+    RunningServer,
+    check_verified,
+    run_forebay,
+    running_server,
+)
 
 WHOLE_FILE = os.environ.get("FOREBAY_CLIENTS_FILE", "")
 AUDIT_KNOWS_DEBTS = StatementIssued in shard_audit._EFFECTS
@@ -265,6 +271,21 @@ def check_audited(data_dir: Path) -> None:
     assert found["replay_equal"]
 
 
+def check_the_command_line(server: RunningServer, first: Replayed) -> None:
+    """The same file again, as a person would: the same answers, and an audit."""
+    if not AUDIT_KNOWS_DEBTS:
+        return
+    where = ("--url", server.url, "--key", server.key)
+    again = run_forebay("replay", str(EXTRACT), *where, "--json")
+    assert again.returncode == 0, again.stderr
+    said = json.loads(again.stdout.splitlines()[-1])
+    assert (said["trial_balance_minor"], said["replay_equal"]) == (0, True)
+    tally = first.result.tally
+    figures = [said[name] for name in ("approved", "declined", "refunds", "repayments")]
+    declined = first.result.declined
+    assert [tally.approved, declined, tally.refunds, tally.repayments] == figures
+
+
 SERVED = ("--shards", "2", "--first-day", "2005-04-18")
 
 
@@ -274,6 +295,7 @@ def test_every_card_comes_to_what_the_second_calculation_says(tmp_path: Path) ->
     with running_server(data_dir, *SERVED) as server:
         first = Replayed(EXTRACT, server)
         second = Replayed(others, server)
+        check_the_command_line(server, first)
     check_against_the_second_calculation(first, EXTRACT)
     check_against_the_second_calculation(second, others)
     assert date(2005, 4, 18) == first.result.first_business_day
@@ -300,3 +322,13 @@ def test_the_shipped_extract_is_what_its_attribution_says() -> None:
     assert "200 accounts" in text
     assert b"\0\0\0\0" == EXTRACT.read_bytes()[4:8]  # No time in the gzip header.
     assert gzip.decompress(EXTRACT.read_bytes()).startswith(b"id,limit_bal,pay_sep,")
+
+
+def test_a_file_of_no_form_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "some.csv"
+    file.write_text("a,b\n1,2\n")
+    where = ("--embedded", "--data-dir", str(tmp_path / "data"))
+    refused = run_forebay("replay", str(file), *where)
+    assert refused.returncode == 2
+    assert "some.csv, line 1: of no form that can be replayed" in refused.stderr
+    assert not (tmp_path / "data").exists()
