@@ -1,15 +1,19 @@
 """The documentation page, served without any other host: Swagger UI's files
-from the `swagger-ui-bundle` package, and a page for each type of problem.
+from the `swagger-ui-bundle` package, the scenario book, and a page for each
+type of problem.
+
+The book is written in `tests/scenarios/`; `scenarios.html` is made from it.
 
 Swagger UI 4 refuses documents that call themselves 3.1 though it can show what
 ours use, so the page, and only the page, calls the document 3.0.3.
 """
 
 from html import escape
+from pathlib import Path
 
 import swagger_ui_bundle
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -30,12 +34,18 @@ _PAGE = """<!DOCTYPE html>
   <link rel="icon" type="image/png" href="/docs/assets/favicon-32x32.png">
 </head>
 <body>
+  <p style="font:14px sans-serif;margin:1rem 20px">
+    <a href="/docs/scenarios">The scenario book</a>: what it does, in short stories ·
+    <a href="/problems">Problems</a>
+  </p>
   <div id="page"></div>
   <script src="/docs/assets/swagger-ui-bundle.js"></script>
   <script src="/docs/start.js"></script>
 </body>
 </html>
 """
+
+_SCENARIOS = Path(__file__).with_name("scenarios.html")
 
 _START = """fetch("/openapi.json")
   .then((answer) => answer.json())
@@ -59,6 +69,7 @@ def docs_routes() -> list[BaseRoute]:
     return [
         Route("/docs", _docs),
         Route("/docs/start.js", _start),
+        Route("/docs/scenarios", _scenarios),
         Mount("/docs/assets", assets),
         Route("/problems", _problems),
         Route("/problems/{slug}", _problem),
@@ -71,6 +82,10 @@ async def _docs(request: Request) -> Response:
 
 async def _start(request: Request) -> Response:
     return Response(_START, media_type="text/javascript")
+
+
+async def _scenarios(request: Request) -> Response:
+    return FileResponse(_SCENARIOS, media_type="text/html", headers=_POLICY)
 
 
 async def _problems(request: Request) -> Response:

@@ -13,6 +13,7 @@ from msgspec import Meta
 from processor import commands as c
 from processor import limits
 from processor.schedules import Method, Payer, Plan
+from processor.tenders import Tender, TenderKind
 from processor.terms import Bucket, Component, Direction, Due, Terms, Waivable
 
 
@@ -118,6 +119,31 @@ FIELDS: dict[str, FieldForm] = {
         "The adjustment.",
         "an id that an adjustment was answered with",
         "aj_3c00030",
+    ),
+    "tender_id": FieldForm(_ID, "The tender.", _ID_MUST_BE, "gift-card"),
+    "kind": FieldForm(
+        TenderKind,
+        "What kind of tender it is.",
+        "coupon, card, external or credit_line",
+        "card",
+    ),
+    "discount_minor": FieldForm(
+        _whole(0, limits.AMOUNT_MINOR_MAX),
+        "What a card gave beside what was paid with it.",
+        _whole_must_be("minor units", 0, limits.AMOUNT_MINOR_MAX),
+        2_000,
+    ),
+    "of_order": FieldForm(
+        bool,
+        "Whether the amount is of the whole order, over all its tenders.",
+        "true or false",
+        False,
+    ),
+    "refund_order": FieldForm(
+        Annotated[tuple[TenderKind, ...], Meta(min_length=3, max_length=3)],
+        "Which kind of tender gets paid money back first.",
+        "external, card and credit_line, each once",
+        ["external", "card", "credit_line"],
     ),
     "guarantor_id": FieldForm(_ID, "Who pays for the borrower.", _ID_MUST_BE, "cover"),
     "corrects": FieldForm(_ID, "What it corrects: any id.", _ID_MUST_BE, "re_3c0002a"),
@@ -397,6 +423,19 @@ _add_nested(
         "The order in which a repayment pays; empty: the default order.",
         "at most 12 objects with due and component",
         [{"due": "past_due", "component": "penalty"}],
+    ),
+)
+_add_nested(
+    "tenders",
+    FieldForm(
+        _some(Tender, 0, limits.TENDERS_PER_ORDER_MAX),
+        "All that paid the order; the credit line is this purchase.",
+        f"at most {limits.TENDERS_PER_ORDER_MAX} objects with tender_id, kind and"
+        " amount_minor",
+        [
+            {"tender_id": "line", "kind": "credit_line", "amount_minor": 12_500},
+            {"tender_id": "coupon", "kind": "coupon", "amount_minor": 2_500},
+        ],
     ),
 )
 _add_nested(

@@ -10,7 +10,7 @@ import msgspec
 
 from processor import limits
 from processor.apportion import apportion
-from processor.debts import lines_of, program_of
+from processor.debts import billed_before, lines_of, program_of
 from processor.events import Allocation, Parts, Undone
 from processor.state import Account, Authorization, Line, Program, ShardState
 from processor.terms import DEFAULT_ALLOCATION, Bucket, Component, Due
@@ -31,7 +31,7 @@ def owed_lines(
     state: ShardState, account: Account, authorization_id: str = ""
 ) -> list[Owed]:
     """What is unpaid of an account, or of one purchase, the earliest due first."""
-    today = state.today
+    today, before = state.today, billed_before(state, account)
     names = account.unpaid or []
     if authorization_id:
         names = [name for name in names if name == authorization_id]
@@ -40,9 +40,9 @@ def owed_lines(
         purchase = state.authorizations[name]
         numbered = purchase.lines is not None
         for number, line in enumerate(lines_of(account, purchase), 1):
-            left = _unpaid(line, today)
+            left = _unpaid(line, before)
             if left:
-                due = _due(line, today)
+                due = _due(line, today, before)
                 found.append(
                     Owed(
                         purchase, number if numbered else 0, line.due_on, due, left, {}
@@ -56,17 +56,17 @@ def _by_due_date(owed: Owed) -> int:
     return owed.due_on
 
 
-def _due(line: Line, today: int) -> Due:
-    if line.bills_on >= today:
+def _due(line: Line, today: int, before: int) -> Due:
+    if line.bills_on >= before:
         return Due.IN_ADVANCE
     return Due.PAST_DUE if line.due_on < today else Due.DUE
 
 
-def _unpaid(line: Line, today: int) -> dict[Component, int]:
+def _unpaid(line: Line, before: int) -> dict[Component, int]:
     left = {}
     if line.principal_minor:
         left[Component.PRINCIPAL] = line.principal_minor
-    if line.bills_on < today and line.charges_minor:
+    if line.bills_on < before and line.charges_minor:
         left[Component.FEE] = line.fee_minor
         left[Component.INTEREST] = line.interest_minor - line.interest_paid_minor
         left[Component.PENALTY] = line.penalty_minor - line.penalty_paid_minor
@@ -85,10 +85,7 @@ def allocate(
     state: ShardState, account: Account, owed: list[Owed], amount_minor: int
 ) -> tuple[tuple[Allocation, ...], int]:
     """Spread an amount; the allocations, and what nothing was owed for."""
-    if owed and any(len(line.left) > 1 or line.number for line in owed):
-        order = order_of(state.programs[account.program_id])
-    else:  # Principal alone: every order comes to the same, the earliest due first.
-        order = _PRINCIPAL
+    order = order_of(state.programs[account.program_id])
     left_minor = amount_minor
     for cell in order:
         for line in owed:
@@ -101,11 +98,6 @@ def allocate(
                 line.taken[cell.component] = taken + paid_minor
                 left_minor -= paid_minor
     return _allocations(state, owed), left_minor
-
-
-_PRINCIPAL = tuple(
-    Bucket(due, Component.PRINCIPAL) for due in (Due.PAST_DUE, Due.DUE, Due.IN_ADVANCE)
-)
 
 
 def _allocations(state: ShardState, owed: list[Owed]) -> tuple[Allocation, ...]:

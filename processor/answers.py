@@ -78,11 +78,20 @@ class CaptureAnswer(ApprovedAnswer, frozen=True, gc=False):
     open_to_buy_minor: int
 
 
+class TenderBack(msgspec.Struct, frozen=True, gc=False):
+    """What goes back to one tender of an order: paid money, and discount."""
+
+    tender_id: str
+    amount_minor: int
+    discount_minor: int
+
+
 class RefundAnswer(ApprovedAnswer, frozen=True, gc=False):
     """What went back: off the debt, and to the borrower's credit balance.
 
     `fee_minor` of the plan's fees went back beside it, off the debt or, where
-    they had been paid, to the credit balance.
+    they had been paid, to the credit balance.  `tenders` is what goes back to
+    each tender of an order.
     """
 
     authorization_id: str
@@ -93,6 +102,7 @@ class RefundAnswer(ApprovedAnswer, frozen=True, gc=False):
     purchase_day: str
     open_to_buy_minor: int
     fee_minor: int = 0
+    tenders: tuple[TenderBack, ...] = ()
 
 
 class RepaymentAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -286,6 +296,10 @@ def _refunded(command: c.Command, event: e.Refunded) -> RefundAnswer:
         event.purchase_day,
         event.open_to_buy_minor,
         sum(event.fee_parts),
+        tuple(
+            TenderBack(back.tender_id, back.amount_minor, back.discount_minor)
+            for back in event.tenders
+        ),
     )
 
 

@@ -24,6 +24,7 @@ from processor.debts import bills_on, cut_lines, new_lines, program_of
 from processor.declines import DeclineReason
 from processor.holds import take_from_hold
 from processor.ids import IdKind, make_id
+from processor.orders import is_sound
 from processor.rules import (
     Decision,
     Moment,
@@ -54,6 +55,8 @@ def decide_authorize(
         return declined(DeclineReason.MERCHANT_NOT_FOUND)
     if command.plan_id and not _has_plan(state, account, command.plan_id):
         return declined(DeclineReason.PLAN_NOT_FOUND)
+    if command.tenders and not is_sound(command):
+        return declined(DeclineReason.ORDER_NOT_SOUND)
     refused = decline_new_debt(account, command.currency)
     if refused is not None:
         return refused
@@ -182,6 +185,8 @@ def apply_authorized(
         none,
         plan_id=command.plan_id,
     )
+    if isinstance(command, c.Authorize):
+        authorization.tenders = command.tenders
     state.authorizations[event.authorization_id] = authorization
     state.totals.authorized_count += 1
     occupy_reserve(state, program, parts)

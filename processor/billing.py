@@ -12,7 +12,7 @@ calendar days.
 from processor import limits
 from processor.allocation import allocate, owed_lines
 from processor.calendar import due_after, statement_after
-from processor.debts import lines_of, pay, with_lines
+from processor.debts import lines_of, pay, program_of, with_lines
 from processor.events import (
     BilledLine,
     CreditUsed,
@@ -52,7 +52,7 @@ def day_end_event(state: ShardState, account: Account) -> Event | None:
         moved = _moved(state, account, late)
         if moved is not None:
             return moved
-    penalties = _penalties(state, account, late, through_on)
+    penalties = _penalties(state, late, through_on)
     if penalties:
         return PenaltyCharged(account.account_id, through_on, penalties)
     if debt.next_statement_on < today:
@@ -74,11 +74,11 @@ def _lines(state: ShardState, account: Account) -> list[Numbered]:
 
 def _late_lines(state: ShardState, account: Account, through_on: int) -> list[Numbered]:
     """Lines with principal unpaid after their due date and the days of grace."""
-    grace_days = state.programs[account.program_id].terms.grace_days
     return [
         (purchase, number, line)
         for purchase, number, line in _lines(state, account)
-        if line.principal_minor and line.due_on + grace_days < through_on + 1
+        if line.principal_minor
+        and line.due_on + program_of(state, purchase).terms.grace_days <= through_on
     ]
 
 
@@ -100,18 +100,16 @@ def _moved(
     )
     if not lines:
         return None
-    next_due_on = due_after(
-        statement_after(last.statement_on, account.statement_day), account.due_day
-    )
+    next_due_on = due_after(account.debt.next_statement_on, account.due_day)
     return DueMoved(account.account_id, next_due_on, lines)
 
 
 def _penalties(
-    state: ShardState, account: Account, late: list[Numbered], through_on: int
+    state: ShardState, late: list[Numbered], through_on: int
 ) -> tuple[LineCharge, ...]:
-    terms = state.programs[account.program_id].terms
     charges = []
     for purchase, number, line in late:
+        terms = program_of(state, purchase).terms  # As when it was bought.
         first_on = max(line.due_on + terms.grace_days, line.penalty_through_on) + 1
         days = through_on - first_on + 1
         a_day_minor = line.principal_minor * terms.penalty_ppm_per_day // limits.PPM
@@ -127,13 +125,18 @@ def _statement(state: ShardState, account: Account, debt: Debt) -> StatementIssu
     terms = state.programs[account.program_id].terms
     due_on = due_after(statement_on, account.due_day)
     lines = []
-    past_due_minor = principal_minor = charges_minor = 0
+    past_due_minor = principal_minor = charges_minor = carried_minor = 0
     for purchase, number, line in _lines(state, account):
         if line.bills_on == statement_on:
             billed = _billed_line(state, account, purchase, number, line)
             lines.append(billed)
             principal_minor += billed.principal_minor
             charges_minor += billed.interest_minor + billed.fee_minor
+        elif line.bills_on < statement_on < line.due_on:
+            # The minimum was paid before: it is due once more with this one.
+            principal_minor += line.principal_minor
+            charges_minor += line.charges_minor
+            carried_minor += line.principal_minor + line.charges_minor
         elif line.bills_on < statement_on:
             past_due_minor += line.principal_minor + line.charges_minor
     credit_minor = max(0, account.credit_minor)
@@ -150,6 +153,7 @@ def _statement(state: ShardState, account: Account, debt: Debt) -> StatementIssu
         max(0, minimum_minor - credit_minor),
         credit_minor,
         account.outstanding_minor,
+        carried_minor,
     )
 
 
@@ -173,8 +177,7 @@ def interest_due(
     state: ShardState, account: Account, purchase: Authorization, billed: Line
 ) -> int:
     """A period's interest: on what is unpaid of this line and of those after it."""
-    version = state.program_versions[purchase.program_id, purchase.program_version]
-    plan = version.plans.get(purchase.plan_id)
+    plan = program_of(state, purchase).plans.get(purchase.plan_id)
     if plan is None or plan.method is Method.FLAT_FEE or plan.payer is Payer.MERCHANT:
         return 0
     balance_minor = sum(
@@ -232,17 +235,18 @@ def apply_statement_issued(state: ShardState, event: StatementIssued) -> None:
             event.minimum_due_minor,
             event.credit_minor,
             event.outstanding_minor,
+            event.carried_minor,
         )
     )
     del debt.statements[: -limits.STATEMENTS_PER_ACCOUNT_MAX]
-    debt.minimum_left_minor = event.minimum_due_minor
+    # What the credit balance pays of it is still to be counted as paid.
+    debt.minimum_left_minor = event.minimum_due_minor + event.credit_minor
     debt.next_statement_on = statement_after(event.statement_on, account.statement_day)
     if account.unpaid is None:
         account.wakes_on = NEVER
         del state.in_debt[event.account_id]
         return
-    grace_days = state.programs[account.program_id].terms.grace_days
-    account.wakes_on = min(debt.next_statement_on, event.due_on + grace_days) + 1
+    account.wakes_on = min(debt.next_statement_on, event.due_on) + 1
     if event.past_due_minor or event.credit_minor:
         account.wakes_on = state.today
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from processor.schedules import Plan
+from processor.tenders import Tender
 from processor.terms import Direction, Terms, Waivable
 
 
@@ -94,6 +95,8 @@ class Authorize(Command, frozen=True):
 
     With `capture` the purchase becomes a debt at once.  With `plan_id` it is
     repaid by that plan of the program, otherwise with the next statement.
+    `tenders` are all that paid the order, if this purchase is one of several:
+    exactly one of them is the credit line, with this amount.
     """
 
     ROUTED_BY = "account_id"
@@ -105,6 +108,7 @@ class Authorize(Command, frozen=True):
     capture: bool = False
     reference: str = ""
     plan_id: str = ""
+    tenders: tuple[Tender, ...] = ()
 
 
 class PlaceHold(Command, frozen=True):
@@ -261,13 +265,18 @@ class ReverseAuthorization(Command, frozen=True):
 
 
 class Refund(Command, frozen=True):
-    """Give back a captured purchase: all that is left of it, or a part."""
+    """Give back a captured purchase: all that is left of it, or a part.
+
+    With `of_order` the amount is of the whole order, and the allocator says how
+    much of it goes back to which tender, this purchase among them.
+    """
 
     ROUTED_BY = "authorization_id"
 
     authorization_id: str
     amount_minor: int | None = None
     reference: str = ""
+    of_order: bool = False
 
 
 class ExtendPlan(Command, frozen=True):

@@ -35,6 +35,17 @@ def bills_on(state: ShardState, account: Account) -> int:
     return statement_on_or_after(state.today, account.statement_day)
 
 
+def billed_before(state: ShardState, account: Account) -> int:
+    """Lines that bill before this day are billed.
+
+    That is today, but while the ends of past days are being caught up with it is
+    the statement that comes next.
+    """
+    if account.debt is None or account.wakes_on == NEVER:
+        return state.today
+    return min(state.today, account.debt.next_statement_on)
+
+
 def cut_lines(
     account: Account, plan: Plan, first_bill_on: int, amount_minor: int
 ) -> tuple[tuple[CutLine, ...], int]:
@@ -158,14 +169,14 @@ def _billed(
     state: ShardState, account: Account, allocations: Sequence[Allocation]
 ) -> int:
     """How much of it paid what was billed before today."""
-    today = state.today
+    before = billed_before(state, account)
     billed_minor = 0
     for paid in allocations:
         purchase = state.authorizations[paid.authorization_id]
         bill_on = purchase.bills_on
         if purchase.lines is not None:
             bill_on = purchase.lines[max(0, paid.line - 1)].bills_on
-        if bill_on < today:
+        if bill_on < before:
             billed_minor += paid.total_minor
     return billed_minor
 
@@ -186,11 +197,17 @@ def unpay(
     undone: Sequence[Undone],
 ) -> None:
     """Open again what allocations had paid, as far as `undone` says."""
+    before = billed_before(state, account)
     for paid, back in zip(allocations, undone, strict=True):
         purchase = state.authorizations[paid.authorization_id]
         was_owed = owes(purchase)
+        number = max(0, paid.line - 1)
+        if lines_of(account, purchase)[number].due_on < state.today:
+            # Late again from today on: what was paid is not late in hindsight.
+            line = with_lines(account, purchase)[number]
+            line.penalty_through_on = state.today - 1
         if purchase.lines is not None:
-            line = purchase.lines[max(0, paid.line - 1)]
+            line = purchase.lines[number]
             line.paid_minor -= back.amount_minor
             line.interest_paid_minor -= paid.interest_minor
             line.fee_paid_minor -= back.fee_minor
@@ -203,6 +220,10 @@ def unpay(
         purchase.outstanding_parts = add(purchase.outstanding_parts, back.parts)
         account.outstanding_minor += back.amount_minor
         account.charges_minor += charges_minor
+        if account.debt is not None and (
+            lines_of(account, purchase)[number].bills_on < before
+        ):
+            account.debt.minimum_left_minor += back.amount_minor + charges_minor
         if not was_owed and owes(purchase):
             take_up(account, purchase)
     if account.unpaid is not None:
@@ -212,12 +233,16 @@ def unpay(
 def pay_charges(
     state: ShardState, purchase: Authorization, parts: Parts, sign: int
 ) -> None:
-    """Each lender's part of charges that were paid, or paid back."""
+    """Each lender's part of charges that were paid, or paid back.
+
+    What is paid back is an inverse of its own and does not move the carry: less
+    what came back, it would not be what `apportion` has given so far.
+    """
     program = program_of(state, purchase)
-    signed = parts if sign > 0 else tuple(-part for part in parts)
-    program.charge_parts = add(program.charge_parts, signed)
-    for lender_id, part in zip(program.lenders, signed, strict=True):
-        state.lender_totals(lender_id).charges_minor += part
+    if sign > 0:
+        program.charge_parts = add(program.charge_parts, parts)
+    for lender_id, part in zip(program.lenders, parts, strict=True):
+        state.lender_totals(lender_id).charges_minor += sign * part
 
 
 def drop_if_paid(account: Account, purchase: Authorization) -> None:
@@ -237,20 +262,21 @@ def take_up(account: Account, purchase: Authorization) -> None:
     account.unpaid.append(purchase.authorization_id)
 
 
-def cut_anew(state: ShardState, account: Account, recut: Recut, today: int) -> int:
+def cut_anew(state: ShardState, account: Account, recut: Recut) -> int:
     """Replace what is not billed of a purchase; returns the charges billed by it.
 
     What was refunded or paid of an unbilled line stays as a line of its own, so
     that a refund or a return still finds it.
     """
     purchase = state.authorizations[recut.authorization_id]
+    before = billed_before(state, account)
     lines = with_lines(account, purchase)
     for line in lines:
-        if line.bills_on >= today:
+        if line.bills_on >= before:
             line.cut_minor -= line.principal_minor
             line.fee_cut_minor -= line.fee_minor
     lines += [_line(cut) for cut in recut.lines]
-    billed = [line for line in recut.lines if line.bills_on < today]
+    billed = [line for line in recut.lines if line.bills_on < before]
     charges_minor = sum(line.fee_minor + line.interest_minor for line in billed)
     account.charges_minor += charges_minor
     return charges_minor

@@ -33,6 +33,7 @@ class DeclineReason(StrEnum):
     CURRENCY_MISMATCH = "currency_mismatch"
     SHARES_NOT_WHOLE = "shares_not_whole"
     PLANS_NOT_UNIQUE = "plans_not_unique"
+    ORDER_NOT_SOUND = "order_not_sound"
     # Its state does not allow it.
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_FROZEN = "account_frozen"
@@ -46,6 +47,8 @@ class DeclineReason(StrEnum):
     ALREADY_REVERSED = "already_reversed"
     ADJUSTMENT_NOT_PROPOSED = "adjustment_not_proposed"
     SAME_CALLER = "same_caller"
+    NOT_AN_ORDER = "not_an_order"
+    REFUNDED_OTHERWISE = "refunded_otherwise"
     NOT_BY_PLAN = "not_by_plan"
     NOTHING_OWED = "nothing_owed"
     NOTHING_WRITTEN_OFF = "nothing_written_off"
@@ -57,6 +60,7 @@ class DeclineReason(StrEnum):
     RELEASE_EXCEEDS_HELD = "release_exceeds_held"
     CONVERSION_EXCEEDS_HELD = "conversion_exceeds_held"
     REFUND_EXCEEDS_CAPTURED = "refund_exceeds_captured"
+    REFUND_EXCEEDS_REFUNDABLE = "refund_exceeds_refundable"
     AMOUNT_IS_NOT_THE_QUOTE = "amount_is_not_the_quote"
     PAYOUT_EXCEEDS_CREDIT = "payout_exceeds_credit"
     WAIVER_EXCEEDS_CHARGES = "waiver_exceeds_charges"
@@ -97,6 +101,8 @@ _PERMANENT = frozenset(
         DeclineReason.ADJUSTMENT_NOT_PROPOSED,
         DeclineReason.CURRENCY_MISMATCH,
         DeclineReason.PLANS_NOT_UNIQUE,
+        DeclineReason.ORDER_NOT_SOUND,
+        DeclineReason.NOT_AN_ORDER,
         DeclineReason.SHARES_NOT_WHOLE,
         DeclineReason.ACCOUNT_CLOSED,
         DeclineReason.AUTHORIZATION_NOT_OPEN,

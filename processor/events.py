@@ -10,6 +10,7 @@ import msgspec
 from processor.commands import Share
 from processor.declines import DeclineReason
 from processor.schedules import Plan
+from processor.tenders import TenderRefund
 from processor.terms import Direction, Terms, Waivable
 
 
@@ -202,7 +203,8 @@ class Refunded(Event, frozen=True):
     By lines, if the purchase has any: what came off each principal, how much of
     that had been paid, and the same of each fee.  `fee_credit_parts` is what the
     lenders give back of paid fees, `borne_minor` what the merchant gets back of
-    the charges it bore.
+    the charges it bore.  `tenders` is what goes back to each tender of an order;
+    the credit line's is `amount_minor`, which may be 0 then.
     """
 
     authorization_id: str
@@ -220,6 +222,7 @@ class Refunded(Event, frozen=True):
     fee_credits: Parts = ()
     fee_credit_parts: Parts = ()
     borne_minor: int = 0
+    tenders: tuple[TenderRefund, ...] = ()
 
 
 class Allocation(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -328,7 +331,8 @@ class StatementIssued(Event, frozen=True):
     """An account was billed: what is new, what is past due, and until when.
 
     Days are numbers.  Due is all that is billed and unpaid, past due included,
-    less the credit balance; the minimum is of it.
+    less the credit balance; the minimum is of it.  `carried_minor` is what was
+    billed before and falls due anew, because the minimum was paid.
     """
 
     account_id: str
@@ -340,6 +344,7 @@ class StatementIssued(Event, frozen=True):
     minimum_due_minor: int
     credit_minor: int
     outstanding_minor: int
+    carried_minor: int = 0
 
 
 class LineCharge(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -16,7 +16,14 @@ from processor import limits
 from processor.allocation import Owed, allocate, owed_lines
 from processor.billing import interest_due
 from processor.calendar import due_after, months_later
-from processor.debts import bills_on, cut_anew, drop_if_paid, lines_of, program_of
+from processor.debts import (
+    billed_before,
+    bills_on,
+    cut_anew,
+    drop_if_paid,
+    lines_of,
+    program_of,
+)
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
 from processor.repayments import book_repayment, decline_money
@@ -29,8 +36,8 @@ from processor.terms import Component, Due, Waivable
 def _unbilled(
     state: ShardState, account: Account, purchase: Authorization
 ) -> list[Line]:
-    today = state.today
-    return [line for line in lines_of(account, purchase) if line.bills_on >= today]
+    before = billed_before(state, account)
+    return [line for line in lines_of(account, purchase) if line.bills_on >= before]
 
 
 def early_recuts(
@@ -50,10 +57,10 @@ def early_recuts(
         running = min(unbilled, key=_bills_on)
         terms = program_of(state, purchase).terms
         early_minor = principal_minor * terms.early_settlement_fee_ppm // limits.PPM
-        if purchase.lines is None:
+        if not purchase.plan_id:
             early_minor = 0  # It has no plan to be left early.
         cut = e.CutLine(
-            state.today - 1,
+            billed_before(state, account) - 1,
             state.today,
             principal_minor,
             fee_minor + early_minor,
@@ -143,7 +150,7 @@ def decide_settle_early(
 def apply_settled_early(state: ShardState, event: e.SettledEarly) -> None:
     account = state.accounts[event.account_id]
     for recut in event.recuts:
-        cut_anew(state, account, recut, state.today)
+        cut_anew(state, account, recut)
     book_repayment(
         state,
         account,
@@ -189,7 +196,7 @@ def decide_extend(state: ShardState, command: c.ExtendPlan, moment: Moment) -> D
 
 def apply_extended(state: ShardState, event: e.PlanExtended) -> None:
     account = state.accounts[event.account_id]
-    cut_anew(state, account, event.recut, state.today)
+    cut_anew(state, account, event.recut)
 
 
 def decide_waive(

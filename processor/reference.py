@@ -34,6 +34,7 @@ def _add_program(state: ShardState, fact: e.ProgramRegistered) -> None:
         {plan.plan_id: plan for plan in fact.plans},
         fact.terms,
         (0,) * len(fact.shares),
+        (0,) * len(fact.shares),
     )
     state.programs[fact.program_id] = program
     state.program_versions[fact.program_id, fact.version] = program

@@ -17,13 +17,15 @@ from processor import limits
 from processor.allocation import draw_claim
 from processor.apportion import apportion
 from processor.bookings import lower_outstanding
-from processor.debts import drop_if_paid, pay_charges, program_of
+from processor.debts import billed_before, drop_if_paid, pay_charges, program_of
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
+from processor.orders import allocate_refund, credit_line_of, totals_back
 from processor.repayments import wake_for_credit
 from processor.rules import Decision, Moment, add, declined
 from processor.schedules import fee_back
 from processor.state import Account, Authorization, Line, ShardState
+from processor.tenders import TenderRefund
 
 
 def decide_refund(state: ShardState, command: c.Refund, moment: Moment) -> Decision:
@@ -33,16 +35,29 @@ def decide_refund(state: ShardState, command: c.Refund, moment: Moment) -> Decis
     if not purchase.captured_minor:
         return declined(DeclineReason.AUTHORIZATION_NOT_CAPTURED)
     left_minor = purchase.captured_minor - purchase.refunded_minor
-    amount_minor = command.amount_minor or left_minor
-    if amount_minor > left_minor or not left_minor:
+    tenders: tuple[TenderRefund, ...] = ()
+    if command.of_order:
+        allocated = allocate_refund(state, purchase, command.amount_minor)
+        if isinstance(allocated, e.Declined):
+            return allocated
+        tenders, mine = allocated, credit_line_of(purchase)
+        amount_minor = sum(t.amount_minor for t in tenders if t.tender_id == mine)
+    else:
+        amount_minor = command.amount_minor or left_minor
+        if purchase.tenders:
+            tenders = (TenderRefund(credit_line_of(purchase), amount_minor),)
+    if amount_minor > left_minor or (not left_minor and not command.of_order):
         return declined(
             DeclineReason.REFUND_EXCEEDS_CAPTURED, amount_minor - left_minor
         )
-    return refunded(state, purchase, amount_minor)
+    return _refunded(state, purchase, amount_minor, tenders)
 
 
-def refunded(
-    state: ShardState, purchase: Authorization, amount_minor: int
+def _refunded(
+    state: ShardState,
+    purchase: Authorization,
+    amount_minor: int,
+    tenders: tuple[TenderRefund, ...],
 ) -> e.Refunded:
     """The event of a refund that nothing stops any more."""
     account = state.accounts[purchase.account_id]
@@ -87,6 +102,7 @@ def refunded(
         fee_credits,
         _lenders_back(state, purchase, fee_credit_minor),
         _borne_back(purchase, amount_minor),
+        tenders,
     )
 
 
@@ -126,11 +142,13 @@ def _borne_back(purchase: Authorization, amount_minor: int) -> int:
 def _lenders_back(
     state: ShardState, purchase: Authorization, fee_credit_minor: int
 ) -> e.Parts:
-    """What each lender gives back of fees that were paid: as its share says."""
+    """What each lender gives back of fees that were paid: exact over all of them."""
     if not fee_credit_minor:
         return ()
-    shares = program_of(state, purchase).shares_ppm
-    return apportion(shares, limits.PPM, (0,) * len(shares), fee_credit_minor)
+    program = program_of(state, purchase)
+    return apportion(
+        program.shares_ppm, limits.PPM, program.fee_back_parts, fee_credit_minor
+    )
 
 
 def apply_refunded(state: ShardState, event: e.Refunded) -> None:
@@ -143,6 +161,8 @@ def apply_refunded(state: ShardState, event: e.Refunded) -> None:
     purchase.refunded_minor += event.amount_minor
     purchase.refunded_parts = add(purchase.refunded_parts, event.parts)
     purchase.borne_back_minor += event.borne_minor
+    if event.tenders:
+        purchase.tenders_back = totals_back(purchase.tenders_back, event.tenders)
     assert purchase.refunded_minor <= purchase.captured_minor
     if event.principal_minor:
         lower_outstanding(
@@ -182,7 +202,7 @@ def _lower_lines(
     state: ShardState, account: Account, purchase: Authorization, event: e.Refunded
 ) -> None:
     assert purchase.lines is not None
-    today = state.today
+    before = billed_before(state, account)
     for line, part, credit, fee, fee_credit in zip(
         purchase.lines,
         event.line_parts,
@@ -195,8 +215,10 @@ def _lower_lines(
         line.paid_minor -= credit
         line.fee_back_minor += fee
         line.fee_paid_minor -= fee_credit
-        if line.bills_on < today:
+        if line.bills_on < before:
             account.charges_minor -= fee - fee_credit
         assert min(line.principal_minor, line.fee_minor) >= 0
     if event.fee_credit_parts:
         pay_charges(state, purchase, event.fee_credit_parts, -1)
+        program = program_of(state, purchase)
+        program.fee_back_parts = add(program.fee_back_parts, event.fee_credit_parts)

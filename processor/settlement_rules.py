@@ -21,6 +21,7 @@ from processor.settlement_state import (
     ShardSeen,
     add_totals,
 )
+from processor.tenders import RefundPolicy, wrong_policy_field
 
 
 def decide_register_lender(
@@ -93,6 +94,8 @@ def decide_register_program(
         return declined(DeclineReason.SHARES_NOT_WHOLE)
     if len({plan.plan_id for plan in command.plans}) != len(command.plans):
         return declined(DeclineReason.PLANS_NOT_UNIQUE)
+    if wrong_policy_field(RefundPolicy(command.terms.refund_order)) is not None:
+        return declined(DeclineReason.ORDER_NOT_SOUND)
     if current is None and len(state.programs) >= limits.PROGRAMS_MAX:
         return declined(DeclineReason.TOO_MANY_REGISTERED)
     return e.ProgramRegistered(

@@ -90,6 +90,8 @@ def add_totals(total: DayTotals, part: DayTotals) -> None:
     total.declined_count += part.declined_count
     total.repaid_minor += part.repaid_minor
     total.repaid_count += part.repaid_count
+    total.returned_minor += part.returned_minor
+    total.returned_count += part.returned_count
 
 
 def _add(total: msgspec.Struct, part: msgspec.Struct) -> None:

@@ -18,6 +18,7 @@ from processor.events import (
     Parts,
 )
 from processor.schedules import Plan
+from processor.tenders import Tender, TenderRefund
 from processor.terms import Direction, Terms
 
 NEVER = 1 << 40  # A day that does not come.
@@ -62,6 +63,7 @@ class Statement(msgspec.Struct, gc=False):
     minimum_due_minor: int
     credit_minor: int
     outstanding_minor: int
+    carried_minor: int
 
 
 class Debt(msgspec.Struct, gc=False):
@@ -199,6 +201,8 @@ class Authorization(msgspec.Struct, gc=False):
     lines: list[Line] | None = None
     borne_minor: int = 0  # Of the plan's charges, by the merchant.
     borne_back_minor: int = 0
+    tenders: tuple[Tender, ...] = ()  # Of the order, if there are others.
+    tenders_back: tuple[TenderRefund, ...] = ()
 
     @property
     def open_minor(self) -> int:
@@ -244,6 +248,7 @@ class Program(msgspec.Struct, gc=False):
     plans: dict[str, Plan]
     terms: Terms
     charge_parts: Parts  # The same carry, of all charges ever paid.
+    fee_back_parts: Parts  # And of all paid fees that refunds ever gave back.
 
 
 class PaymentKind(StrEnum):

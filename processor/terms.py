@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import msgspec
 
+from processor.tenders import RefundPolicy, TenderKind
+
 PLATFORM = "platform"  # The party that has what nobody else was promised.
 
 
@@ -79,6 +81,7 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     allocation: tuple[Bucket, ...] = ()
     early_settlement_fee_ppm: int = 0  # Of the principal not yet billed.
     extension_fee_ppm: int = 0  # Of the principal not yet billed.
+    refund_order: tuple[TenderKind, ...] = RefundPolicy().order  # Of orders.
 
 
 class PartyShare(msgspec.Struct, frozen=True, gc=False):

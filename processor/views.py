@@ -50,7 +50,11 @@ class AccountView(msgspec.Struct, frozen=True, gc=False):
 
 
 class StatementView(msgspec.Struct, frozen=True, gc=False):
-    """What an account was billed: due is new and past due, less credit."""
+    """What an account was billed: due is new, past due and carried, less credit.
+
+    Carried is what was billed before and falls due anew with this statement,
+    because the minimum of the last one was paid.
+    """
 
     statement_on: str
     due_on: str
@@ -58,6 +62,7 @@ class StatementView(msgspec.Struct, frozen=True, gc=False):
     interest_minor: int
     fee_minor: int
     past_due_minor: int
+    carried_minor: int
     credit_minor: int
     due_minor: int
     minimum_due_minor: int
@@ -111,6 +116,17 @@ class EarlySettlementView(msgspec.Struct, frozen=True, gc=False):
     purchases: dict[str, int]
 
 
+class TenderView(msgspec.Struct, frozen=True, gc=False):
+    """One tender of an order, and what went back to it."""
+
+    tender_id: str
+    kind: str
+    amount_minor: int
+    discount_minor: int
+    refunded_minor: int
+    discount_refunded_minor: int
+
+
 class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
     """A purchase; `open_minor` can still be captured or reversed."""
 
@@ -131,6 +147,7 @@ class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
     outstanding_minor: int
     plan_id: str
     lenders: tuple[LenderPart, ...]
+    tenders: tuple[TenderView, ...]
 
 
 class HoldView(msgspec.Struct, frozen=True, gc=False):
@@ -226,6 +243,7 @@ def _statement(shown: Statement) -> StatementView:
         shown.new_interest_minor,
         shown.new_fee_minor,
         shown.past_due_minor,
+        shown.carried_minor,
         shown.credit_minor,
         shown.due_minor,
         shown.minimum_due_minor,
@@ -323,6 +341,21 @@ def _authorization(state: ShardState, shown: Authorization) -> AuthorizationView
                 strict=True,
             )
         ),
+        _tenders(shown),
+    )
+
+
+def _tenders(shown: Authorization) -> tuple[TenderView, ...]:
+    back = {b.tender_id: (b.amount_minor, b.discount_minor) for b in shown.tenders_back}
+    return tuple(
+        TenderView(
+            tender.tender_id,
+            tender.kind.value,
+            tender.amount_minor,
+            tender.discount_minor,
+            *back.get(tender.tender_id, (0, 0)),
+        )
+        for tender in shown.tenders
     )
 
 

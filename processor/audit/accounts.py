@@ -5,6 +5,7 @@ The same contract as `purchases`: note, and return the lenders touched.
 
 from processor import events as e
 from processor.audit.books import Account, Books, Hold
+from processor.audit.days import MONTH_DAYS_MAX
 from processor.audit.purchases import Touched
 
 
@@ -13,9 +14,17 @@ def account_opened(books: Books, event: e.AccountOpened) -> Touched:
         books.differ(f"account {event.account_id} is opened a second time.")
         return None
     books.accounts[event.account_id] = Account(
-        event.account_id, event.program_id, event.currency, event.limit_minor
+        event.account_id,
+        event.program_id,
+        event.currency,
+        event.limit_minor,
+        event.statement_day,
+        event.due_day,
     )
-    books.currencies[event.account_id] = event.currency
+    if not 1 <= min(event.statement_day, event.due_day) or not (
+        max(event.statement_day, event.due_day) <= MONTH_DAYS_MAX
+    ):
+        books.differ("its statement day or its due day is not in every month.")
     return ()
 
 
@@ -39,7 +48,11 @@ def account_closed(books: Books, event: e.AccountClosed) -> Touched:
     account = _account(books, event.account_id)
     if account is None:
         return None
-    if account.credit_minor or account.open_to_buy_minor != account.limit_minor:
+    if (
+        account.credit_minor
+        or account.owing
+        or account.open_to_buy_minor != account.limit_minor
+    ):
         books.differ(f"account {account.account_id} is closed while it is in use.")
     account.status = "closed"
     return ()

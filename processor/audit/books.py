@@ -9,31 +9,55 @@ must agree.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from processor import limits
-from processor.audit.postings import Leg
+from processor.audit.days import next_on, number_of
+from processor.audit.lines import Adjustment, Carry, Line, Payment
+from processor.audit.parties import Leg
+from processor.audit.plans import Plan
 from processor.events import (
     DayTotals,
     LenderTotals,
     MerchantTotals,
     ReferenceFact,
 )
+from processor.terms import Terms
+
+if TYPE_CHECKING:
+    from processor.commands import Command
 
 
 class Account(msgspec.Struct, gc=False):
-    """One borrower's line, by the audit's own reckoning, in minor units."""
+    """One borrower's line, by the audit's own reckoning, in minor units.
+
+    `owing` names the purchases something is owed of, or will be, in the order in
+    which that began.  `next_statement_on` is 0 while the account is not billed.
+    `looked_at` is the last business day on which the ends of the days before it
+    were seen to be done.
+    """
 
     account_id: str
     program_id: str
     currency: str
     limit_minor: int
+    statement_day: int = 1
+    due_day: int = 21
     status: str = "open"
     held_minor: int = 0
     authorized_minor: int = 0
     outstanding_minor: int = 0
     credit_minor: int = 0
+    charges_minor: int = 0
+    written_off_minor: int = 0
+    minimum_left_minor: int = 0
+    next_statement_on: int = 0
+    last_due_on: int = 0  # Of the last statement.
+    looked_at: int = 0
+    owing: dict[str, None] = {}
+    lost: dict[str, int] = {}  # Written off and not recovered, by lender.
 
     @property
     def open_to_buy_minor(self) -> int:
@@ -48,14 +72,22 @@ class Account(msgspec.Struct, gc=False):
 
 
 class Program(msgspec.Struct, gc=False):
-    """One version of a product, and all that was ever split under it here."""
+    """One version of a product, and all that was ever split under it here.
 
+    Purchases, charges that were paid, and paid fees that went back: each is split
+    by the shares, and each keeps to them over all there ever was.
+    """
+
+    program_id: str
     currency: str
     lenders: tuple[str, ...]
     shares_ppm: tuple[int, ...]
     tolerance_ppm: int
-    split_minor: int
-    split_parts: list[int]
+    split: Carry
+    charged: Carry
+    fees_back: Carry
+    plans: dict[str, Plan]
+    terms: Terms
 
 
 class Purchase(msgspec.Struct, gc=False):
@@ -78,6 +110,18 @@ class Purchase(msgspec.Struct, gc=False):
     refunded_minor: int = 0
     outstanding_minor: int = 0
     captured_after_refund: bool = False
+    authorization_id: str = ""
+    plan_id: str = ""
+    lines: list[Line] = []
+    is_single: bool = True  # One line without a number, billed and due as a whole.
+    is_recut: bool = False
+    borne_minor: int = 0
+    borne_back_minor: int = 0
+
+    @property
+    def owes(self) -> bool:
+        """Whether anything is owed, or will be once it is billed."""
+        return self.outstanding_minor != 0 or any(x.charges_minor for x in self.lines)
 
 
 class Hold(msgspec.Struct, gc=False):
@@ -110,15 +154,19 @@ class Books:
         self.sequence = 0
         self.at_ms = 0
         self.accounts: dict[str, Account] = {}
-        self.currencies: dict[str, str] = {}
         self.purchases: dict[str, Purchase] = {}
         self.holds: dict[str, Hold] = {}
+        self.payments: dict[str, Payment] = {}
+        self.adjustments: dict[str, Adjustment] = {}
+        self.command: Command | None = None  # Of the present record.
+        self.today = number_of(day) or 1
         self.programs: dict[tuple[str, int], Program] = {}
         self.current_programs: dict[str, Program] = {}
         self.merchants: set[str] = set()
         self.slices: dict[str, Slice] = {}
         self.facts: list[ReferenceFact] = []
         self.totals = DayTotals()
+        self.ended_totals = DayTotals()  # Of all days before.
         self.day_ends: dict[str, tuple[int, DayTotals]] = {}
         self.ledger: defaultdict[str, int] = defaultdict(int)
         self.differences: list[str] = []
@@ -191,20 +239,40 @@ class Books:
             self.differ(f"the slice of lender {lender_id} is overspent {short_minor}.")
         return lease
 
-    def count_split(self, program: Program, amount: int, parts: Sequence[int]) -> None:
+    def count_split(
+        self,
+        program: Program,
+        carry: Carry,
+        amount: int,
+        parts: Sequence[int],
+        what: str = "",
+    ) -> None:
         """Every lender's share of all ever split stays within one minor unit."""
-        program.split_minor += amount
+        carry.total_minor += amount
         if len(parts) == 1:
             return
-        split = program.split_parts
+        split = carry.parts
         for i, share_ppm in enumerate(program.shares_ppm):
             split[i] += parts[i]
-            off_ppm = split[i] * limits.PPM - share_ppm * program.split_minor
+            off_ppm = split[i] * limits.PPM - share_ppm * carry.total_minor
             if abs(off_ppm) > limits.PPM:
                 self.differ(
                     f"lender {program.lenders[i]} has {split[i]} of "
-                    f"{program.split_minor} ever split; its share is {share_ppm} ppm."
+                    f"{carry.total_minor} {what}ever split; "
+                    f"its share is {share_ppm} ppm."
                 )
+
+    def bill_from_now(self, account: Account) -> None:
+        """It owes something: it is billed, from the next statement day on."""
+        if not account.next_statement_on:
+            account.next_statement_on = next_on(self.today, account.statement_day)
+
+    def billed_before(self, account_id: str) -> int:
+        """Lines that bill before this day are billed: what is to come is not."""
+        account = self.accounts.get(account_id)
+        if account is None or not account.next_statement_on:
+            return self.today
+        return min(self.today, account.next_statement_on)
 
     def check_slices(self, lenders: Sequence[str]) -> None:
         """What was leased is where the slice and the ledger say it is."""

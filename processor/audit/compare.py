@@ -8,14 +8,18 @@ purchase and every slice are unlikely to be wrong in the same way.
 from collections.abc import Iterator, Mapping
 
 from processor.audit.books import Account, Books, Hold, Purchase, Slice
+from processor.audit.lines import Adjustment, Line, Payment
 from processor.audit.reserve import differing_totals
 from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
 from processor.settlement_state import SettlementState
+from processor.state import NEVER, ShardState
 from processor.state import Account as AccountState
+from processor.state import Adjustment as AdjustmentState
 from processor.state import Authorization as AuthorizationState
 from processor.state import Hold as HoldState
-from processor.state import ShardState
+from processor.state import Line as LineState
+from processor.state import Payment as PaymentState
 from processor.state import Slice as SliceState
 
 Figures = tuple[tuple[str, object, object], ...]  # Name, the audit's, the state's.
@@ -29,6 +33,8 @@ def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
         *_missing("authorization", books.purchases, state.authorizations),
         *_missing("hold", books.holds, state.holds),
         *_missing("slice", books.slices, state.slices),
+        *_missing("payment", books.payments, state.payments),
+        *_missing("adjustment", books.adjustments, state.adjustments),
         *_differing("the shard", _shard(books, state)),
     ]
     for account_id in books.accounts.keys() & state.accounts.keys():
@@ -40,6 +46,12 @@ def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
     for hold_id in books.holds.keys() & state.holds.keys():
         figures = _hold(books.holds[hold_id], state.holds[hold_id])
         differences += _differing(f"hold {hold_id}", figures)
+    for made_id in books.payments.keys() & state.payments.keys():
+        figures = _payment(books.payments[made_id], state.payments[made_id])
+        differences += _differing(f"payment {made_id}", figures)
+    for made_id in books.adjustments.keys() & state.adjustments.keys():
+        figures = _adjustment(books.adjustments[made_id], state.adjustments[made_id])
+        differences += _differing(f"adjustment {made_id}", figures)
     for lender_id in books.slices.keys() & state.slices.keys():
         figures = _slice(books.slices[lender_id], state.slices[lender_id])
         differences += _differing(f"the slice of {lender_id}", figures)
@@ -82,6 +94,22 @@ def _account(own: Account, state: AccountState) -> Figures:
         ("outstanding", own.outstanding_minor, state.outstanding_minor),
         ("credit", own.credit_minor, state.credit_minor),
         ("open to buy", own.open_to_buy_minor, state.open_to_buy_minor),
+        ("charges", own.charges_minor, state.charges_minor),
+        ("written off", own.written_off_minor, state.written_off_minor),
+        ("unpaid", list(own.owing), state.unpaid or []),
+        *_debt(own, state),
+    )
+
+
+def _debt(own: Account, state: AccountState) -> Figures:
+    """When it is billed next, and what is to be paid of the last statement."""
+    debt = state.debt
+    if debt is None:
+        return (("next statement", own.next_statement_on, 0),)
+    next_on = 0 if state.wakes_on == NEVER else debt.next_statement_on
+    return (
+        ("next statement", own.next_statement_on, next_on),
+        ("minimum left", own.minimum_left_minor, debt.minimum_left_minor),
     )
 
 
@@ -98,6 +126,64 @@ def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
         ("captured parts", tuple(own.captured_parts), state.captured_parts),
         ("refunded parts", tuple(own.refunded_parts), state.refunded_parts),
         ("outstanding parts", tuple(own.outstanding_parts), state.outstanding_parts),
+        ("plan", own.plan_id, state.plan_id),
+        ("borne", own.borne_minor, state.borne_minor),
+        ("borne back", own.borne_back_minor, state.borne_back_minor),
+        ("lines", _own_lines(own), _state_lines(state)),
+    )
+
+
+def _own_lines(own: Purchase) -> list[tuple[int, ...]]:
+    return [] if own.is_single else [_own_line(line) for line in own.lines]
+
+
+def _own_line(line: Line) -> tuple[int, ...]:
+    unpaid = tuple(line.left(component) for component in range(4))
+    return (line.bills_on, line.due_on, *unpaid, *line.paid, line.penalty_through_on)
+
+
+def _state_lines(state: AuthorizationState) -> list[tuple[int, ...]]:
+    """The same of the state's lines; none for a purchase that needs none."""
+    return [_state_line(line) for line in state.lines or ()]
+
+
+def _state_line(line: LineState) -> tuple[int, ...]:
+    return (
+        line.bills_on,
+        line.due_on,
+        line.penalty_minor - line.penalty_paid_minor,
+        line.interest_minor - line.interest_paid_minor,
+        line.fee_minor,
+        line.principal_minor,
+        line.penalty_paid_minor,
+        line.interest_paid_minor,
+        line.fee_paid_minor,
+        line.paid_minor,
+        line.penalty_through_on,
+    )
+
+
+def _payment(own: Payment, state: PaymentState) -> Figures:
+    return (
+        ("kind", own.kind, state.kind.value),
+        ("status", own.status, state.status.value),
+        ("account", own.account_id, state.account_id),
+        ("amount", own.amount_minor, state.amount_minor),
+        ("credit", own.credit_minor, state.credit_minor),
+    )
+
+
+def _adjustment(own: Adjustment, state: AdjustmentState) -> Figures:
+    is_debit = state.direction.value == "debit"
+    return (
+        ("status", own.status, state.status.value),
+        ("account", own.account_id, state.account_id),
+        ("proposer", own.proposed_by, state.proposed_by),
+        (
+            "amount",
+            own.credit_minor,
+            -state.amount_minor if is_debit else state.amount_minor,
+        ),
     )
 
 

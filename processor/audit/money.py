@@ -1,99 +1,142 @@
-"""What refunds and repayments do, as the audit reckons it.
+"""What money in and out does, as the audit reckons it.
 
-The same contract as `purchases`: note, and return the lenders touched.
+Repayments, their return, and the borrower's credit.  The same contract as
+`purchases`: note, and return the lenders touched.
 """
 
+from processor import commands as c
 from processor import events as e
-from processor.audit.books import Books, Purchase
-from processor.audit.purchases import Touched, lower_debt, pay
+from processor.audit.books import Account, Books
+from processor.audit.lines import Payment
+from processor.audit.paying import (
+    Taken,
+    account_of,
+    are_lines,
+    check_order,
+    in_order,
+    not_closed,
+    owed_of,
+    pay,
+    undo,
+)
+from processor.audit.purchases import Touched
 
 
-def refunded(books: Books, event: e.Refunded) -> Touched:
-    purchase = books.purchases.get(event.authorization_id)
-    if purchase is None:
-        books.differ(f"authorization {event.authorization_id} does not exist.")
-        return None
-    lenders = purchase.lenders
-    principal = event.principal_minor
-    if not (
-        books.is_split("the refund", event.amount_minor, event.parts, lenders)
-        and books.is_split("the principal", principal, event.principal_parts, lenders)
-    ):
-        return None
-    books.check_made_id(event.refund_id)
-    if event.purchase_day != purchase.day:
-        books.differ(f"it names the day {event.purchase_day}, not {purchase.day}.")
-    if principal != min(event.amount_minor, purchase.outstanding_minor):
-        books.differ(
-            f"it lowers a debt of {purchase.outstanding_minor} by {principal}."
-        )
-    _give_back(books, purchase, event)
-    account = books.accounts[purchase.account_id]
-    lower_debt(books, account, purchase, principal, event.principal_parts)
-    account.credit_minor += event.credit_minor
-    books.check_open_to_buy(account, event.open_to_buy_minor)
-    return lenders
-
-
-def _give_back(books: Books, purchase: Purchase, event: e.Refunded) -> None:
-    purchase.refunded_minor += event.amount_minor
-    for i, lender_id in enumerate(purchase.lenders):
-        part = event.parts[i]
-        purchase.refunded_parts[i] += part
-        books.spend(lender_id, -part).refunded_minor += part
-        totals = books.lender_totals(lender_id)
-        totals.refunded_minor += part
-        totals.claim_refunded_minor += event.principal_parts[i]
-    merchant = books.merchant_totals(purchase.merchant_id)
-    merchant.refunded_minor += event.amount_minor
-    merchant.refunded_count += 1
-    _check_inverse(books, purchase)
-
-
-def _check_inverse(books: Books, purchase: Purchase) -> None:
-    """Never more than was captured, of no lender; the whole is exact."""
-    taken, back = purchase.captured_parts, purchase.refunded_parts
-    if purchase.refunded_minor > purchase.captured_minor:
-        books.differ(
-            f"{purchase.refunded_minor} went back of {purchase.captured_minor}."
-        )
-    if purchase.refunded_minor == purchase.captured_minor and back != taken:
-        books.differ(f"the whole went back as {back}, it was captured as {taken}.")
-    for i, part in enumerate(back):
-        if part > taken[i]:
-            books.differ(
-                f"lender {purchase.lenders[i]} got back {part} of {taken[i]} captured."
-            )
-        # While captures and refunds alternate the proportion itself moves.
-        off = part * purchase.captured_minor - taken[i] * purchase.refunded_minor
-        if abs(off) > purchase.captured_minor and not purchase.captured_after_refund:
-            books.differ(f"back to the lenders went {back}, not in proportion {taken}.")
+def by_order(
+    books: Books, account: Account, amount_minor: int, only: str = ""
+) -> tuple[Taken, int]:
+    """What an amount pays by the program's order, and what nothing is owed for."""
+    program = books.current_programs[account.program_id]
+    taken = in_order(program, owed_of(books, account, only), amount_minor)
+    return taken, amount_minor - sum(sum(minor) for minor in taken.values())
 
 
 def repaid(books: Books, event: e.Repaid) -> Touched:
-    account = books.accounts.get(event.account_id)
-    if account is None:
-        books.differ(f"account {event.account_id} does not exist.")
+    account = account_of(books, event.account_id)
+    if account is None or not are_lines(books, account, event.allocations):
         return None
+    not_closed(books, account)
     books.check_made_id(event.repayment_id)
-    if account.status == "closed":
-        books.differ(f"account {event.account_id} is closed, nothing may happen to it.")
-    for paid in event.allocations:
-        purchase = books.purchases.get(paid.authorization_id)
-        if purchase is None or purchase.account_id != event.account_id:
-            books.differ(f"it pays {paid.authorization_id}, none of this account.")
-            return None
-        if not books.is_split(
-            "an allocation", paid.amount_minor, paid.parts, purchase.lenders
-        ):
-            return None
-    for paid in event.allocations:
-        purchase = books.purchases[paid.authorization_id]
-        pay(books, account, purchase, paid.amount_minor, paid.parts)
+    only = ""
+    if isinstance(books.command, c.Repay):
+        only = books.command.authorization_id
+    # What was spent of a credit that was taken back is owed before all else.
+    overdrawn_minor = min(event.amount_minor, max(0, -account.credit_minor))
+    taken, left = by_order(books, account, event.amount_minor - overdrawn_minor, only)
+    check_order(books, event.allocations, taken)
+    if event.credit_minor != left + overdrawn_minor:
+        books.differ(
+            f"{event.credit_minor} of it is credit, it is {left + overdrawn_minor}."
+        )
+    pay(books, account, event.allocations)
     account.credit_minor += event.credit_minor
-    if event.credit_minor and account.outstanding_minor:
-        books.differ(f"it leaves credit while {account.outstanding_minor} is owed.")
+    note_payment(books, event, event.credit_minor)
+    books.check_open_to_buy(account, event.open_to_buy_minor)
+    return ()
+
+
+def note_payment(
+    books: Books, event: e.Repaid | e.SettledEarly, credit_minor: int
+) -> None:
+    """It is counted today; while it is provisional it may be returned."""
+    books.payments[event.repayment_id] = Payment(
+        "repayment",
+        event.account_id,
+        event.amount_minor,
+        credit_minor,
+        event.allocations,
+        {},
+        status="provisional" if event.provisional else "final",
+    )
     books.totals.repaid_minor += event.amount_minor
     books.totals.repaid_count += 1
+
+
+def payment_of(
+    books: Books, payment_id: str, kind: str, account_id: str
+) -> tuple[Account, Payment] | None:
+    """A payment that can still be undone or made final, and its account."""
+    payment = books.payments.get(payment_id)
+    if payment is None or payment.kind != kind:
+        books.differ(f"there is no {kind} {payment_id}.")
+        return None
+    if payment.account_id != account_id:
+        books.differ(f"{payment_id} is one of account {payment.account_id}.")
+        return None
+    if payment.status != "provisional":
+        books.differ(f"{payment_id} is {payment.status} already.")
+    return books.accounts[account_id], payment
+
+
+def final(books: Books, event: e.RepaymentFinal) -> Touched:
+    found = payment_of(books, event.repayment_id, "repayment", event.account_id)
+    if found is None:
+        return None
+    found[1].status = "final"
+    return ()
+
+
+def returned(books: Books, event: e.RepaymentReturned) -> Touched:
+    found = payment_of(books, event.repayment_id, "repayment", event.account_id)
+    if found is None:
+        return None
+    account, payment = found
+    if not undo(books, account, payment.allocations, event.undone):
+        return None
+    check_undone(books, account, payment, event)
+    books.totals.returned_minor += event.amount_minor
+    books.totals.returned_count += 1
+    return ()
+
+
+def check_undone(
+    books: Books,
+    account: Account,
+    payment: Payment,
+    event: e.RepaymentReturned | e.ClaimReversed | e.WriteOffReversed,
+) -> None:
+    """The whole payment is undone: what is not owed again comes off the credit."""
+    if event.amount_minor != payment.amount_minor:
+        books.differ(f"it undoes {event.amount_minor} of {payment.amount_minor}.")
+    credit_minor = payment.credit_minor
+    credit_minor += sum(back.credit_minor for back in event.undone)
+    if event.credit_minor != credit_minor:
+        books.differ(f"{event.credit_minor} comes off the credit, not {credit_minor}.")
+    account.credit_minor -= event.credit_minor
+    payment.status = "reversed"
+    books.check_open_to_buy(account, event.open_to_buy_minor)
+
+
+def credit_paid_out(books: Books, event: e.CreditPaidOut) -> Touched:
+    account = account_of(books, event.account_id)
+    if account is None:
+        return None
+    if account.written_off_minor:
+        books.differ(f"credit is paid out, {account.written_off_minor} is given up.")
+    account.credit_minor -= event.amount_minor
+    if account.credit_minor != event.credit_minor or event.credit_minor < 0:
+        books.differ(
+            f"it leaves a credit of {event.credit_minor}, it is {account.credit_minor}."
+        )
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return ()

@@ -1,7 +1,9 @@
 """Double entry: what each event books, as signed legs that sum to zero.
 
 Minor units; a debit is positive, a credit negative.  A is the account, L each
-lender with its part, M the merchant.
+lender with its part, M the merchant, P the program, G a guarantor.  "Paid"
+stands for every allocation of a payment, "opened again" for what its return
+undoes of them.
 
 | event                  | debit                         | credit                     |
 | ---------------------- | ----------------------------- | -------------------------- |
@@ -11,77 +13,66 @@ lender with its part, M the merchant.
 |   captured, released   |                               |                            |
 | captured               | loan:A  amount                | lender_claim:L  parts      |
 |                        | lender_reserve:L  parts       | merchant_payable:M  amount |
+| borne by the merchant  | merchant_payable:M  borne     | borne_income:P  borne      |
 | credit used by it      | borrower_credit:A  used       | loan:A  used               |
 |                        | lender_claim:L  its parts     | lender_remittance:L  same  |
+| statement: interest    | charges:A  interest, fees     | charge_income:P  same      |
+|   and fees; penalty    |                               |                            |
+| waived                 | charge_income:P  amount       | charges:A  each line       |
+| paid                   | lender_claim:L  parts         | loan:A  principal          |
+|                        | charge_income:P  charges      | charges:A  charges         |
+|                        |                               | lender_remittance:L  parts |
+|                        |                               |   and charge parts         |
+| repaid                 | cash  amount; paid            | borrower_credit:A  credit  |
+| settled early          | cash  amount; paid            |                            |
+|   charges billed by it | charges:A  charges            | charge_income:P  same      |
+| credit used            | borrower_credit:A  am.; paid  |                            |
+| credit paid out        | borrower_credit:A  amount     | cash  amount               |
+| claim paid             | guarantor:G  amount; paid     |                            |
+| opened again           | loan:A  principal             | lender_claim:L  its parts  |
+|                        | charges:A  charges            | charge_income:P  same      |
+|   and by a refund made | borrower_credit:A  credit     | lender_due:L  principal    |
+|   to credit meanwhile  |                               |   parts not opened again   |
+| repayment returned,    | lender_remittance:L  parts;   | cash or guarantor:G  am.   |
+|   claim reversed       |   charge parts opened again   |                            |
 | refunded               | merchant_payable:M  amount    | lender_reserve:L  parts    |
 |                        | lender_claim:L  principal p.  | loan:A  principal          |
 |                        | lender_due:L  p. - principal  | borrower_credit:A  credit  |
-| repaid                 | cash  amount                  | loan:A  each allocation    |
-|                        |                               | borrower_credit:A  credit  |
-|                        | lender_claim:L  parts         | lender_remittance:L  same  |
+|   fees billed, unpaid  | charge_income:P  fees         | charges:A  fees            |
+|   fees that were paid  | lender_remittance:L  parts    | borrower_credit:A  fees    |
+|   borne by the merchant| borne_income:P  borne         | merchant_payable:M  borne  |
+| written off            | lender_claim:L  parts         | loan:A  principal          |
+|                        | charge_income:P  charges      | charges:A  charges         |
+|   to be recovered      | written_off:A  amount         | written_off_part:L  parts  |
+| write-off reversed     | opened again, and             | lender_remittance:L  charge|
+|                        |                               |   parts not opened again   |
+|   not to be recovered  | written_off_part:L  parts     | written_off:A  amount      |
+| recovered (reversed:   | cash  amount                  | lender_remittance:L  parts |
+|   the other way round) | written_off_part:L  parts     | written_off:A  amount      |
+| adjustment approved    | platform_expense  credit      | borrower_credit:A  credit  |
 | hold placed, increased | account_held:A  amount        | holds_open  amount         |
 | hold released, expired | holds_open  amount            | account_held:A  amount     |
 | deposited              | cash  amount                  | lender_reserve:L  change   |
 | withdrawn              | lender_reserve:L  change      | cash  amount               |
 
+`charges:A` is what is billed and unpaid, `charge_income:P` the same from the
+other side: nobody's yet.  Once it is paid it is the lenders'.
 `lender_due` may have either sign: what a refund took back to the reserve
 beyond the claim it ended.  The two sides come from different fields of the
 event wherever there are two (the amount, its parts, the balance after it), so
 that a wrong event really fails to balance.  The names of what several
 currencies share end with the currency.
 
-This module knows the chart and nothing else: it must never look at a rule or
-repair an event.
+The two modules of postings (`debt_postings` has what happens to debts) know the
+chart and nothing else: they must never look at a rule or repair an event.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from processor import events as e
-
-Leg = tuple[str, int]
-
-
-class Purchase(Protocol):
-    """What the books must know of a purchase beyond its events."""
-
-    @property
-    def account_id(self) -> str: ...
-    @property
-    def merchant_id(self) -> str: ...
-    @property
-    def currency(self) -> str: ...
-    @property
-    def lenders(self) -> tuple[str, ...]: ...
-
-
-class Hold(Protocol):
-    """What the books must know of a limit hold beyond its events."""
-
-    @property
-    def account_id(self) -> str: ...
-    @property
-    def currency(self) -> str: ...
-
-
-class Reserve(Protocol):
-    """A lender's reserve as it was before the event."""
-
-    @property
-    def currency(self) -> str: ...
-    @property
-    def deposit_minor(self) -> int: ...
-
-
-class Names(Protocol):
-    """Whose money it is; a purchase is there before its authorization posts."""
-
-    @property
-    def purchases(self) -> Mapping[str, Purchase]: ...
-    @property
-    def holds(self) -> Mapping[str, Hold]: ...
-    @property
-    def currencies(self) -> Mapping[str, str]: ...  # By account.
+from processor.audit.debt_postings import DEBTS, borne, claims_paid
+from processor.audit.parties import Hold, Leg, Names, Purchase, Reserve
 
 
 def legs(event: e.Event, names: Names) -> list[Leg]:
@@ -135,23 +126,13 @@ def _debt(purchase: Purchase, amount: int, parts: Sequence[int]) -> list[Leg]:
     return booked
 
 
-def _claims_paid(purchase: Purchase, parts: Sequence[int]) -> list[Leg]:
-    booked: list[Leg] = []
-    for lender_id, part in zip(purchase.lenders, parts, strict=True):
-        booked += (
-            (f"lender_claim:{lender_id}", part),
-            (f"lender_remittance:{lender_id}", -part),
-        )
-    return booked
-
-
 def _credit_used(purchase: Purchase, used: int, parts: Sequence[int]) -> list[Leg]:
     if not used:
         return []
     return [
         (f"borrower_credit:{purchase.account_id}", used),
         (f"loan:{purchase.account_id}", -used),
-        *_claims_paid(purchase, parts),
+        *claims_paid(purchase, parts),
     ]
 
 
@@ -170,6 +151,7 @@ def _authorized(event: e.Authorized, names: Names) -> list[Leg]:
         booked += _held(names.holds[event.hold_id], -freed)
     if event.captured:
         booked += _debt(purchase, event.amount_minor, event.parts)
+        booked += borne(purchase, event.borne_minor, names)
         booked += _credit_used(purchase, event.credit_used_minor, event.credit_parts)
     return booked
 
@@ -182,6 +164,7 @@ def _incremented(event: e.AuthorizationIncremented, names: Names) -> list[Leg]:
 def _captured(event: e.Captured, names: Names) -> list[Leg]:
     purchase = names.purchases[event.authorization_id]
     booked = _debt(purchase, event.amount_minor, event.parts)
+    booked += borne(purchase, event.borne_minor, names)
     if event.extra_minor:
         booked += _occupied(purchase, event.extra_minor, event.extra_parts)
     if event.released_minor:
@@ -194,38 +177,6 @@ def _ended(
 ) -> list[Leg]:
     purchase = names.purchases[event.authorization_id]
     return _given_back(purchase, event.amount_minor, event.parts)
-
-
-def _refunded(event: e.Refunded, names: Names) -> list[Leg]:
-    purchase = names.purchases[event.authorization_id]
-    booked = [
-        (
-            f"merchant_payable:{purchase.merchant_id}:{purchase.currency}",
-            event.amount_minor,
-        ),
-        (f"loan:{purchase.account_id}", -event.principal_minor),
-        (f"borrower_credit:{purchase.account_id}", -event.credit_minor),
-    ]
-    for lender_id, part, claim in zip(
-        purchase.lenders, event.parts, event.principal_parts, strict=True
-    ):
-        booked += (
-            (f"lender_reserve:{lender_id}", -part),
-            (f"lender_claim:{lender_id}", claim),
-            (f"lender_due:{lender_id}", part - claim),
-        )
-    return booked
-
-
-def _repaid(event: e.Repaid, names: Names) -> list[Leg]:
-    booked = [
-        (f"cash:{names.currencies[event.account_id]}", event.amount_minor),
-        (f"borrower_credit:{event.account_id}", -event.credit_minor),
-    ]
-    for paid in event.allocations:
-        booked.append((f"loan:{event.account_id}", -paid.amount_minor))
-        booked += _claims_paid(names.purchases[paid.authorization_id], paid.parts)
-    return booked
 
 
 def _hold_placed(event: e.HoldPlaced, names: Names) -> list[Leg]:
@@ -242,10 +193,9 @@ _SHARD: dict[type[e.Event], Callable[[Any, Names], list[Leg]]] = {
     e.Captured: _captured,
     e.AuthorizationReversed: _ended,
     e.AuthorizationExpired: _ended,
-    e.Refunded: _refunded,
-    e.Repaid: _repaid,
     e.HoldPlaced: _hold_placed,
     e.HoldIncreased: _hold_placed,
     e.HoldReleased: _hold_lowered,
     e.HoldExpired: _hold_lowered,
+    **DEBTS,
 }

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from processor import events as e
 from processor import limits
 from processor.audit.books import Account, Books, Program, Purchase
+from processor.audit.lines import PRINCIPAL
+from processor.audit.schedules import owe_lines
 
 Touched = Sequence[str] | None
 
@@ -35,8 +37,10 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
     if event.hold_id:
         _convert(books, account, event)
     if event.captured:
-        _become_debt(books, account, purchase, event.amount_minor, event.parts)
+        _become_debt(books, account, purchase, event)
         _use_credit(books, account, purchase, event)
+    elif event.lines or event.bills_on or event.borne_minor:
+        books.differ("it bills what is not captured.")
     books.totals.authorized_count += 1
     if event.hold_id:  # What the hold occupied needs no room again.
         books.check_open_to_buy(account, event.open_to_buy_minor)
@@ -66,7 +70,11 @@ def _new_purchase(
         none.copy(),
         none.copy(),
         none.copy(),
+        authorization_id=event.authorization_id,
+        plan_id=getattr(books.command, "plan_id", ""),
     )
+    if purchase.plan_id and purchase.plan_id not in program.plans:
+        books.differ(f"there is no plan {purchase.plan_id}.")
     return purchase
 
 
@@ -104,7 +112,7 @@ def captured(books: Books, event: e.Captured) -> Touched:
     if event.extra_minor:
         _check_tolerance(books, purchase, event.extra_minor)
         _occupy(books, account, purchase, event.extra_minor, event.extra_parts)
-    _become_debt(books, account, purchase, event.amount_minor, event.parts)
+    _become_debt(books, account, purchase, event)
     if event.extra_minor and purchase.open_minor:
         books.differ(f"it captures extra while {purchase.open_minor} is still open.")
     if event.released_minor:
@@ -198,7 +206,7 @@ def _occupy(
     for i, lender_id in enumerate(purchase.lenders):
         purchase.open_parts[i] += parts[i]
         books.spend(lender_id, parts[i]).authorized_minor += parts[i]
-    books.count_split(purchase.program, amount, parts)
+    books.count_split(purchase.program, purchase.program.split, amount, parts)
 
 
 def _leave_open(books: Books, purchase: Purchase, amount: int, parts: e.Parts) -> None:
@@ -225,8 +233,13 @@ def _release(
 
 
 def _become_debt(
-    books: Books, account: Account, purchase: Purchase, amount: int, parts: e.Parts
+    books: Books,
+    account: Account,
+    purchase: Purchase,
+    event: e.Authorized | e.Captured,
 ) -> None:
+    amount, parts = event.amount_minor, event.parts
+    owe_lines(books, account, purchase, event)
     _leave_open(books, purchase, amount, parts)
     account.authorized_minor -= amount
     account.outstanding_minor += amount
@@ -244,6 +257,7 @@ def _become_debt(
     merchant = books.merchant_totals(purchase.merchant_id)
     merchant.captured_minor += amount
     merchant.captured_count += 1
+    merchant.borne_minor += event.borne_minor
 
 
 def _is_credit_split(
@@ -261,21 +275,20 @@ def _use_credit(
 ) -> None:
     """The borrower's credit pays a new debt first, as far as it goes."""
     used = event.credit_used_minor
-    due = min(account.credit_minor, event.amount_minor)
+    due = max(0, min(account.credit_minor, event.amount_minor))
     if used != due:
         books.differ(f"it uses {used} of the borrower's credit where {due} was due.")
-    if used:
-        account.credit_minor -= used
-        pay(books, account, purchase, used, event.credit_parts)
-
-
-def pay(
-    books: Books, account: Account, purchase: Purchase, amount: int, parts: e.Parts
-) -> None:
-    """The borrower's money lowers his debt and every lender's claim."""
-    lower_debt(books, account, purchase, amount, parts)
+    if not used:
+        return
+    account.credit_minor -= used
+    left = used
+    for line in purchase.lines:  # The first ones first, principal alone.
+        paid = min(left, line.principal_minor)
+        line.paid[PRINCIPAL] += paid
+        left -= paid
+    lower_debt(books, account, purchase, used, event.credit_parts)
     for i, lender_id in enumerate(purchase.lenders):
-        books.lender_totals(lender_id).claim_repaid_minor += parts[i]
+        books.lender_totals(lender_id).claim_repaid_minor += event.credit_parts[i]
 
 
 def lower_debt(
@@ -293,10 +306,14 @@ def lower_debt(
         )
     elif not purchase.outstanding_minor and any(left):
         books.differ(f"nothing is owed any more, but by lender {left} is left.")
+    if not purchase.owes:
+        account.owing.pop(purchase.authorization_id, None)
 
 
 def _is_own_hold(books: Books, event: e.Authorized) -> bool:
     if not event.hold_id:
+        if event.hold_taken_minor or event.hold_released_minor:
+            books.differ("it takes out of a hold and names none.")
         return True
     hold = books.holds.get(event.hold_id)
     if hold is None or hold.account_id != event.account_id:

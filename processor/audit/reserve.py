@@ -6,6 +6,9 @@ The same contract as `purchases`: note, and return the lenders touched.
 from processor import events as e
 from processor import limits
 from processor.audit.books import Books, Program, Slice
+from processor.audit.days import number_of
+from processor.audit.lines import Carry
+from processor.audit.plans import Plan
 from processor.audit.purchases import Touched
 
 
@@ -53,13 +56,23 @@ def reference_received(books: Books, event: e.ReferenceReceived) -> Touched:
 
 
 def _add_program(books: Books, fact: e.ProgramRegistered) -> None:
+    none = [0] * len(fact.shares)
     program = Program(
+        fact.program_id,
         fact.currency,
         tuple(share.lender_id for share in fact.shares),
         tuple(share.share_ppm for share in fact.shares),
         fact.capture_tolerance_ppm,
-        0,
-        [0] * len(fact.shares),
+        Carry(0, none),
+        Carry(0, none.copy()),
+        Carry(0, none.copy()),
+        {
+            plan.plan_id: Plan(
+                plan.periods, plan.method, plan.rate_ppm, plan.payer == "merchant"
+            )
+            for plan in fact.plans
+        },
+        fact.terms,
     )
     if sum(program.shares_ppm) != limits.PPM:
         books.differ(f"the shares of program {fact.program_id} are not whole.")
@@ -76,6 +89,8 @@ def day_moved(books: Books, event: e.DayMoved) -> Touched:
         books.differ(f"the totals of {event.day} have {text}.")
     books.day_ends[event.day] = (books.sequence, event.totals)
     books.day = event.next_day
+    books.today = number_of(event.next_day) or books.today
+    add_totals(books.ended_totals, books.totals)
     books.totals = e.DayTotals()
     return ()
 
@@ -98,6 +113,8 @@ def figures_of(totals: e.DayTotals) -> dict[str, int]:
         "declined_count": totals.declined_count,
         "repaid_minor": totals.repaid_minor,
         "repaid_count": totals.repaid_count,
+        "returned_minor": totals.returned_minor,
+        "returned_count": totals.returned_count,
     }
     for lender_id, lender in totals.lenders.items():
         for name in e.LenderTotals.__struct_fields__:
@@ -111,18 +128,20 @@ def figures_of(totals: e.DayTotals) -> dict[str, int]:
 def add_totals(total: e.DayTotals, part: e.DayTotals) -> None:
     """Add one shard's day to the totals of all, by the audit's own hand."""
     for lender_id, lender in part.lenders.items():
-        sums = total.lenders.setdefault(lender_id, e.LenderTotals())
-        sums.captured_minor += lender.captured_minor
-        sums.refunded_minor += lender.refunded_minor
-        sums.claim_repaid_minor += lender.claim_repaid_minor
-        sums.claim_refunded_minor += lender.claim_refunded_minor
+        _add(total.lenders.setdefault(lender_id, e.LenderTotals()), lender)
     for merchant_id, merchant in part.merchants.items():
-        counts = total.merchants.setdefault(merchant_id, e.MerchantTotals())
-        counts.captured_minor += merchant.captured_minor
-        counts.captured_count += merchant.captured_count
-        counts.refunded_minor += merchant.refunded_minor
-        counts.refunded_count += merchant.refunded_count
+        _add(total.merchants.setdefault(merchant_id, e.MerchantTotals()), merchant)
     total.authorized_count += part.authorized_count
     total.declined_count += part.declined_count
     total.repaid_minor += part.repaid_minor
     total.repaid_count += part.repaid_count
+    total.returned_minor += part.returned_minor
+    total.returned_count += part.returned_count
+
+
+def _add(
+    sums: e.LenderTotals | e.MerchantTotals, part: e.LenderTotals | e.MerchantTotals
+) -> None:
+    """Field by field; all of them are sums."""
+    for name in part.__struct_fields__:
+        setattr(sums, name, getattr(sums, name) + getattr(part, name))

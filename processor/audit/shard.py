@@ -13,7 +13,18 @@ from typing import Any
 import msgspec
 
 from processor import events as e
-from processor.audit import accounts, money, purchases, reserve
+from processor.audit import (
+    accounts,
+    balances,
+    ended_days,
+    losses,
+    money,
+    plan_changes,
+    purchases,
+    refunds,
+    reserve,
+    statements,
+)
 from processor.audit.books import Books
 from processor.audit.declines import (
     ReserveDecline,
@@ -46,6 +57,7 @@ class ShardAudit:
         self.cuts: dict[tuple[str, int], Cut] = {}
         self._wanted: dict[int, set[str]] = {}
         self._requests = Requests()
+        self._days_end = ended_days.DaysEnd(self.books)
 
     def want_cut(self, lender_id: str, sequence: int) -> None:
         """Keep what the lender's slice is right after a record, once it comes."""
@@ -73,10 +85,13 @@ class ShardAudit:
                 self.rows.day_moved_within(batch)
                 day = books.day
             self._record(record)
+        self._days_end.row(batch, records)
 
     def finish(self) -> None:
         """What can be said at the end: sums over all objects, and the ledger."""
-        self._check_accounts()
+        balances.check_accounts(self.books)
+        balances.check_lenders(self.books)
+        balances.check_programs(self.books)
         self.books.check_slices(tuple(self.books.slices))
 
     @property
@@ -97,6 +112,9 @@ class ShardAudit:
         wrong = self._requests.check(record.command, event)
         if wrong:
             books.differ(wrong)
+        books.command = record.command
+        if record.command is not None:
+            ended_days.check_ended(books, record.command)
         if isinstance(event, e.Declined):
             self._declined(record, event)
         else:
@@ -140,37 +158,6 @@ class ShardAudit:
         if home != self.identity.number:
             self.books.differ(f"account {event.account_id} belongs to shard {home}.")
 
-    def _check_accounts(self) -> None:
-        """What an account occupies is the sum of its objects, and as posted."""
-        books = self.books
-        held: Counter[str] = Counter()
-        opened: Counter[str] = Counter()
-        owed: Counter[str] = Counter()
-        for hold in books.holds.values():
-            held[hold.account_id] += hold.held_minor
-        for purchase in books.purchases.values():
-            opened[purchase.account_id] += purchase.open_minor
-            owed[purchase.account_id] += purchase.outstanding_minor
-        for account in books.accounts.values():
-            name = account.account_id
-            for what, minor, of_objects, posted in (
-                ("holds", account.held_minor, held, "account_held"),
-                ("has open", account.authorized_minor, opened, "account_authorized"),
-                ("owes", account.outstanding_minor, owed, "loan"),
-            ):
-                booked = books.ledger.get(f"{posted}:{name}", 0)
-                if not minor == of_objects[name] == booked:
-                    self.differences.append(
-                        f"{books.journal}: account {name} {what} {minor}, its objects "
-                        f"sum to {of_objects[name]}, posted is {booked}."
-                    )
-            booked = books.ledger.get(f"borrower_credit:{name}", 0)
-            if account.credit_minor != -booked:
-                self.differences.append(
-                    f"{books.journal}: account {name} has {account.credit_minor} of "
-                    "credit, which is not what is posted."
-                )
-
 
 _EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {
     e.AccountOpened: accounts.account_opened,
@@ -187,8 +174,27 @@ _EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {
     e.Captured: purchases.captured,
     e.AuthorizationReversed: purchases.reversed_,
     e.AuthorizationExpired: purchases.expired,
-    e.Refunded: money.refunded,
+    e.Refunded: refunds.refunded,
     e.Repaid: money.repaid,
+    e.RepaymentFinal: money.final,
+    e.RepaymentReturned: money.returned,
+    e.CreditPaidOut: money.credit_paid_out,
+    e.CreditUsed: statements.credit_used,
+    e.StatementIssued: statements.statement_issued,
+    e.PenaltyCharged: statements.penalty_charged,
+    e.DueMoved: statements.due_moved,
+    e.ChargesWaived: plan_changes.charges_waived,
+    e.PlanExtended: plan_changes.plan_extended,
+    e.SettledEarly: plan_changes.settled_early,
+    e.WrittenOff: losses.written_off,
+    e.WriteOffReversed: losses.write_off_reversed,
+    e.RecoveryRecorded: losses.recovered,
+    e.RecoveryReversed: losses.recovery_reversed,
+    e.ClaimPaid: losses.claim_paid,
+    e.ClaimReversed: losses.claim_reversed,
+    e.AdjustmentProposed: losses.adjustment_proposed,
+    e.AdjustmentApproved: losses.adjustment_approved,
+    e.AdjustmentRejected: losses.adjustment_rejected,
     e.SliceReceived: reserve.slice_received,
     e.SliceReturned: reserve.slice_returned,
     e.ReferenceReceived: reserve.reference_received,

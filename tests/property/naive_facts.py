@@ -4,6 +4,7 @@
 answer must be, compares, writes the lines, and returns the expected answer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -325,10 +326,14 @@ class Judge:
         captured = expected.parts("capture", key)
         refunded = expected.parts("refund", key)
         amount = command.amount_minor or sum(captured) - sum(refunded)
-        principal = min(amount, expected.owed_of(key))
+        owed = expected.owed_of(key)
+        principal = event.principal_minor
         assert event.authorization_id == key
         assert event.amount_minor == amount
-        assert event.principal_minor == principal
+        # By line: what was paid of one is credit, though another is still owed.
+        paid = sum(captured) - sum(refunded) - owed
+        assert max(0, amount - paid) <= principal <= min(amount, owed)
+        assert principal == min(amount, owed) or event.line_parts
         assert event.credit_minor == amount - principal
         assert event.purchase_day == purchase.day
         self.check_name(event.refund_id, "re", purchase.account)
@@ -352,6 +357,7 @@ class Judge:
             "credit_minor": amount - principal,
             "purchase_day": purchase.day,
             "open_to_buy_minor": open_to_buy,
+            "fee_minor": 0,
         }
 
     def check_claims(self, key: str, parts: Parts, amount: int) -> None:
@@ -363,17 +369,9 @@ class Judge:
         expected = self.expected
         account_id, left = command.account_id, command.amount_minor
         self.check_name(event.repayment_id, "rp", account_id)
-        pays = []
-        for key in expected.unpaid(account_id):
-            if left:
-                paid = min(left, expected.owed_of(key))
-                pays.append((key, paid))
-                left -= paid
-        assert pays == [(a.authorization_id, a.amount_minor) for a in event.allocations]
-        for allocation in event.allocations:
-            key, paid = allocation.authorization_id, allocation.amount_minor
-            self.check_claims(key, allocation.parts, paid)
-            expected.add("pay", key, paid, allocation.parts)
+        owed = expected.outstanding(account_id)
+        assert left == event.credit_minor + self.pay_all(event.allocations)
+        left -= min(left, owed)
         expected.add("credit", account_id, left)
         expected.add("repaid", "", command.amount_minor)
         self.count("repaid")
@@ -389,9 +387,24 @@ class Judge:
             "account_id": account_id,
             "amount_minor": command.amount_minor,
             "principal_minor": command.amount_minor - left,
+            "interest_minor": 0,
+            "fee_minor": 0,
+            "penalty_minor": 0,
             "credit_minor": left,
             "open_to_buy_minor": open_to_buy,
+            "provisional": False,
         }
+
+    def pay_all(self, allocations: Sequence[e.Allocation]) -> int:
+        """Principal alone, of whichever line; `naive_debts` knows the order."""
+        total = 0
+        for allocation in allocations:
+            key, paid = allocation.authorization_id, allocation.amount_minor
+            assert allocation.charges_minor == 0 < paid <= self.expected.owed_of(key)
+            self.check_claims(key, allocation.parts, paid)
+            self.expected.add("pay", key, paid, allocation.parts)
+            total += paid
+        return total
 
     def take_place_hold(self, command: c.PlaceHold, event: e.HoldPlaced) -> Any:
         expected = self.expected
@@ -467,6 +480,14 @@ class Judge:
                 expected.add("return", event.lender_id, more)
             case e.ReferenceReceived():
                 self.learn(event)
+            case e.StatementIssued():
+                name = event.account_id
+                assert event.outstanding_minor == expected.outstanding(name)
+                assert event.credit_minor == expected.credit(name)
+                assert event.past_due_minor <= event.outstanding_minor
+            case e.CreditUsed():
+                assert event.amount_minor == self.pay_all(event.allocations) > 0
+                expected.add("credit", event.account_id, -event.amount_minor)
             case e.DayMoved():
                 assert event.day == expected.day < event.next_day
                 assert without_zeros(event.totals) == self.totals_of(event.day)

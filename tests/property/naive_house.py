@@ -346,6 +346,10 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             claim(totals, bought, "claim_refunded_minor", event.principal_parts)
             totals["merchants", bought.merchant, "refunded_minor"] += event.amount_minor
             totals["merchants", bought.merchant, "refunded_count"] += 1
+        case e.CreditUsed():
+            for allocation in event.allocations:
+                bought = shard.purchases[allocation.authorization_id]
+                claim(totals, bought, "claim_repaid_minor", allocation.parts)
         case e.Repaid():
             totals["repaid_minor",] += event.amount_minor
             totals["repaid_count",] += 1

@@ -6,6 +6,7 @@ out on paper, none by the processor.
 """
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from processor.journal import Batch, Identity, chain_of, chain_start
 from processor.records import RECORDS_ENCODER, SettlementRecord, ShardRecord
 
 DAY, NEXT_DAY = "2026-03-02", "2026-03-03"
+BILLS_ON = date(2026, 4, 1).toordinal()  # The first statement day to come.
 ALICE, CAROL, BOB = "alice", "carol-4", "bob-1"  # Shards 0, 0 and 1.
 SETTLEMENT, SHARD_0, SHARD_1 = "settlement", "shard 0", "shard 1"
 
@@ -27,7 +29,7 @@ Journals = dict[str, "Script"]
 
 
 class Script(msgspec.Struct):
-    """A journal to be: one record a row, unless `rows` groups them."""
+    """A journal to be: one record a row, unless `rows` groups the first ones."""
 
     identity: Identity
     records: list[Any]
@@ -51,7 +53,8 @@ class Script(msgspec.Struct):
         """The rows, dense and chained, in epoch 1."""
         chain = chain_start(self.identity)
         day, first, found = self.identity.first_day, 1, []
-        for size in self.rows or [1] * len(self.records):
+        sizes = self.rows or []
+        for size in sizes + [1] * (len(self.records) - sum(sizes)):
             records = self.records[first - 1 : first - 1 + size]
             last = first + size - 1
             body = RECORDS_ENCODER.encode(records)
@@ -136,6 +139,7 @@ CAPTURED = e.Captured(
     0,
     (),
     3_900,
+    BILLS_ON,
 )
 CAPTURED_ABOVE = e.Captured(
     A1,
@@ -149,6 +153,7 @@ CAPTURED_ABOVE = e.Captured(
     0,
     (),
     3_960,
+    BILLS_ON,
 )
 SHARD_0_TOTALS = e.DayTotals(
     {
@@ -278,6 +283,7 @@ def _holds(ask: Asking) -> list[tuple[Any, Any]]:
         H1,
         1_500,
         700,
+        BILLS_ON,
     )
     authorized = e.Authorized(
         A3, ALICE, "shop", "joint", 1, 200, (60, 140), 19_500, 3_400

@@ -25,6 +25,10 @@ UNASKED = {
     e.ReserveRefused,
     e.ShardDayReported,
     e.DayClosed,
+    e.StatementIssued,
+    e.PenaltyCharged,
+    e.DueMoved,
+    e.CreditUsed,
 }
 AUTHORIZE = c.Authorize("caller", "r1", "a", "m", 100, "EUR")
 

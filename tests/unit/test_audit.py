@@ -214,7 +214,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     ("it names the day", change(SHARD_0, 11, purchase_day=NEXT_DAY)),
     ("its postings sum to -1", change(SHARD_0, 10, amount_minor=339)),
     ("its postings sum to -10", change(SHARD_0, 10, credit_minor=10)),
-    ("leaves credit while 700 is owed", change(SHARD_0, 10, credit_minor=10)),
+    ("10 of it is credit, it is 0", change(SHARD_0, 10, credit_minor=10)),
     (
         "more than is owed",
         change(SHARD_0, 10, allocations=(e.Allocation(A1, 2_000, (600, 1_400)),)),

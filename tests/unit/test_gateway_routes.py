@@ -10,6 +10,7 @@ from gateway.keys import KeyFile
 from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute, QueryRoute, Role
 from processor import commands as c
 from processor.messages import Answer, Outcome
+from processor.terms import Direction, Waivable
 from tests.unit.gateway_fake import (
     APPROVED,
     AUTHORIZE,
@@ -82,6 +83,62 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
         {"account_id": "alice", "amount_minor": 10**12, "currency": "GBP"},
         c.Repay(*WHO, "alice", 10**12, "GBP"),
     ),
+    (
+        "/v1/accounts/alice/early-settlements",
+        {"amount_minor": 7, "currency": "GBP", "authorization_id": AU},
+        c.SettleEarly(*WHO, "alice", 7, "GBP", AU),
+    ),
+    ("/v1/accounts/alice/payouts", {}, c.PayOutCredit(*WHO, "alice")),
+    (
+        "/v1/accounts/alice/waivers",
+        {"charge": "penalty", "amount_minor": 3},
+        c.WaiveCharges(*WHO, "alice", Waivable.PENALTY, 3),
+    ),
+    ("/v1/accounts/alice/write-off", {}, c.WriteOff(*WHO, "alice")),
+    (
+        "/v1/accounts/alice/recoveries",
+        {"amount_minor": 7, "currency": "GBP"},
+        c.RecordRecovery(*WHO, "alice", 7, "GBP"),
+    ),
+    (
+        "/v1/accounts/alice/claims",
+        {"guarantor_id": "cover", "amount_minor": 7, "currency": "GBP"},
+        c.PayClaim(*WHO, "alice", "cover", 7, "GBP"),
+    ),
+    (
+        "/v1/accounts/alice/adjustments",
+        {
+            "direction": "credit",
+            "amount_minor": 7,
+            "currency": "GBP",
+            "corrects": "re_1",
+        },
+        c.ProposeAdjustment(*WHO, "alice", Direction.CREDIT, 7, "GBP", "re_1"),
+    ),
+    (f"/v1/authorizations/{AU}/extend", {"periods": 6}, c.ExtendPlan(*WHO, AU, 6)),
+    (
+        "/v1/repayments/rp_3c0002c/finalize",
+        {},
+        c.FinalizeRepayment(*WHO, "rp_3c0002c"),
+    ),
+    (
+        "/v1/repayments/rp_3c0002c/return",
+        {"reference": "AM04"},
+        c.ReturnRepayment(*WHO, "rp_3c0002c", "AM04"),
+    ),
+    (
+        "/v1/write-offs/wo_3c0002d/reverse",
+        {},
+        c.ReverseWriteOff(*WHO, "wo_3c0002d"),
+    ),
+    ("/v1/recoveries/rc_3c0002e/reverse", {}, c.ReverseRecovery(*WHO, "rc_3c0002e")),
+    ("/v1/claims/cl_3c0002f/reverse", {}, c.ReverseClaim(*WHO, "cl_3c0002f")),
+    (
+        "/v1/adjustments/aj_3c00030/approve",
+        {},
+        c.ApproveAdjustment(*WHO, "aj_3c00030"),
+    ),
+    ("/v1/adjustments/aj_3c00030/reject", {}, c.RejectAdjustment(*WHO, "aj_3c00030")),
     (
         "/v1/lenders",
         {"lender_id": "bank", "currency": "GBP", "name": "The Bank"},

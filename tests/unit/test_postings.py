@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from processor import events as e
+from processor.audit.lines import Line, Payment
 from processor.audit.postings import legs, reserve_legs
 from processor.declines import DeclineReason
+from processor.terms import Direction, Waivable
 
 
 class Purchase(msgspec.Struct):
@@ -15,6 +17,12 @@ class Purchase(msgspec.Struct):
     merchant_id: str = "shop"
     currency: str = "GBP"
     lenders: tuple[str, ...] = ("north", "south")
+    lines: tuple[Line, ...] = ()
+
+
+class Account(msgspec.Struct):
+    program_id: str = "joint"
+    currency: str = "GBP"
 
 
 class Hold(msgspec.Struct):
@@ -29,9 +37,18 @@ class Reserve(msgspec.Struct):
 
 class Names:
     def __init__(self) -> None:
-        self.purchases = {"au": Purchase()}
+        self.purchases = {"au": Purchase(lines=LINES)}
         self.holds = {"ho": Hold()}
-        self.currencies = {"alice": "GBP"}
+        self.payments = {
+            "rp": Payment("repayment", "alice", 78, 20, PAID, {}),
+            "wo": Payment("write_off", "alice", 58, 0, PAID, {}),
+            "rc": Payment("recovery", "alice", 10, 0, (), {"north": 3, "south": 7}),
+            "cl": Payment("claim", "alice", 58, 0, PAID, {}, "insurer"),
+        }
+        self.accounts = {"alice": Account()}
+
+    def billed_before(self, account_id: str) -> int:
+        return 10
 
 
 AUTHORIZED = e.Authorized("au", "alice", "shop", "joint", 1, 100, (30, 70), 0, 0)
@@ -48,6 +65,46 @@ CAPTURED = e.Captured("au", "ca", 110, (33, 77), 20, (6, 14), 5, (1, 4), 10, (3,
 REFUNDED = e.Refunded("au", "re", 50, (15, 35), 40, (13, 27), 10, "2026-03-02", 0)
 REPAID = e.Repaid("alice", "rp", 60, (e.Allocation("au", 40, (12, 28)),), 20, 0)
 
+# Debts: a plan's line 1 is billed, its line 2 is not.
+LINES = (
+    Line(9, 20, [0] * 4, [0] * 4, [0] * 4),
+    Line(10, 40, [0] * 4, [0] * 4, [0] * 4),
+)
+BY_PLAN = msgspec.structs.replace(CAPTURED, borne_minor=9)
+BY_LINE = msgspec.structs.replace(
+    REFUNDED,
+    line_parts=(25, 25),
+    line_credits=(10, 0),
+    fee_parts=(5, 5),
+    fee_credits=(2, 0),
+    fee_credit_parts=(1, 1),
+    borne_minor=4,
+)
+PAID = (
+    e.Allocation("au", 40, (12, 28), 1, 3, 2, 5, (3, 7)),
+    e.Allocation("au", 8, (2, 6), 2),
+)
+UNDONE = (e.Undone(30, (9, 21), 1, (3, 6), 11), e.Undone(8, (2, 6), 0, (), 0))
+FEES_PAID = e.Repaid("alice", "rp", 78, PAID, 20, 0, True)
+RETURNED = e.RepaymentReturned("rp", "alice", 78, UNDONE, 31, 0)
+CREDIT_USED = e.CreditUsed("alice", 58, PAID)
+PAID_OUT = e.CreditPaidOut("alice", 5, 0, 0)
+BILLED = e.BilledLine("au", 1, 40, 3, 2)
+STATEMENT = e.StatementIssued("alice", 9, 20, (BILLED,), 0, 45, 9, 0, 40)
+CHARGE = (e.LineCharge("au", 1, 5),)
+PENALTY = e.PenaltyCharged("alice", 23, CHARGE)
+WAIVED = e.ChargesWaived("alice", Waivable.PENALTY, 5, CHARGE)
+RECUT = e.Recut("au", (e.CutLine(9, 10, 8, 3, 2),))
+SETTLED = e.SettledEarly("alice", "rp", 58, 3, (RECUT,), PAID, 0)
+WRITTEN_OFF = e.WrittenOff("alice", "wo", 58, PAID, 0)
+WRITE_OFF_REVERSED = e.WriteOffReversed("wo", "alice", 58, UNDONE, 11, 0)
+LENDERS = (e.LenderAmount("north", 3), e.LenderAmount("south", 7))
+RECOVERED = e.RecoveryRecorded("alice", "rc", 10, LENDERS)
+RECOVERY_REVERSED = e.RecoveryReversed("rc", "alice", 10)
+CLAIMED = e.ClaimPaid("alice", "cl", "insurer", 58, PAID, 0)
+CLAIM_REVERSED = e.ClaimReversed("cl", "alice", 58, UNDONE, 11, 0)
+ADJUSTED = e.AdjustmentApproved("aj", "alice", -7, 0)
+
 EVENTS: tuple[e.Event, ...] = (
     AUTHORIZED,
     CONVERTED,
@@ -61,6 +118,23 @@ EVENTS: tuple[e.Event, ...] = (
     e.HoldExpired("ho", 10),
     REFUNDED,
     REPAID,
+    BY_PLAN,
+    BY_LINE,
+    FEES_PAID,
+    RETURNED,
+    CREDIT_USED,
+    PAID_OUT,
+    STATEMENT,
+    PENALTY,
+    WAIVED,
+    SETTLED,
+    WRITTEN_OFF,
+    WRITE_OFF_REVERSED,
+    RECOVERED,
+    RECOVERY_REVERSED,
+    CLAIMED,
+    CLAIM_REVERSED,
+    ADJUSTED,
 )
 
 
@@ -92,6 +166,19 @@ def test_the_legs_of_every_event_sum_to_zero(event: e.Event) -> None:
         (REFUNDED, {"credit_minor": 9}, 1),
         (REPAID, {"amount_minor": 61}, 1),
         (REPAID, {"credit_minor": 21}, -1),
+        (BY_LINE, {"fee_credits": (3, 0)}, -1),
+        (BY_LINE, {"fee_credit_parts": (1, 2)}, 1),
+        (FEES_PAID, {"amount_minor": 79}, 1),
+        (RETURNED, {"amount_minor": 77}, 1),
+        (RETURNED, {"credit_minor": 32}, 1),
+        (CREDIT_USED, {"amount_minor": 59}, 1),
+        (WAIVED, {"amount_minor": 6}, 1),
+        (SETTLED, {"amount_minor": 57}, -1),
+        (WRITTEN_OFF, {"amount_minor": 59}, 1),
+        (WRITE_OFF_REVERSED, {"amount_minor": 59}, -1),
+        (WRITE_OFF_REVERSED, {"credit_minor": 10}, -1),
+        (CLAIMED, {"amount_minor": 59}, 1),
+        (CLAIM_REVERSED, {"credit_minor": 12}, 1),
     ],
 )
 def test_a_wrong_event_does_not_balance(
@@ -162,10 +249,81 @@ def test_credit_pays_a_new_debt_and_the_lenders_claims() -> None:
         e.AccountOpened("alice", "joint", "GBP", 1),
         e.SliceReceived("north", 1),
         e.DayMoved("2026-03-02", "2026-03-03", e.DayTotals()),
+        e.DueMoved("alice", 40, CHARGE),
+        e.PlanExtended("alice", "au", 3, RECUT),
+        e.RepaymentFinal("rp", "alice"),
+        e.AdjustmentProposed("aj", "alice", Direction.DEBIT, 7, ""),
+        e.AdjustmentRejected("aj", "alice"),
     ],
 )
 def test_what_moves_no_money_books_nothing(event: e.Event) -> None:
     assert legs(event, Names()) == []
+
+
+def test_charges_are_nobodys_before_they_are_paid() -> None:
+    assert booked(STATEMENT, PENALTY) == {
+        "charges:alice": 10,
+        "charge_income:joint": -10,
+    }
+    assert booked(STATEMENT, PENALTY, FEES_PAID) == {
+        "cash:GBP": 78,
+        "loan:alice": -48,
+        "borrower_credit:alice": -20,
+        "lender_claim:north": 14,
+        "lender_claim:south": 34,
+        "lender_remittance:north": -17,
+        "lender_remittance:south": -41,
+    }
+
+
+def test_a_fee_that_goes_back_is_not_owed_or_is_credit() -> None:
+    """Of 5 that fall off the billed line 2 were paid; the line to come owes none."""
+    ledger = booked(BY_LINE)
+
+    assert -3 == ledger["charges:alice"]
+    assert 3 == ledger["charge_income:joint"]
+    assert -12 == ledger["borrower_credit:alice"]
+    assert 1 == ledger["lender_remittance:north"]
+    assert 50 - 4 == ledger["merchant_payable:shop:GBP"]
+    assert 4 == ledger["borne_income:joint"]
+
+
+@pytest.mark.parametrize(
+    ("done", "undone"),
+    [
+        (FEES_PAID, RETURNED),
+        (WRITTEN_OFF, WRITE_OFF_REVERSED),
+        (CLAIMED, CLAIM_REVERSED),
+    ],
+)
+def test_what_is_undone_leaves_what_a_refund_made_of_it(
+    done: e.Event, undone: e.Event
+) -> None:
+    """10 of principal and 1 of fee had gone back, 11 of credit for it."""
+    ledger = booked(done, undone)
+
+    assert ledger == {
+        "loan:alice": -10,
+        "charges:alice": -1,
+        "charge_income:joint": 1,
+        "borrower_credit:alice": 11,
+        "lender_claim:north": 3,
+        "lender_claim:south": 7,
+        "lender_due:north": -3,
+        "lender_due:south": -7,
+        "lender_remittance:south": -1,
+    }
+
+
+def test_a_reversed_recovery_leaves_nothing_booked() -> None:
+    assert booked(RECOVERED, RECOVERY_REVERSED) == {}
+
+
+def test_an_adjustment_is_the_platforms_expense() -> None:
+    assert booked(ADJUSTED) == {
+        "platform_expense:GBP": -7,
+        "borrower_credit:alice": 7,
+    }
 
 
 def test_a_deposit_and_its_withdrawal_cancel_out() -> None:

@@ -23,6 +23,13 @@ def test_an_account_shows_what_is_occupied_and_what_may_be_bought() -> None:
         "open_holds": 1,
         "open_authorizations": 1,
         "unpaid_purchases": 1,
+        "charges_minor": 0,
+        "written_off_minor": 0,
+        "past_due_minor": 0,
+        "days_past_due": 0,
+        "delinquency": "current",
+        "statement_day": 1,
+        "due_day": 21,
     } == shard.read("account", "a")
 
 
@@ -49,6 +56,8 @@ def test_a_purchase_shows_each_lenders_part_of_it() -> None:
         "given_back_minor": 10,
         "refunded_minor": 20,
         "outstanding_minor": 40,
+        "plan_id": "",
+        "tenders": [],
         "lenders": [
             {
                 "lender_id": "L1",

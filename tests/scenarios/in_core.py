@@ -1,0 +1,103 @@
+"""The core as a stage: shards and settlement in memory, a clock to turn."""
+
+from typing import Any
+
+import msgspec
+
+from gateway.routes import CommandRoute, QueryRoute
+from processor import messages as m
+from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
+from processor.node import Node
+from tests.scenarios.ledger import Ledger, Mark, ledger_of
+from tests.scenarios.names import Names
+from tests.scenarios.sentences import arguments
+from tests.scenarios.stage import SHARDS, Told, refused
+from tests.scenarios.story import Story
+from tests.unit.house_in_memory import GATEWAY, House
+
+SOME_DAY = "2026-01-05"
+CALLER = "first"
+_TAG = "s."
+
+
+class ReadableHouse(House):
+    """A house that can also be read."""
+
+    def read(self, node: Node, kind: str, object_id: str) -> m.Answer:
+        """What a node knows of an object."""
+        self._correlation += 1
+        query = m.Query(self._correlation, kind, object_id)
+        node.receive(GATEWAY, [query])
+        self.run()
+        return self.answers.pop(self._correlation)
+
+
+class CoreStage:
+    """A new house for each story."""
+
+    def __init__(self) -> None:
+        self._house: ReadableHouse
+
+    def names_for(self, story: Story) -> Names:
+        self._house = ReadableHouse(SHARDS, story.given.today or SOME_DAY)
+        return Names(_TAG, story.given, SHARDS)
+
+    def ask(self, route: CommandRoute, request_id: str, fields: dict[str, Any]) -> Told:
+        if not route.needs_key:  # There is only one such wish.
+            request_id = f"{route.command.wire_name()}-{fields[route.parameter or '']}"
+        given = arguments(route, fields)
+        command = route.command(caller=CALLER, request_id=request_id, **given)
+        return _told(self._house.ask(command)[0])
+
+    def ask_all(
+        self, route: CommandRoute, request_id: str, wishes: list[dict[str, Any]]
+    ) -> list[Told]:
+        return [
+            self.ask(route, f"{request_id}-{number}", fields)
+            for number, fields in enumerate(wishes)
+        ]
+
+    def read(self, route: QueryRoute, object_id: str) -> Told:
+        house = self._house
+        slot = slot_of_made_id(object_id)
+        if route.parameter == "account_id":
+            slot = slot_of_account(object_id)
+        nodes: list[Node] = [house.settlement]
+        if slot is not None:
+            nodes.insert(0, house.shards[shard_of_slot(slot, SHARDS)])
+        for node in nodes:
+            answer = house.read(node, route.kind, object_id)
+            if answer.outcome is not m.Outcome.NOT_FOUND:
+                break
+        return _told(answer)
+
+    def fetch(self, path: str) -> Told | None:
+        return None
+
+    def pass_time(self, seconds: int) -> None:
+        self._house.pass_time(seconds * 1_000)
+
+    def mark(self) -> Mark:
+        nodes: list[Node] = [self._house.settlement, *self._house.shards]
+        return tuple(node.sequence for node in nodes)
+
+    def ledger(self) -> Ledger:
+        """All that the story has left."""
+        house = self._house
+        settlement = house.settlement_rows
+        shards = [(rows.identity, rows.batches) for rows in house.shard_rows]
+        return ledger_of((settlement.identity, settlement.batches), shards)
+
+
+def _told(answer: m.Answer) -> Told:
+    outcome, body = answer.outcome, answer.body
+    if outcome is m.Outcome.CONFLICT:
+        return refused("idempotency-key-reused", body.decode())
+    if outcome is m.Outcome.NOT_DONE:
+        return refused("unavailable")
+    if outcome is m.Outcome.NOT_FOUND:
+        return Told({"refused": "not-found"}, b"")
+    fields = msgspec.json.decode(body)
+    if outcome is not m.Outcome.READ:
+        fields["replayed"] = outcome is m.Outcome.REPLAYED
+    return Told(fields, body)
