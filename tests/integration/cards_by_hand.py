@@ -96,6 +96,7 @@ class Bill:
     due: int
     minimum: int
     outstanding: int
+    carried: int
 
 
 @dataclass(frozen=True)
@@ -235,15 +236,22 @@ class Books:
 
     def _bill(self, day: date) -> None:
         new = sum(b.left for b in self.purchases if b.bills_on == day)
-        old = sum(b.left + b.penalty for b in self.purchases if b.bills_on < day)
+        before = [b for b in self.purchases if b.bills_on < day]
+        # With the minimum paid, what is left is due once more, and not late.
+        carried = [b for b in before if b.due_on > day]
+        old = sum(b.left + b.penalty for b in before if b.due_on <= day)
+        again = sum(b.left for b in carried)
+        penalties = sum(b.penalty for b in carried)
         credit = max(0, self.credit)
-        minimum = max(0, old - (-new * self.card.minimum_ppm // PPM) - credit)
+        part = -(-(new + again) * self.card.minimum_ppm // PPM)
+        minimum = max(0, old + penalties + part - credit)
         due_on = _next(day + DAY, self.cycle.due)
-        due = max(0, old + new - credit)
+        carry = again + penalties
+        due = max(0, old + carry + new - credit)
         self.bills.append(
-            Bill(day, due_on, new, old, credit, due, minimum, self.outstanding)
+            Bill(day, due_on, new, old, credit, due, minimum, self.outstanding, carry)
         )
-        self.minimum_left = minimum
+        self.minimum_left = minimum + credit  # Credit is still to pay its part.
         is_owed = bool(self.unpaid())
         self.next_statement = (
             _next(day + DAY, self.cycle.statement) if is_owed else None

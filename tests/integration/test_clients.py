@@ -148,6 +148,7 @@ def statements(books: Books) -> list[dict[str, Any]]:
             "interest_minor": 0,
             "fee_minor": 0,
             "past_due_minor": bill.past_due,
+            "carried_minor": bill.carried,
             "credit_minor": bill.credit,
             "due_minor": bill.due,
             "minimum_due_minor": bill.minimum,
