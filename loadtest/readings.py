@@ -86,6 +86,7 @@ def purchase_reading(account: AccountBook, purchase: Purchase) -> Fields:
         "given_back_minor": purchase.given_back_minor,
         "refunded_minor": purchase.refunded_minor,
         "outstanding_minor": purchase.outstanding_minor,
+        "plan_id": "",
         "lenders": Lenders(purchase),
     }
 
