@@ -260,26 +260,25 @@ def replay(
     shards: int | None,
     as_json: bool,
 ) -> None:
-    """Replay a file of real purchases, and audit the outcome.
+    """Replay a file of real purchases or of real cards, and audit the outcome.
 
+    The file's header row says which form it has: invoice lines (invoice_no,
+    stock_code, …) or card accounts (id, limit_bal, pay_apr, bill_amt_apr, …).
     Against the server at --url, or with --embedded against one of its own on
     --data-dir.  Exit code 1 if the audit finds anything.
     """
     import uvloop
 
     from gateway import embedded as own
-    from gateway.retail import (
-        ReplayFailed,
-        UnreadableFile,
-        first_day_of,
-        json_line,
-        print_summary,
-    )
+    from gateway.forms import form_of
+    from gateway.replays.client import ReplayFailed
+    from gateway.replays.summary import json_line, print_summary
+    from gateway.replays.tables import UnreadableFile
 
     today = datetime.date.today()
     try:
         if embedded and data_dir is not None:
-            first_day = first_day_of(file)
+            first_day = form_of(file).first_day_of(file)
             config = _config(data_dir, "127.0.0.1", port, shards, first_day)
             job = own.replay_embedded(config, file, today, show_progress=True)
         elif not embedded and key is not None:
@@ -328,7 +327,8 @@ def debits(file: Path, url: str, key: str, as_json: bool) -> None:
 def demo(data_dir: Path, port: int, once: bool) -> None:
     """Replay the bundled week of real purchases, audit it, and keep serving."""
     from gateway.demo import run_demo
-    from gateway.retail import WEEK, ReplayFailed, first_day_of
+    from gateway.replays.client import ReplayFailed
+    from gateway.retail import WEEK, first_day_of
 
     config = _config(data_dir, "127.0.0.1", port, None, first_day_of(WEEK))
     try:

@@ -16,14 +16,9 @@ import uvloop
 
 from gateway.config import GatewayConfig
 from gateway.keys import ALL_ROLES, KeyFile
-from gateway.retail import (
-    WEEK,
-    Audit,
-    fetch_audit,
-    json_line,
-    print_summary,
-    run_replay,
-)
+from gateway.replays.summary import json_line, print_summary
+from gateway.replays.verdict import Audit, fetch_audit
+from gateway.retail import WEEK, run_replay
 from gateway.server import Served, serving
 
 _CALLER = "demo"

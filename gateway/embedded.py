@@ -12,8 +12,10 @@ from pathlib import Path
 import msgspec
 
 from gateway.config import GatewayConfig
+from gateway.forms import form_of
 from gateway.keys import ALL_ROLES, KeyFile
-from gateway.retail import Audit, ReplayResult, fetch_audit, first_day_of, run_replay
+from gateway.replays.result import ReplayResult
+from gateway.replays.verdict import Audit, fetch_audit
 from gateway.server import serving
 from gateway.verify import verify
 
@@ -27,6 +29,7 @@ async def replay_against(
 
     Raises UnreadableFile or ReplayFailed.
     """
+    run_replay = form_of(file).run_replay
     result = await run_replay(url=url, key=key, file=file, show_progress=show_progress)
     return result, await fetch_audit(url=url, key=key)
 
@@ -39,10 +42,11 @@ async def replay_embedded(
     A new data directory begins with the file's first day.  Raises what serving,
     a replay and an audit raise.
     """
-    config = msgspec.structs.replace(config, first_day=first_day_of(file))
+    form = form_of(file)
+    config = msgspec.structs.replace(config, first_day=form.first_day_of(file))
     async with serving(config, today.isoformat()) as served:
         with _own_key(config.data_dir, today) as key:
-            result = await run_replay(
+            result = await form.run_replay(
                 url=served.url, key=key, file=file, show_progress=show_progress
             )
     return result, audit_of(config.data_dir)

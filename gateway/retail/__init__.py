@@ -2,31 +2,17 @@
 
 A file of invoice lines goes this way:  `reader` (lines) → `plan` (days of
 operations; `lending` and `funding` add the credit that the file lacks) →
-`replay` (`lanes` keep each account's order, `client` asks until there is an
-answer, `bookkeeping` matches cancellations) → `result` → `summary`.
+`replay` (`bookkeeping` matches cancellations) → `result`.  What it shares with
+other forms of file is in `gateway.replays`.
 """
 
 from pathlib import Path
 from typing import Final
 
-from gateway.retail.client import ReplayFailed
-from gateway.retail.reader import UnreadableFile
+from gateway.retail.reader import COLUMNS
 from gateway.retail.replay import first_day_of, run_replay
-from gateway.retail.result import ReplayResult
-from gateway.retail.summary import json_line, print_summary
-from gateway.retail.verdict import Audit, fetch_audit
+from gateway.retail.result import RetailResult
 
 WEEK: Final = Path(__file__).with_name("week.csv.gz")  # See ATTRIBUTION.md.
 
-__all__ = [
-    "WEEK",
-    "Audit",
-    "ReplayFailed",
-    "ReplayResult",
-    "UnreadableFile",
-    "fetch_audit",
-    "first_day_of",
-    "json_line",
-    "print_summary",
-    "run_replay",
-]
+__all__ = ["COLUMNS", "WEEK", "RetailResult", "first_day_of", "run_replay"]

@@ -18,11 +18,12 @@ from typing import Final
 
 import msgspec
 
+from gateway.replays.tables import UnreadableFile
 from gateway.retail import lending
 from gateway.retail.bookkeeping import ItemAmount
 from gateway.retail.funding import Demand, demand_of
 from gateway.retail.lending import RetailProgram
-from gateway.retail.reader import InvoiceLine, UnreadableFile
+from gateway.retail.reader import InvoiceLine
 from processor import limits
 
 DAYS_MAX: Final = 3_660  # A typing error in one date must not become a century.

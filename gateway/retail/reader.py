@@ -7,17 +7,15 @@ here may guess a value, or hold more than one line in memory.
 """
 
 import csv
-import gzip
-import hashlib
-import io
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
+
+from gateway.replays.tables import UnreadableFile, column_order, opened, shortened
 
 COLUMNS: Final = (
     "invoice_no",
@@ -31,12 +29,6 @@ COLUMNS: Final = (
 # Invoice and customer numbers become parts of ids and of request ids.
 _NUMBER: Final = re.compile(r"[A-Za-z0-9.]{1,12}")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,12}")
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_CHUNK_BYTES: Final = 1 << 20
-
-
-class UnreadableFile(Exception):
-    """The file is not of the form; the message says where and why."""
 
 
 class InvoiceLine(msgspec.Struct, frozen=True, gc=False):
@@ -69,35 +61,14 @@ def read_lines(path: Path) -> Iterator[InvoiceLine]:
 
     Raises UnreadableFile at the first line that is not of the form.
     """
-    try:
-        with _open(path) as stream:
-            yield from _parse(path.name, stream)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UnreadableFile(f"{path.name}: {error}") from error
-
-
-def content_digest(path: Path) -> str:
-    """Eight hexadecimal digits of the content, the same plain or gzip."""
-    digest = hashlib.sha256()
-    try:
-        with _open(path) as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UnreadableFile(f"{path.name}: {error}") from error
-    return digest.hexdigest()[:8]
-
-
-def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    with path.open("rb") as stream:
-        packed = stream.read(2) == _GZIP_MAGIC
-    return gzip.open(path, "rb") if packed else path.open("rb")
+    with opened(path) as stream:
+        yield from _parse(path.name, stream)
 
 
 def _parse(name: str, stream: Iterable[bytes]) -> Iterator[InvoiceLine]:
     rows = csv.reader((line.decode("utf-8-sig") for line in stream), strict=True)
     try:
-        order = _column_order(name, next(rows, []))
+        order = column_order(name, next(rows, []), COLUMNS)
         for row in rows:
             if row:
                 yield _line(name, rows.line_num, [row[i] for i in order])
@@ -110,23 +81,14 @@ def _parse(name: str, stream: Iterable[bytes]) -> Iterator[InvoiceLine]:
         raise UnreadableFile(f"{name}, line {at}: {error}") from error
 
 
-def _column_order(name: str, header: list[str]) -> list[int]:
-    found = [title.strip() for title in header]
-    for column in COLUMNS:
-        if column not in found:
-            raise UnreadableFile(f"{name}, line 1: there is no column {column}")
-    return [found.index(column) for column in COLUMNS]
-
-
 def _line(name: str, number: int, cells: list[str]) -> InvoiceLine:
     invoice_no, stock_code, quantity, price, invoiced_at, customer_id, country = (
         cell.strip() for cell in cells
     )
 
     def refused(column: str, value: str, wanted: str) -> UnreadableFile:
-        shown = value if len(value) <= 40 else value[:40] + "…"
         where = f"{name}, line {number}, column {column}"
-        return UnreadableFile(f"{where}: {shown!r} is not {wanted}")
+        return UnreadableFile(f"{where}: {shortened(value)} is not {wanted}")
 
     if not _NUMBER.fullmatch(invoice_no):
         raise refused("invoice_no", invoice_no, "1 to 12 letters and digits")

@@ -12,49 +12,49 @@ were, and what it has not seen yet is done now.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
-import stamina.instrumentation
-
+from gateway.replays.client import IN_FLIGHT, Client, Decided
+from gateway.replays.lanes import Work, run_together
+from gateway.replays.progress import Watcher
+from gateway.replays.result import Latency
+from gateway.replays.run import Run, connected
+from gateway.replays.tables import content_digest
 from gateway.retail import lending
 from gateway.retail.bookkeeping import AccountBook
-from gateway.retail.business_days import BusinessDays, business_day
-from gateway.retail.client import IN_FLIGHT, Client, Decided, ReplayFailed
-from gateway.retail.lanes import Lanes
 from gateway.retail.plan import (
     Cancellation,
     Day,
+    Opening,
     Operation,
     Plan,
     Purchase,
     build_plan,
 )
-from gateway.retail.progress import Watcher, watcher_for
-from gateway.retail.reader import content_digest, read_lines
-from gateway.retail.registration import Registration
-from gateway.retail.result import Latency, ReplayResult, Tally
-
-Work = tuple[str, Callable[[], Awaitable[None]]]
+from gateway.retail.reader import read_lines
+from gateway.retail.result import RetailResult
 
 
 async def run_replay(
     *, url: str, key: str, file: Path, in_flight: int = IN_FLIGHT, show_progress: bool
-) -> ReplayResult:
+) -> RetailResult:
     """Replay a file; the same call continues one that was interrupted.
 
     Raises UnreadableFile for a file that is not of the form, ReplayFailed when
     the server refuses or does not answer.
     """
-    assert 1 <= in_flight <= IN_FLIGHT
-    # The client counts what it asks again; a log line for each is noise.
-    stamina.instrumentation.set_on_retry_hooks(())
     plan = await asyncio.to_thread(_plan_of, file)
-    async with Client(url, key, in_flight) as client:
-        with watcher_for(show_progress, plan) as watcher:
-            return await Replay(client, plan, watcher, in_flight).run(file.name)
+    async with connected(
+        url,
+        key,
+        in_flight,
+        total=plan.purchase_count,
+        counted="purchases",
+        show_progress=show_progress,
+    ) as (client, watcher):
+        return await Replay(client, plan, watcher, in_flight).run(file.name)
 
 
 def first_day_of(file: Path) -> date:
@@ -72,36 +72,40 @@ class Replay:
     def __init__(
         self, client: Client, plan: Plan, watcher: Watcher, in_flight: int
     ) -> None:
-        self._client = client
         self._plan = plan
-        self._watcher = watcher
-        self._in_flight = in_flight
-        self._days = BusinessDays(client)
-        self._registration = Registration(client, plan.digest)
+        self._run = Run(client, watcher, in_flight, plan.digest, lending.CURRENCY)
+        self._tally = self._run.tally
         self._merchant_id = f"online-retail-{plan.digest}"
         self._books: defaultdict[str, AccountBook] = defaultdict(AccountBook)
-        self._tally = Tally()
 
-    async def run(self, file_name: str) -> ReplayResult:
+    async def run(self, file_name: str) -> RetailResult:
         """The whole plan, from the first day to the last."""
         started_ns = time.perf_counter_ns()
         plan = self._plan
         first_day = plan.days[0].date
-        anchor = await self._days.anchor(self._merchant_id, plan.digest, first_day)
-        if anchor != first_day:
-            self._watcher.note(f"the file's {first_day} is business day {anchor} here")
-        await self._registration.register_lenders_and_programs()
+        anchor = await self._run.days.anchor(
+            self._merchant_id,
+            "Online Retail",
+            plan.digest,
+            lambda current: max(current, first_day),
+        )
+        self._run.note_first_day(first_day, anchor)
+        await self._run.registration.register_lenders(lending.LENDERS)
+        for program in lending.PROGRAMS:
+            await self._run.registration.register_program(
+                program.program_id, program.shares_ppm
+            )
         for number, day in enumerate(plan.days):
-            business = business_day(anchor, number)
-            self._watcher.day_started(day.date)
-            await self._fund(day)
+            business = anchor + timedelta(days=number)
+            self._run.watcher.day_started(day.date)
+            await self._run.fund(day.date, day.targets_minor)
             await self._run_operations(day)
-            self._tally.days_closed += await self._days.close(business)
+            self._tally.days_closed += await self._run.days.close(business)
         positions = [
-            await self._registration.position(lender_id)
+            await self._run.registration.position(lender_id)
             for lender_id in lending.LENDERS
         ]
-        return ReplayResult(
+        return RetailResult(
             file_name=file_name,
             first_file_day=first_day,
             first_business_day=anchor,
@@ -112,45 +116,32 @@ class Replay:
             tally=self._tally,
             latency=Latency.of(self._tally.latencies_us),
             positions=tuple(positions),
-            asked_again=self._client.asked_again,
+            asked_again=self._run.client.asked_again,
             elapsed_us=(time.perf_counter_ns() - started_ns) // 1000,
-        )
-
-    async def _fund(self, day: Day) -> None:
-        async def fund(lender_id: str, target_minor: int) -> None:
-            morning = day.date.strftime("%Y%m%d")
-            if not await self._registration.fund(lender_id, morning, target_minor):
-                self._watcher.note(f"{day.date}: {lender_id} could not be funded")
-
-        await self._together(
-            (lender_id, partial(fund, lender_id, target_minor))
-            for lender_id, target_minor in day.targets_minor.items()
         )
 
     async def _run_operations(self, day: Day) -> None:
         started_ns = time.perf_counter_ns()
         openings: list[Work] = [
-            (opening.account_id, partial(self._registration.open_account, opening))
+            (opening.account_id, partial(self._open_account, opening))
             for opening in day.openings
         ]
         operations: list[Work] = [
             (operation.account_id, partial(self._carry_out, day, operation))
             for operation in day.operations
         ]
-        await self._together(openings + operations)
+        await run_together(openings + operations, self._run.in_flight)
         self._tally.busy_us += (time.perf_counter_ns() - started_ns) // 1000
 
-    async def _together(self, work: Iterable[Work]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                lanes = Lanes(group, self._in_flight)
-                for lane, job in work:
-                    await lanes.put(lane, job)
-        except ExceptionGroup as failures:
-            expected, bugs = failures.split(ReplayFailed)
-            if expected is None or bugs is not None:
-                raise
-            raise expected.exceptions[0] from None
+    async def _open_account(self, opening: Opening) -> None:
+        """One that is open already keeps its limit."""
+        body: dict[str, object] = {
+            "account_id": opening.account_id,
+            "program_id": opening.program_id,
+            "currency": lending.CURRENCY,
+            "limit_minor": opening.limit_minor,
+        }
+        await self._run.registration.register("/v1/accounts", body, opening.account_id)
 
     async def _carry_out(self, day: Day, operation: Operation) -> None:
         if isinstance(operation, Purchase):
@@ -175,7 +166,7 @@ class Replay:
             f"p-{purchase.invoice_no}-{_short(purchase.account_id)}",
         )
         self._tally.latencies_us.append((time.perf_counter_ns() - started_ns) // 1000)
-        self._watcher.purchase_decided()
+        self._run.watcher.decided()
         self._tally.purchases += 1
         answer = decided.answer
         if not answer.is_approved:
@@ -235,7 +226,7 @@ class Replay:
     async def _command(
         self, path: str, body: dict[str, object], request_id: str
     ) -> Decided:
-        decided = await self._client.command(
+        decided = await self._run.client.command(
             path, body, f"{self._plan.digest}-{request_id}"
         )
         self._tally.replayed += decided.replayed

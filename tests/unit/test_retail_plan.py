@@ -5,7 +5,8 @@ from datetime import date, datetime
 
 import pytest
 
-from gateway.retail import WEEK, UnreadableFile, lending
+from gateway.replays.tables import UnreadableFile
+from gateway.retail import WEEK, lending
 from gateway.retail.bookkeeping import AccountBook, ItemAmount
 from gateway.retail.plan import (
     Cancellation,

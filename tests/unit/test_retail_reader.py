@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.retail import WEEK, UnreadableFile
-from gateway.retail.reader import InvoiceLine, content_digest, read_lines
+from gateway.replays.tables import UnreadableFile, content_digest
+from gateway.retail import WEEK
+from gateway.retail.reader import InvoiceLine, read_lines
 
 HEADER = (
     "invoice_no,stock_code,quantity,unit_price_pence,invoiced_at,customer_id,country"

@@ -1,6 +1,5 @@
 """The whole replay over HTTP, against a small server that things happen to."""
 
-import asyncio
 import gzip
 import random
 from collections import defaultdict
@@ -8,20 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.retail import (
-    WEEK,
-    Audit,
-    ReplayFailed,
-    ReplayResult,
-    fetch_audit,
-    run_replay,
-)
-from gateway.retail.client import Client, Patience
+from gateway.replays.client import Client, Patience, ReplayFailed
+from gateway.replays.progress import Silence
+from gateway.replays.tables import content_digest
+from gateway.replays.verdict import Audit, fetch_audit
+from gateway.retail import WEEK, RetailResult, run_replay
 from gateway.retail.plan import Purchase, build_plan
-from gateway.retail.progress import Silence
-from gateway.retail.reader import content_digest, read_lines
+from gateway.retail.reader import read_lines
 from gateway.retail.replay import Replay
-from tests.unit.retail_fake import FakeServer, Trouble
+from tests.unit.replay_fake import FakeServer, Trouble, interrupt, randomly
 
 QUICK = Patience(20.0, 0.001, 0.01, 0.001)
 HEADER = (
@@ -29,13 +23,13 @@ HEADER = (
 )
 
 
-async def replay(server: FakeServer, file: Path = WEEK) -> ReplayResult:
+async def replay(server: FakeServer, file: Path = WEEK) -> RetailResult:
     plan = build_plan(read_lines(file), content_digest(file))
     async with Client(server.url, "key", 64, QUICK) as client:
         return await Replay(client, plan, Silence(), 64).run(file.name)
 
 
-def figures(result: ReplayResult) -> dict[str, object]:
+def figures(result: RetailResult) -> dict[str, object]:
     tally = result.tally
     return {
         "purchases": tally.purchases,
@@ -48,7 +42,7 @@ def figures(result: ReplayResult) -> dict[str, object]:
     }
 
 
-def assert_the_server_agrees(server: FakeServer, result: ReplayResult) -> None:
+def assert_the_server_agrees(server: FakeServer, result: RetailResult) -> None:
     tally = result.tally
     approved: defaultdict[str, int] = defaultdict(int)
     for path, wish in server.done:
@@ -134,11 +128,8 @@ async def test_troubles_on_the_way_leave_no_trace() -> None:
     seed = random.randrange(1 << 30)
     print("seed", seed)
     chance = random.Random(seed)
-    kinds = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
     async with FakeServer() as server:
-        server.trouble = lambda path, key: (
-            chance.choice(kinds) if chance.random() < 0.1 else Trouble.NONE
-        )
+        server.trouble = randomly(chance)
         result = await replay(server)
         assert result.asked_again > 20
         assert 344 == result.tally.purchases
@@ -151,20 +142,7 @@ async def test_troubles_on_the_way_leave_no_trace() -> None:
 @pytest.mark.parametrize("requests", [1, 3, 12, 150, 420, 700])
 async def test_an_interrupted_replay_continues_where_it_was(requests: int) -> None:
     async with FakeServer() as server:
-        reached = asyncio.Event()
-
-        def count(path: str, key: str) -> Trouble:
-            if len(server.seen) >= requests:
-                reached.set()
-            return Trouble.NONE
-
-        server.trouble = count
-        interrupted = asyncio.create_task(replay(server))
-        await reached.wait()
-        interrupted.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await interrupted
-        await asyncio.sleep(0.05)  # What was under way ends on the server.
+        await interrupt(server, requests, replay(server))
         result = await replay(server)
         assert 344 == result.tally.purchases
         assert 7 == result.tally.days_closed

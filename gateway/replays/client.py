@@ -8,7 +8,7 @@ the caller gets NoAnswer, and the outcome is still unknown.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
 
@@ -16,11 +16,15 @@ import aiohttp
 import msgspec
 import stamina
 
+from gateway.routes import BULK_PATH
 from processor import limits
 
 IN_FLIGHT: Final = 64
 # The server gives up waiting on its own side first and says so with a 504.
 _ATTEMPT_SECONDS: Final = limits.ANSWER_WAIT_MS_MAX / 1000 + 5
+_USED_BEFORE: Final = (
+    "this file's request ids were used for something else on this server"
+)
 _T = TypeVar("_T")
 
 
@@ -59,6 +63,10 @@ class Answer(msgspec.Struct, frozen=True):
     status: Literal["approved", "declined"]
     reason: str = ""
     authorization_id: str = ""
+    headroom_missing_minor: int = 0
+    principal_minor: int = 0
+    penalty_minor: int = 0
+    credit_minor: int = 0
 
     @property
     def is_approved(self) -> bool:
@@ -73,9 +81,23 @@ class Decided(msgspec.Struct, frozen=True):
     replayed: bool
 
 
-class _Problem(msgspec.Struct):
+class Wish(msgspec.Struct, frozen=True):
+    """A command for a bulk request, by its name and under its request id."""
+
+    command: str
+    request_id: str
+    fields: dict[str, object]
+
+
+class _Problem(msgspec.Struct, frozen=True):
     title: str = ""
     detail: str = ""
+
+
+class _Result(msgspec.Struct):
+    outcome: str
+    answer: Answer | None = None
+    problem: _Problem = _Problem()
 
 
 class _AskAgain(Exception):
@@ -147,6 +169,32 @@ class Client:
         answer = _decoded(path, response, Answer)
         return Decided(answer, response.replayed)
 
+    async def commands(self, wishes: Sequence[Wish]) -> list[Decided]:
+        """POST many commands at once until each is decided; answers in their order.
+
+        What was not done, or is not known, goes out again with what else was
+        not; so two wishes of which one must come first are not for one call.
+        Raises what `command` raises.
+        """
+        decided: dict[int, Decided] = {}
+        left = list(range(len(wishes)))
+
+        async def send() -> _Response:
+            payload = msgspec.json.encode([_item(wishes[i]) for i in left])
+            response = await self._ask_once("POST", BULK_PATH, payload, {})
+            results = _decoded(BULK_PATH, response, list[_Result])
+            for i, result in zip(left, results, strict=True):
+                if result.answer is not None:
+                    replayed = result.outcome == "replayed"
+                    decided[i] = Decided(result.answer, replayed)
+            left[:] = [i for i in left if i not in decided]
+            _refuse_if_undecided(results)
+            return response
+
+        if wishes:
+            await self._until_answered(f"POST {BULK_PATH}", self._patience, send)
+        return [decided[i] for i in range(len(wishes))]
+
     async def read(
         self, path: str, kind: type[_T], patience: Patience | None = None
     ) -> _T | None:
@@ -162,6 +210,14 @@ class Client:
         headers: dict[str, str],
         patience: Patience,
     ) -> _Response:
+        async def send() -> _Response:
+            return await self._ask_once(method, path, payload, headers)
+
+        return await self._until_answered(f"{method} {path}", patience, send)
+
+    async def _until_answered(
+        self, what: str, patience: Patience, send: Callable[[], Awaitable[_Response]]
+    ) -> _Response:
         attempts = stamina.retry_context(
             on=lambda error: _wait_seconds(error, patience),
             attempts=None,
@@ -174,13 +230,13 @@ class Client:
             async for attempt in attempts:
                 with attempt:
                     self.asked_again += attempt.num == 2
-                    return await self._ask_once(method, path, payload, headers)
+                    return await send()
         except aiohttp.InvalidURL as error:
             raise Refused(f"{self.url} is not the address of a server") from error
         except (_AskAgain, aiohttp.ClientError, TimeoutError) as error:
             why = str(error) or type(error).__name__
             raise NoAnswer(
-                f"no answer from {self.url} to {method} {path} in "
+                f"no answer from {self.url} to {what} in "
                 f"{patience.total_seconds:g} s ({why}); the outcome is unknown, and "
                 "running the same replay again asks for it"
             ) from error
@@ -219,13 +275,28 @@ def _wait_seconds(error: Exception, patience: Patience) -> bool | float:
 
 def _refuse_if_wrong(method: str, path: str, status: int, body: bytes) -> None:
     if status == 422:
-        raise Conflict(
-            f"{method} {path}: {_problem(status, body)}; this file's request ids "
-            "were used for something else on this server"
-        )
+        raise Conflict(f"{method} {path}: {_problem(status, body)}; {_USED_BEFORE}")
     if status == 200 or (status == 404 and method == "GET"):
         return
     raise Refused(f"{method} {path}: {_problem(status, body)}")
+
+
+def _item(wish: Wish) -> dict[str, object]:
+    names = {"command": wish.command, "request_id": wish.request_id}
+    return names | wish.fields
+
+
+def _refuse_if_undecided(results: list[_Result]) -> None:
+    """Raises for a wrong item; else, if any is undecided, to be asked again."""
+    undecided = [result for result in results if result.answer is None]
+    for result in undecided:
+        said = f"POST {BULK_PATH}: {result.problem.detail or result.problem.title}"
+        if result.outcome == "conflict":
+            raise Conflict(f"{said}; {_USED_BEFORE}")
+        if result.outcome == "invalid":
+            raise Refused(said)
+    if undecided:
+        raise _AskAgain(undecided[0].problem.detail, 0.0)
 
 
 def _problem(status: int, body: bytes) -> str:

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.retail.client import IN_FLIGHT, Client, ReplayFailed
+from gateway.replays.client import IN_FLIGHT, Client, ReplayFailed
 
 # The audit replays every journal, which takes longer than a command may.
 _AUDIT_SECONDS: Final = 900.0

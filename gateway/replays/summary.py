@@ -1,14 +1,14 @@
 """Say what a replay did: a short summary for people, one line for programs.
 
-Money is shown in pounds and pence by integer arithmetic, never by a float.
+Money is shown with two decimals by integer arithmetic, never by a float.
 """
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from gateway.retail.result import Latency, ReplayResult
-from gateway.retail.verdict import Audit
+from gateway.replays.result import Latency, ReplayResult
+from gateway.replays.verdict import Audit
 
 
 def json_line(result: ReplayResult, audit: Audit) -> str:
@@ -27,7 +27,7 @@ def json_line(result: ReplayResult, audit: Audit) -> str:
         "trial_balance_minor": audit.trial_balance_minor,
         "replay_equal": audit.replay_equal,
     }
-    return msgspec.json.encode(figures).decode()
+    return msgspec.json.encode(figures | result.further_figures()).decode()
 
 
 def print_summary(
@@ -46,7 +46,7 @@ def print_summary(
 
 
 def _figures(result: ReplayResult) -> Table:
-    tally = result.tally
+    tally, symbol = result.tally, result.SYMBOL
     table = Table.grid(padding=(0, 2))
     table.title = f"Replay of {result.file_name}"
     table.title_justify = "left"
@@ -61,23 +61,25 @@ def _figures(result: ReplayResult) -> Table:
     row("lines read", result.line_count)
     for cause, count in sorted(result.skipped.items()):
         row("  skipped", count, cause)
-    if result.empty_invoice_count:
-        row("  invoices", result.empty_invoice_count, "skipped with nothing left")
+    for further in result.rows_of_lines():
+        row(*further)
     row("purchases", tally.purchases)
-    row("  approved", tally.approved, money(tally.approved_minor))
+    row("  approved", tally.approved, money(tally.approved_minor, symbol))
     for reason, count in tally.declined.most_common():
         row("  declined", count, reason)
-    row("refunds", tally.refunds, money(tally.refunded_minor))
+    row("refunds", tally.refunds, money(tally.refunded_minor, symbol))
     if tally.refunds_declined:
         row("  declined", tally.refunds_declined)
-    row("  unmatched", tally.refunds_unmatched, "cancelled lines, no purchase left")
-    row("repayments", tally.repayments, money(tally.repaid_minor))
+    row("  unmatched", tally.refunds_unmatched, result.UNMATCHED)
+    row("repayments", tally.repayments, money(tally.repaid_minor, symbol))
+    for further in result.further_rows():
+        row(*further)
     if result.asked_again:
         row("sent again", result.asked_again, "requests without an answer at first")
     if tally.replayed:
         row("known", tally.replayed, "answers of an earlier run")
     table.add_row("throughput", f"{_per_second(result):,}/s", _seconds(result))
-    table.add_row("latency", "", _latency(result.latency))
+    table.add_row("latency", "", _latency(result.latency) + result.LATENCY_OF)
     return table
 
 
@@ -110,10 +112,10 @@ def _reserves(result: ReplayResult) -> Table:
     for position in result.positions:
         table.add_row(
             position.lender_id,
-            money(position.deposit_minor),
-            money(position.captured_minor),
-            money(position.refunded_minor),
-            money(position.headroom_minor),
+            money(position.deposit_minor, result.SYMBOL),
+            money(position.captured_minor, result.SYMBOL),
+            money(position.refunded_minor, result.SYMBOL),
+            money(position.headroom_minor, result.SYMBOL),
         )
     return table
 
@@ -128,7 +130,7 @@ def _verdict(audit: Audit) -> str:
     )
 
 
-def money(minor: int) -> str:
-    """Pounds and pence: 123456 is £1,234.56."""
-    pounds, pence = divmod(abs(minor), 100)
-    return f"{'-' if minor < 0 else ''}£{pounds:,}.{pence:02d}"
+def money(minor: int, symbol: str) -> str:
+    """Units and hundredths: 123456 is £1,234.56."""
+    units, hundredths = divmod(abs(minor), 100)
+    return f"{'-' if minor < 0 else ''}{symbol}{units:,}.{hundredths:02d}"

@@ -10,7 +10,11 @@ answered is asked again when the replay is run again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+
+from gateway.replays.client import ReplayFailed
+
+Work = tuple[str, Callable[[], Awaitable[None]]]  # Its lane, and what to do.
 
 
 class Lanes:
@@ -41,3 +45,17 @@ class Lanes:
         self._slots.release()
         if self._last.get(lane) is task:
             del self._last[lane]
+
+
+async def run_together(work: Iterable[Work], in_flight: int) -> None:
+    """Do it all; raises the first ReplayFailed, and everything else as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            lanes = Lanes(group, in_flight)
+            for lane, job in work:
+                await lanes.put(lane, job)
+    except ExceptionGroup as failures:
+        expected, bugs = failures.split(ReplayFailed)
+        if expected is None or bugs is not None:
+            raise
+        raise expected.exceptions[0] from None

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from gateway.retail.client import (
+from gateway.replays.client import (
     Client,
     Conflict,
     NoAnswer,
@@ -15,8 +15,8 @@ from gateway.retail.client import (
     Refused,
     ReplayFailed,
 )
-from gateway.retail.registration import Position
-from tests.unit.retail_fake import FakeServer, Trouble
+from gateway.replays.registration import Position
+from tests.unit.replay_fake import FakeServer, Trouble
 
 QUICK = Patience(
     total_seconds=5.0,

@@ -8,13 +8,14 @@ from datetime import date
 import pytest
 from rich.console import Console
 
-from gateway.retail import Audit, ReplayResult, json_line, print_summary
-from gateway.retail.registration import Position
-from gateway.retail.result import Latency, Tally
-from gateway.retail.summary import money
+from gateway.replays.registration import Position
+from gateway.replays.result import Latency, Tally
+from gateway.replays.summary import json_line, money, print_summary
+from gateway.replays.verdict import Audit
+from gateway.retail import RetailResult
 
 CLEAN = Audit(0, 0, 0, True)
-RESULT = ReplayResult(
+RESULT = RetailResult(
     file_name="week.csv.gz",
     first_file_day=date(2011, 4, 11),
     first_business_day=date(2025, 1, 6),
@@ -104,7 +105,7 @@ def test_an_audit_with_any_finding_is_not_clean(audit: Audit) -> None:
 
 def test_money_is_pounds_and_pence() -> None:
     assert ["£0.00", "£0.07", "-£12.30", "£1,234,567.89"] == [
-        money(minor) for minor in (0, 7, -1_230, 123_456_789)
+        money(minor, "£") for minor in (0, 7, -1_230, 123_456_789)
     ]
 
 

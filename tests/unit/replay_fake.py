@@ -1,12 +1,14 @@
-"""A small server that answers the retail replay over real HTTP.
+"""A small server that answers replays over real HTTP.
 
 It knows accounts with limits, lenders with one reserve each (a purchase takes
 its share of every lender of the program, rounded up), days, and the memory of
-request ids.  It is written for these tests alone and shares no code with the
-processor.  `trouble` is asked before each request what shall go wrong.
+request ids, also of commands in bulk.  It bills nothing.  It is written for these
+tests alone and shares no code with the processor.  `trouble` is asked before each
+request, and before each command in one, what shall go wrong.
 """
 
 import asyncio
+import random
 from collections import Counter
 from datetime import date, timedelta
 from enum import Enum, auto
@@ -16,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 
 class Trouble(Enum):
@@ -30,6 +32,13 @@ class Trouble(Enum):
     UNKNOWN = auto()  # It is done, and the answer is a 504.
 
 
+_BULK = "/v1/commands"
+_PATH_OF_COMMAND = {
+    "open_account": "/v1/accounts",
+    "authorize": "/v1/authorizations",
+    "refund": "/v1/refunds",
+    "repay": "/v1/repayments",
+}
 _STATUS = {Trouble.BUSY: 503, Trouble.THROTTLED: 429, Trouble.UNKNOWN: 504}
 
 
@@ -112,6 +121,8 @@ class FakeServer:
         body = await request.read()
         if request.method == "GET":
             response = self._view(request.path)
+        elif request.path == _BULK:
+            response = self._decided_in_bulk(body)
         else:
             response = self._decided(request.path, key, body)
         if trouble is Trouble.RESET_AFTER:
@@ -132,6 +143,28 @@ class FakeServer:
         self.memory[key] = (path, body, answer)
         self.done.append((path, wish | {"answer": answer}))
         return web.json_response(answer)
+
+    def _decided_in_bulk(self, body: bytes) -> web.Response:
+        return web.json_response(
+            [self._result(item) for item in msgspec.json.decode(body)]
+        )
+
+    def _result(self, item: dict[str, Any]) -> dict[str, Any]:
+        path = _PATH_OF_COMMAND[item.pop("command")]
+        key = item.pop("request_id")
+        trouble = self.trouble(path, key)
+        self.seen.append((path, key))
+        if trouble in (Trouble.BUSY, Trouble.THROTTLED, Trouble.RESET_BEFORE):
+            return {"outcome": "not_done", "problem": {"detail": "busy"}}
+        response = self._decided(path, key, msgspec.json.encode(item))
+        if trouble is not Trouble.NONE:
+            return {"outcome": "unknown", "problem": {"detail": "no answer"}}
+        assert isinstance(response.body, bytes)
+        told = msgspec.json.decode(response.body)
+        if response.status != 200:
+            return {"outcome": "conflict", "problem": told}
+        replayed = "Idempotency-Replayed" in response.headers
+        return {"outcome": "replayed" if replayed else "decided", "answer": told}
 
     def _carry_out(self, path: str, wish: dict[str, Any]) -> dict[str, Any]:
         parts = path.split("/")[2:]
@@ -188,7 +221,7 @@ class FakeServer:
         account.owed_minor += amount
         authorization_id = f"au_{len(self.bought)}"
         self.bought[authorization_id] = Bought(
-            wish["account_id"], amount, amount, wish["reference"]
+            wish["account_id"], amount, amount, wish.get("reference", "")
         )
         return {"status": "approved", "authorization_id": authorization_id}
 
@@ -229,6 +262,8 @@ class FakeServer:
                 else:
                     status = "future"
                 return web.json_response({"day": day, "status": status})
+            case ["accounts", account_id, *rest] if account_id in self.accounts:
+                return self._account_view(self.accounts[account_id], rest)
             case ["merchants", merchant_id] if merchant_id in self.merchants:
                 registered_on = self.merchants[merchant_id]
                 return web.json_response({"registered_on": registered_on})
@@ -246,9 +281,50 @@ class FakeServer:
             case _:
                 return _problem(404, f"{path} is not there")
 
+    def _account_view(self, account: Account, rest: list[str]) -> web.Response:
+        if rest == ["statements"]:
+            return web.json_response({"statements": []})
+        return web.json_response(
+            {
+                "outstanding_minor": max(0, account.owed_minor),
+                "credit_minor": max(0, -account.owed_minor),
+                "charges_minor": 0,
+                "past_due_minor": 0,
+                "delinquency": "current",
+            }
+        )
+
     def requests_to(self, path: str) -> Counter[str]:
         """How often each key came to a path, replays included."""
         return Counter(key for seen, key in self.seen if seen == path)
+
+
+async def interrupt(
+    server: FakeServer, requests: int, replay: "Coroutine[Any, Any, object]"
+) -> None:
+    """Cancel a replay once the server has seen so many requests."""
+    reached = asyncio.Event()
+
+    def count(path: str, key: str) -> Trouble:
+        if len(server.seen) >= requests:
+            reached.set()
+        return Trouble.NONE
+
+    server.trouble = count
+    interrupted = asyncio.create_task(replay)
+    await reached.wait()
+    interrupted.cancel()
+    await asyncio.wait([interrupted])
+    assert interrupted.cancelled()
+    await asyncio.sleep(0.05)  # What was under way ends on the server.
+
+
+def randomly(chance: random.Random) -> "Callable[[str, str], Trouble]":
+    """Trouble of every kind, with every tenth request."""
+    kinds = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
+    return lambda path, key: (
+        chance.choice(kinds) if chance.random() < 0.1 else Trouble.NONE
+    )
 
 
 def _declined(reason: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from gateway.retail.lanes import Lanes
+from gateway.replays.lanes import Lanes
 
 
 async def test_an_account_keeps_its_order_while_others_pass() -> None:

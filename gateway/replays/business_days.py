@@ -4,17 +4,18 @@ The first of them is the anchor: the business day on which this file's
 merchant was registered.  The merchant carries the digest of the file in its
 id, so it is registered once for each file, the server keeps the day, and a
 replay that was interrupted finds the same anchor again.  A second file gets
-an anchor of its own, on the day the server has reached by then: the calendar
-never goes back.
+an anchor of its own, on a day that the server has not passed by then: the
+calendar never goes back.
 """
 
 import asyncio
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date
 from typing import Final
 
 import msgspec
 
-from gateway.retail.client import Client, Conflict, Patience, ReplayFailed
+from gateway.replays.client import Client, Conflict, Patience, ReplayFailed
 from processor.declines import DeclineReason
 
 # For the first question only: a wrong address should not take two minutes.
@@ -52,21 +53,28 @@ class BusinessDays:
             raise ReplayFailed(f"{self._client.url} has no business days")
         return date.fromisoformat(view.day)
 
-    async def anchor(self, merchant_id: str, digest: str, first_day: date) -> date:
+    async def anchor(
+        self,
+        merchant_id: str,
+        name: str,
+        digest: str,
+        begins_on: Callable[[date], date],
+    ) -> date:
         """The business day of the file's first day; registers the merchant.
 
-        A server that has not reached `first_day` yet is taken there, so that
-        the days of the file keep their own dates.
+        `begins_on` says on which day the file may begin on a server that has
+        reached a day; the server is taken there first.
         """
         current = await self.current()
         path = f"/v1/merchants/{merchant_id}"
         merchant = await self._client.read(path, MerchantView)
         if merchant is None:
+            first_day = begins_on(current)
             if current < first_day:
                 await self.close(current, first_day)
             await self._client.command(
                 "/v1/merchants",
-                {"merchant_id": merchant_id, "name": "Online Retail"},
+                {"merchant_id": merchant_id, "name": name},
                 f"{digest}-merchant",
             )
             merchant = await self._client.read(path, MerchantView)
@@ -118,8 +126,3 @@ class BusinessDays:
                 "is another server's data behind this address?"
             )
         return False
-
-
-def business_day(anchor: date, file_days_before: int) -> date:
-    """The business day of the file's n-th day, counted from zero."""
-    return anchor + timedelta(days=file_days_before)

@@ -21,8 +21,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from gateway.retail.plan import Plan
-
 
 class Watcher(Protocol):
     """Is told what happens."""
@@ -30,8 +28,8 @@ class Watcher(Protocol):
     def day_started(self, day: date) -> None:
         """A day of the file begins."""
 
-    def purchase_decided(self) -> None:
-        """One more purchase has its answer."""
+    def decided(self, count: int = 1) -> None:
+        """So many more have their answer."""
 
     def note(self, text: str) -> None:
         """Something the person at the screen should know."""
@@ -43,7 +41,7 @@ class Silence:
     def day_started(self, day: date) -> None:
         """Nothing to show."""
 
-    def purchase_decided(self) -> None:
+    def decided(self, count: int = 1) -> None:
         """Nothing to show."""
 
     def note(self, text: str) -> None:
@@ -56,19 +54,19 @@ class _Rate(ProgressColumn):
 
 
 class Bar:
-    """A progress bar over all purchases, with the day of the file."""
+    """A progress bar over all that is counted, with the day of the file."""
 
-    def __init__(self, console: Console, plan: Plan) -> None:
+    def __init__(self, console: Console, total: int, counted: str) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("purchases"),
+            TextColumn(counted),
             _Rate(),
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._progress.add_task("replay", total=plan.purchase_count)
+        self._task = self._progress.add_task("replay", total=total)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -86,9 +84,9 @@ class Bar:
         """Name the day in front of the bar."""
         self._progress.update(self._task, description=f"{day:%a} {day}")
 
-    def purchase_decided(self) -> None:
+    def decided(self, count: int = 1) -> None:
         """Move the bar."""
-        self._progress.advance(self._task)
+        self._progress.advance(self._task, count)
 
     def note(self, text: str) -> None:
         """Above the bar."""
@@ -98,9 +96,10 @@ class Bar:
 class DayLines:
     """A plain line as each day begins, and one at the end."""
 
-    def __init__(self, console: Console, plan: Plan) -> None:
+    def __init__(self, console: Console, total: int, counted: str) -> None:
         self._console = console
-        self._total = plan.purchase_count
+        self._total = total
+        self._counted = counted
         self._done = 0
 
     def __enter__(self) -> Self:
@@ -112,24 +111,31 @@ class DayLines:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.note(f"replay: {self._done} of {self._total} purchases done")
+        self.note(f"replay: {self._done} of {self._total} {self._counted} done")
 
     def day_started(self, day: date) -> None:
         """Say which day begins, and how much is done."""
-        self.note(f"replay {day}: {self._done} of {self._total} purchases done")
+        self.note(f"replay {day}: {self._done} of {self._total} {self._counted} done")
 
-    def purchase_decided(self) -> None:
-        """Count it."""
-        self._done += 1
+    def decided(self, count: int = 1) -> None:
+        """Count them."""
+        self._done += count
 
     def note(self, text: str) -> None:
         """A line of its own."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def watcher_for(show: bool, plan: Plan) -> AbstractContextManager[Watcher]:
-    """What fits where standard error goes; with `show` off, silence."""
+def watcher_for(
+    show: bool, total: int, counted: str
+) -> AbstractContextManager[Watcher]:
+    """What fits where standard error goes; with `show` off, silence.
+
+    `counted` is the plural of what `total` counts.
+    """
     if not show:
         return nullcontext(Silence())
     console = Console(stderr=True)
-    return Bar(console, plan) if console.is_terminal else DayLines(console, plan)
+    if console.is_terminal:
+        return Bar(console, total, counted)
+    return DayLines(console, total, counted)
