@@ -125,13 +125,18 @@ def _statement(state: ShardState, account: Account, debt: Debt) -> StatementIssu
     terms = state.programs[account.program_id].terms
     due_on = due_after(statement_on, account.due_day)
     lines = []
-    past_due_minor = principal_minor = charges_minor = 0
+    past_due_minor = principal_minor = charges_minor = carried_minor = 0
     for purchase, number, line in _lines(state, account):
         if line.bills_on == statement_on:
             billed = _billed_line(state, account, purchase, number, line)
             lines.append(billed)
             principal_minor += billed.principal_minor
             charges_minor += billed.interest_minor + billed.fee_minor
+        elif line.bills_on < statement_on < line.due_on:
+            # The minimum was paid before: it is due once more with this one.
+            principal_minor += line.principal_minor
+            charges_minor += line.charges_minor
+            carried_minor += line.principal_minor + line.charges_minor
         elif line.bills_on < statement_on:
             past_due_minor += line.principal_minor + line.charges_minor
     credit_minor = max(0, account.credit_minor)
@@ -148,6 +153,7 @@ def _statement(state: ShardState, account: Account, debt: Debt) -> StatementIssu
         max(0, minimum_minor - credit_minor),
         credit_minor,
         account.outstanding_minor,
+        carried_minor,
     )
 
 
@@ -229,10 +235,12 @@ def apply_statement_issued(state: ShardState, event: StatementIssued) -> None:
             event.minimum_due_minor,
             event.credit_minor,
             event.outstanding_minor,
+            event.carried_minor,
         )
     )
     del debt.statements[: -limits.STATEMENTS_PER_ACCOUNT_MAX]
-    debt.minimum_left_minor = event.minimum_due_minor
+    # What the credit balance pays of it is still to be counted as paid.
+    debt.minimum_left_minor = event.minimum_due_minor + event.credit_minor
     debt.next_statement_on = statement_after(event.statement_on, account.statement_day)
     if account.unpaid is None:
         account.wakes_on = NEVER

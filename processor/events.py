@@ -331,7 +331,8 @@ class StatementIssued(Event, frozen=True):
     """An account was billed: what is new, what is past due, and until when.
 
     Days are numbers.  Due is all that is billed and unpaid, past due included,
-    less the credit balance; the minimum is of it.
+    less the credit balance; the minimum is of it.  `carried_minor` is what was
+    billed before and falls due anew, because the minimum was paid.
     """
 
     account_id: str
@@ -343,6 +344,7 @@ class StatementIssued(Event, frozen=True):
     minimum_due_minor: int
     credit_minor: int
     outstanding_minor: int
+    carried_minor: int = 0
 
 
 class LineCharge(msgspec.Struct, frozen=True, array_like=True, gc=False):

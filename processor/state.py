@@ -63,6 +63,7 @@ class Statement(msgspec.Struct, gc=False):
     minimum_due_minor: int
     credit_minor: int
     outstanding_minor: int
+    carried_minor: int
 
 
 class Debt(msgspec.Struct, gc=False):

@@ -50,7 +50,11 @@ class AccountView(msgspec.Struct, frozen=True, gc=False):
 
 
 class StatementView(msgspec.Struct, frozen=True, gc=False):
-    """What an account was billed: due is new and past due, less credit."""
+    """What an account was billed: due is new, past due and carried, less credit.
+
+    Carried is what was billed before and falls due anew with this statement,
+    because the minimum of the last one was paid.
+    """
 
     statement_on: str
     due_on: str
@@ -58,6 +62,7 @@ class StatementView(msgspec.Struct, frozen=True, gc=False):
     interest_minor: int
     fee_minor: int
     past_due_minor: int
+    carried_minor: int
     credit_minor: int
     due_minor: int
     minimum_due_minor: int
@@ -238,6 +243,7 @@ def _statement(shown: Statement) -> StatementView:
         shown.new_interest_minor,
         shown.new_fee_minor,
         shown.past_due_minor,
+        shown.carried_minor,
         shown.credit_minor,
         shown.due_minor,
         shown.minimum_due_minor,

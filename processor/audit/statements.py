@@ -107,10 +107,13 @@ def penalties(books: Books, account: Account) -> Sum:
 def statement(books: Books, account: Account) -> e.StatementIssued:
     """The statement of the account's next statement day, as things stand."""
     on = account.next_statement_on
-    new, past_due = [], 0
+    new, past_due, carried, carried_principal = [], 0, 0, 0
     has_interest = set()
     for name, number, purchase, line in _lines(books, account):
-        if line.bills_on < on:
+        if line.bills_on < on < line.due_on:
+            carried += line.principal_minor + line.charges_minor
+            carried_principal += line.principal_minor
+        elif line.bills_on < on:
             past_due += line.principal_minor + line.charges_minor
         if line.bills_on != on:
             continue
@@ -123,8 +126,9 @@ def statement(books: Books, account: Account) -> e.StatementIssued:
         )
     principal = sum(line.principal_minor for line in new)
     charges = sum(line.interest_minor + line.fee_minor for line in new)
-    part = principal * _terms(books, account).minimum_due_ppm
-    minimum = past_due + charges + (part + limits.PPM - 1) // limits.PPM
+    part = (principal + carried_principal) * _terms(books, account).minimum_due_ppm
+    minimum = past_due + charges + carried - carried_principal
+    minimum += (part + limits.PPM - 1) // limits.PPM
     credit = max(0, account.credit_minor)
     return e.StatementIssued(
         account.account_id,
@@ -132,10 +136,11 @@ def statement(books: Books, account: Account) -> e.StatementIssued:
         next_on(on + 1, account.due_day),
         tuple(new),
         past_due,
-        max(0, past_due + principal + charges - credit),
+        max(0, past_due + carried + principal + charges - credit),
         max(0, minimum - credit),
         credit,
         account.outstanding_minor,
+        carried,
     )
 
 
@@ -271,7 +276,7 @@ def statement_issued(books: Books, event: e.StatementIssued) -> Touched:
         line = purchase.lines[max(0, billed.line - 1)]
         line.charged[INTEREST] += billed.interest_minor - line.left(INTEREST)
         account.charges_minor += billed.interest_minor + billed.fee_minor
-    account.minimum_left_minor = event.minimum_due_minor
+    account.minimum_left_minor = event.minimum_due_minor + event.credit_minor
     account.last_due_on = event.due_on
     # The last one, if nothing is owed any more.
     following = next_on(account.next_statement_on + 1, account.statement_day)

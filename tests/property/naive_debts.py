@@ -316,7 +316,7 @@ class Clerk:
 
     def _statement(self, day: date, told: list[dict[str, Any]]) -> None:
         new = dict.fromkeys(("principal", "interest", "fee"), 0)
-        past = 0
+        past = carried = revolving = 0
         billed: set[str] = set()
         for line in self.lines:
             if line.bills == day and line.purchase in self.order:
@@ -325,18 +325,19 @@ class Clerk:
                     billed.add(line.purchase)
                 for component in new:
                     new[component] += line.left(component)
+            elif line.bills < day and line.due > day:
+                carried += sum(line.left(c) for _, c in MATRIX[:4])
+                revolving += line.left("principal")
             elif line.bills < day:
                 past += sum(line.left(c) for _, c in MATRIX[:4])
-        owed = past + sum(new.values())
+        owed = past + carried + sum(new.values())
         credit = max(0, self.credit)
-        least = Fraction(new["principal"] * self.terms.minimum_ppm, PPM)
-        minimum = (
-            past
-            + new["interest"]
-            + new["fee"]
-            - (-least.numerator // least.denominator)
-        )
-        self.minimum_left = max(0, minimum - credit)
+        part = new["principal"] + revolving
+        least = Fraction(part * self.terms.minimum_ppm, PPM)
+        minimum = past + carried - revolving + new["interest"] + new["fee"]
+        minimum -= -least.numerator // least.denominator
+        asked = max(0, minimum - credit)
+        self.minimum_left = asked + credit  # Credit is still to pay its part.
         self.last_due = self.due_of(day)
         shown = {
             "statement_on": day.isoformat(),
@@ -345,9 +346,10 @@ class Clerk:
             "interest_minor": new["interest"],
             "fee_minor": new["fee"],
             "past_due_minor": past,
+            "carried_minor": carried,
             "credit_minor": credit,
             "due_minor": max(0, owed - credit),
-            "minimum_due_minor": self.minimum_left,
+            "minimum_due_minor": asked,
             "outstanding_minor": self.principal(),
         }
         self.statements.append(shown)
