@@ -13,7 +13,7 @@ from processor.audit.shard import ShardAudit
 from processor.records import SHARD_RECORDS, ShardRecord
 from tests.unit.debt_lives import DebtLives
 from tests.unit.house_in_memory import Rows
-from tests.unit.test_audit_debts import OF_DEBTS
+from tests.unit.tampering import OF_DEBTS
 
 
 @pytest.mark.parametrize("seed", range(8))
