@@ -231,7 +231,6 @@ def foresee_refund(account: AccountBook, wish: Fields) -> Foreseen:
             principal_minor=principal_minor,
             credit_minor=minor - principal_minor,
             purchase_day=Day(),
-            fee_minor=0,
         )
     )
 

@@ -86,7 +86,6 @@ def purchase_reading(account: AccountBook, purchase: Purchase) -> Fields:
         "given_back_minor": purchase.given_back_minor,
         "refunded_minor": purchase.refunded_minor,
         "outstanding_minor": purchase.outstanding_minor,
-        "plan_id": "",
         "lenders": Lenders(purchase),
     }
 

@@ -89,6 +89,8 @@ def decide_unfreeze_account(
         return declined(DeclineReason.ACCOUNT_CLOSED)
     if account.status is not AccountStatus.FROZEN:
         return declined(DeclineReason.ACCOUNT_NOT_FROZEN)
+    if account.written_off_minor:
+        return declined(DeclineReason.ACCOUNT_WRITTEN_OFF)
     return e.AccountUnfrozen(command.account_id)
 
 

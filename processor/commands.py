@@ -77,7 +77,7 @@ class FreezeAccount(Command, frozen=True):
 
 
 class UnfreezeAccount(Command, frozen=True):
-    """Allow new holds and authorizations again."""
+    """Allow new holds and authorizations again; not while debt is written off."""
 
     ROUTED_BY = "account_id"
 

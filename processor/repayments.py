@@ -14,7 +14,6 @@ from processor.ids import IdKind, make_id
 from processor.rules import Decision, Moment, declined
 from processor.state import (
     Account,
-    AccountStatus,
     Payment,
     PaymentKind,
     PaymentStatus,
@@ -28,7 +27,7 @@ def decline_money(account: Account | None, currency: str) -> e.Declined | None:
         return declined(DeclineReason.ACCOUNT_NOT_FOUND)
     if account.currency != currency:
         return declined(DeclineReason.CURRENCY_MISMATCH)
-    if account.status is AccountStatus.CLOSED:
+    if account.is_done_for:
         return declined(DeclineReason.ACCOUNT_CLOSED)
     return None
 

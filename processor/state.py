@@ -113,6 +113,22 @@ class Account(msgspec.Struct, gc=False):
     debt: Debt | None = None
 
     @property
+    def is_done_for(self) -> bool:
+        """Closed, and nothing of it left to be paid: it takes no money either.
+
+        A direct debit may bounce after the account was closed; then it owes
+        again, and may pay.
+        """
+        if self.status is not AccountStatus.CLOSED:
+            return False
+        return not (self.unpaid or self.written_off_minor or self.credit_minor < 0)
+
+    def freeze(self) -> None:
+        """No new purchases; what is closed stays closed."""
+        if self.status is not AccountStatus.CLOSED:
+            self.status = AccountStatus.FROZEN
+
+    @property
     def open_to_buy_minor(self) -> int:
         """What a purchase may still be; negative when over limit."""
         return (

@@ -18,7 +18,6 @@ from processor.repayments import count_claims, decline_money
 from processor.rules import Decision, Moment, declined
 from processor.state import (
     Account,
-    AccountStatus,
     Payment,
     PaymentKind,
     PaymentStatus,
@@ -56,7 +55,7 @@ def apply_written_off(state: ShardState, event: e.WrittenOff) -> None:
     _count_written_off(state, event.allocations, 1)
     pay(state, account, event.allocations)
     account.written_off_minor += event.amount_minor
-    account.status = AccountStatus.FROZEN
+    account.freeze()
     state.payments[event.write_off_id] = Payment(
         event.account_id,
         PaymentKind.WRITE_OFF,
@@ -260,7 +259,7 @@ def apply_claim_paid(state: ShardState, event: e.ClaimPaid) -> None:
         event.amount_minor,
         allocations=event.allocations,
     )
-    account.status = AccountStatus.FROZEN
+    account.freeze()
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 

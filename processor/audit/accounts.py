@@ -41,6 +41,9 @@ def account_frozen(books: Books, event: e.AccountFrozen) -> Touched:
 
 
 def account_unfrozen(books: Books, event: e.AccountUnfrozen) -> Touched:
+    account = books.accounts.get(event.account_id)
+    if account is not None and account.written_off_minor:
+        books.differ(f"account {event.account_id} is unfrozen while written off.")
     return _set_status(books, event.account_id, "frozen", "open")
 
 

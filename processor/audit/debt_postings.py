@@ -258,8 +258,9 @@ def _write_off_reversed(event: e.WriteOffReversed, names: Names) -> list[Leg]:
     ]
     for paid, back in zip(allocations, event.undone, strict=True):
         purchase = names.purchases[paid.authorization_id]
-        booked += _remitted(purchase, paid.charge_parts, -1, "lender_remittance")
-        booked += _remitted(purchase, back.charge_parts, 1, "lender_remittance")
+        again = back.charge_parts or (0,) * len(paid.charge_parts)
+        not_again = [p - b for p, b in zip(paid.charge_parts, again, strict=True)]
+        booked += _remitted(purchase, not_again, -1, "lender_remittance")
     return booked
 
 

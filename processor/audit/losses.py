@@ -34,13 +34,19 @@ def written_off(books: Books, event: e.WrittenOff) -> Touched:
     check_order(books, event.allocations, by_order(books, account, owed_minor)[0])
     pay(books, account, event.allocations, is_remitted=False)
     account.written_off_minor += event.amount_minor
-    account.status = "frozen"
+    _freeze(account)
     _lose(books, account, event.allocations, 1)
     books.payments[event.write_off_id] = Payment(
         "write_off", event.account_id, event.amount_minor, 0, event.allocations, {}
     )
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return ()
+
+
+def _freeze(account: Account) -> None:
+    """What is closed stays closed."""
+    if account.status != "closed":
+        account.status = "frozen"
 
 
 def _lose(
@@ -130,7 +136,7 @@ def claim_paid(books: Books, event: e.ClaimPaid) -> Touched:
         books.differ(f"the claim is {left} more than is owed.")
     check_order(books, event.allocations, taken)
     pay(books, account, event.allocations)
-    account.status = "frozen"
+    _freeze(account)
     books.payments[event.claim_id] = Payment(
         "claim",
         event.account_id,

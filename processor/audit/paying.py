@@ -288,7 +288,9 @@ def account_of(books: Books, account_id: str) -> Account | None:
 
 
 def not_closed(books: Books, account: Account) -> None:
-    if account.status == "closed":
+    """A closed account takes money only for what it owes again, or has lost."""
+    owes = account.owing or account.written_off_minor or account.credit_minor < 0
+    if account.status == "closed" and not owes:
         books.differ(
             f"account {account.account_id} is closed, nothing may happen to it."
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from processor import commands as c
 from processor.history import History, Page, Place
 from processor.records import ShardRecord
 from processor.state import ShardState
@@ -30,6 +31,10 @@ class NaiveHistory:
     ) -> None:
         """One record more; `owners` says whose each purchase and hold is."""
         named = set(strings_in(record))
+        if isinstance(record.command, c.ForceCapture):
+            # It may name somebody else's purchase; it is about its own account.
+            named.discard(record.command.authorization_id)
+            named.add(getattr(record.event, "authorization_id", ""))
         concerned = {owners.get(name, name) for name in named} & set(state.accounts)
         assert len(concerned) <= 1
         for account_id, account in state.accounts.items():

@@ -9,7 +9,7 @@ from processor import limits
 from processor.audit.balances import check_accounts, check_lenders, check_programs
 from processor.audit.shard import ShardAudit
 from processor.terms import Waivable
-from tests.unit.debt_story import DORA, FRED, HUGO, place, story
+from tests.unit.debt_story import DORA, FRED, GINA, HUGO, place, story
 from tests.unit.journals_by_hand import SHARD_0, audited
 from tests.unit.tampering import (
     P1,
@@ -335,13 +335,14 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         ),
     ),
     (
-        "record 83: account hugo-2 is closed, nothing may happen to it",
-        both(
-            lambda found: found[SHARD_0].add(None, e.AccountClosed(HUGO)),
-            lambda found: found[SHARD_0].add(
-                None, e.AdjustmentApproved("aj_2630025", HUGO, -50, 43_050)
-            ),
+        "record 82: account gina is closed, nothing may happen to it",
+        lambda found: found[SHARD_0].add(
+            None, e.Repaid(GINA, "rp_fff0052", 50, (), 50, 50_050)
         ),
+    ),
+    (
+        "account fred-2 is unfrozen while written off",
+        lambda found: found[SHARD_0].add(None, e.AccountUnfrozen(FRED)),
     ),
     ("nobody asked for RepaymentFinal", by_itself(e.RepaymentFinal)),
     ("nobody asked for SettledEarly", by_itself(e.SettledEarly)),
