@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from processor import commands as c
 from processor import limits
+from processor.terms import CategoryVelocity, Velocity
 
 
 class FieldForm(msgspec.Struct, frozen=True):
@@ -68,6 +69,15 @@ _ID = Annotated[str, ID_FORM]
 _ID_MUST_BE = f"1 to {limits.ID_LENGTH_MAX} of the characters A-Z a-z 0-9 _ . : -"
 _AMOUNT = _whole(1, limits.AMOUNT_MINOR_MAX)
 _PRINTABLE = r"[^\x00-\x1f\x7f]*"
+
+
+def _velocity(period: str) -> FieldForm:
+    return FieldForm(
+        _whole(0, limits.LIMIT_MINOR_MAX),
+        f"How much may be approved in {period}; left out or null: any amount.",
+        _whole_must_be("minor units", 0, limits.LIMIT_MINOR_MAX),
+        50_000,
+    )
 
 
 FIELDS: dict[str, FieldForm] = {
@@ -167,6 +177,15 @@ FIELDS: dict[str, FieldForm] = {
         "a date such as 2011-02-01, in the years 1900 to 2199",
         "2011-02-01",
     ),
+    "category": FieldForm(
+        _ID,
+        "The merchants' category; a merchant of none leaves it out.",
+        _ID_MUST_BE,
+        "electronics",
+    ),
+    "purchase_minor": _velocity("one purchase, with all it grows by"),
+    "daily_minor": _velocity("one business day"),
+    "monthly_minor": _velocity("one calendar month of business days"),
     "command": FieldForm(
         str,
         "The command's name.",
@@ -244,5 +263,23 @@ _add_nested(
             {"lender_id": "first-bank", "share_ppm": 700_000},
             {"lender_id": "second-bank", "share_ppm": 300_000},
         ],
+    ),
+)
+_add_nested(
+    "velocity",
+    FieldForm(
+        nested(Velocity),
+        "The limits for all merchants together.",
+        "an object with purchase_minor, daily_minor, monthly_minor, or some of them",
+        {"daily_minor": 50_000},
+    ),
+)
+_add_nested(
+    "categories",
+    FieldForm(
+        _some(CategoryVelocity, 0, limits.VELOCITY_CATEGORIES_MAX),
+        "The limits for merchants of a category, each category once.",
+        f"0 to {limits.VELOCITY_CATEGORIES_MAX} objects with category and limits",
+        [{"category": "electronics", "monthly_minor": 100_000}],
     ),
 )

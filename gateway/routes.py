@@ -134,6 +134,14 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
         "account_id",
     ),
     CommandRoute(
+        f"{_ACCOUNT}/velocity",
+        c.SetVelocity,
+        _OPERATOR,
+        a.VelocityAnswer,
+        "Limit what an account buys in a purchase, a day, a month",
+        "account_id",
+    ),
+    CommandRoute(
         f"{_ACCOUNT}/freeze",
         c.FreezeAccount,
         _OPERATOR,

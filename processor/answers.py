@@ -12,6 +12,7 @@ import msgspec
 
 from processor import commands as c
 from processor import events as e
+from processor.terms import CategoryVelocity, Velocity
 
 ENCODER = msgspec.json.Encoder()
 
@@ -27,6 +28,7 @@ class DeclinedAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     transient: bool
     headroom_missing_minor: int | None = None
     lender_id: str = ""
+    category: str = ""
 
 
 class ApprovedAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +49,14 @@ class LimitAnswer(ApprovedAnswer, frozen=True, gc=False):
     account_id: str
     limit_minor: int
     open_to_buy_minor: int
+
+
+class VelocityAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """The velocity limits now in force."""
+
+    account_id: str
+    velocity: Velocity
+    categories: tuple[CategoryVelocity, ...]
 
 
 class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -149,6 +159,7 @@ def _declined(command: c.Command, event: e.Declined) -> DeclinedAnswer:
         event.reason.is_transient,
         event.missing_minor or None,
         event.lender_id,
+        event.category,
     )
 
 
@@ -239,6 +250,10 @@ def _limit(command: c.Command, event: e.LimitChanged) -> LimitAnswer:
     )
 
 
+def _velocity(command: c.Command, event: e.VelocitySet) -> VelocityAnswer:
+    return VelocityAnswer(APPROVED, event.account_id, event.velocity, event.categories)
+
+
 def _lender(command: c.Command, event: e.LenderRegistered) -> LenderAnswer:
     return LenderAnswer(APPROVED, event.lender_id, 0)
 
@@ -277,6 +292,7 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.AccountUnfrozen: _account,
     e.AccountClosed: _account,
     e.LimitChanged: _limit,
+    e.VelocitySet: _velocity,
     e.LenderRegistered: _lender,
     e.ReserveDeposited: _reserve,
     e.ReserveWithdrawn: _reserve,

@@ -9,7 +9,7 @@ outstanding and captured; the amounts occupied do not change.
 
 from processor import commands as c
 from processor import events as e
-from processor import limits
+from processor import limits, velocity
 from processor.bookings import (
     book_credit,
     capture_reserve,
@@ -109,6 +109,10 @@ def _decide_purchase(
 ) -> Decision:
     if account.authorization_count >= limits.AUTHORIZATIONS_PER_ACCOUNT_MAX:
         return declined(DeclineReason.TOO_MANY_AUTHORIZATIONS)
+    if account.velocity is not None:
+        refused = velocity.decline_velocity(state, account, merchant_id, amount_minor)
+        if refused is not None:
+            return refused
     open_to_buy_minor = account.open_to_buy_minor - amount_minor
     if hold_id:
         # What a hold occupies already needs no room in the limit again.
@@ -182,6 +186,8 @@ def apply_authorized(
     )
     state.authorizations[event.authorization_id] = authorization
     state.totals.authorized_count += 1
+    if account.velocity is not None:
+        velocity.count(state, account, authorization, amount_minor)
     occupy_reserve(state, program, parts)
     if event.captured:
         capture_reserve(state, program, parts)
@@ -219,6 +225,11 @@ def decide_increment(
         return refused
     if authorization.status is not AuthorizationStatus.OPEN:
         return declined(DeclineReason.AUTHORIZATION_NOT_OPEN)
+    refused = velocity.decline_growth(
+        state, account, authorization, command.amount_minor
+    )
+    if refused is not None:
+        return refused
     missing_minor = command.amount_minor - account.open_to_buy_minor
     if missing_minor > 0:
         return declined(DeclineReason.CREDIT_LIMIT_EXCEEDED, missing_minor)

@@ -5,6 +5,7 @@ lenders' slices and the day's totals in step; none of them decides anything,
 but `use_credit` and `draw`, which say what a decision may take.
 """
 
+from processor import velocity
 from processor.apportion import apportion
 from processor.events import Parts
 from processor.rules import add, occupy_reserve, release_reserve, subtract
@@ -53,6 +54,8 @@ def increment(
     authorization.total_minor += amount_minor
     authorization.total_parts = add(authorization.total_parts, parts)
     account.authorized_minor += amount_minor
+    if account.velocity is not None:
+        velocity.count(state, account, authorization, amount_minor)
 
 
 def book_capture(
@@ -155,6 +158,8 @@ def give_back(
     authorization.given_back_parts = add(authorization.given_back_parts, parts)
     account.authorized_minor -= amount_minor
     assert account.authorized_minor >= 0
+    if account.velocity is not None:
+        velocity.uncount(state, account, authorization, amount_minor)
 
 
 def settle_status(

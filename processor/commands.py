@@ -10,6 +10,8 @@ from typing import ClassVar
 
 import msgspec
 
+from processor.terms import CategoryVelocity, Velocity
+
 
 def _wire_name(class_name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in class_name)[1:]
@@ -54,6 +56,22 @@ class ChangeLimit(Command, frozen=True):
 
     account_id: str
     limit_minor: int
+
+
+class SetVelocity(Command, frozen=True):
+    """Limit how much may be bought: in a purchase, a business day, a month.
+
+    For all merchants together, and for those of a category.  Replaces what was
+    set before; with no limit at all there are none.  What was approved before
+    an account or a category had limits does not count; refunds give nothing
+    back.
+    """
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    velocity: Velocity
+    categories: tuple[CategoryVelocity, ...] = ()
 
 
 class FreezeAccount(Command, frozen=True):
@@ -251,6 +269,7 @@ class RegisterMerchant(Command, frozen=True):
 
     merchant_id: str
     name: str = ""
+    category: str = ""
 
 
 class CloseDay(Command, frozen=True):
@@ -263,6 +282,7 @@ class CloseDay(Command, frozen=True):
 AccountCommand = (
     OpenAccount
     | ChangeLimit
+    | SetVelocity
     | FreezeAccount
     | UnfreezeAccount
     | CloseAccount

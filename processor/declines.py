@@ -25,6 +25,7 @@ class DeclineReason(StrEnum):
     MERCHANT_EXISTS = "merchant_exists"
     CURRENCY_MISMATCH = "currency_mismatch"
     SHARES_NOT_WHOLE = "shares_not_whole"
+    CATEGORY_REPEATED = "category_repeated"
     # Its state does not allow it.
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_FROZEN = "account_frozen"
@@ -48,6 +49,9 @@ class DeclineReason(StrEnum):
     TOO_MANY_REGISTERED = "too_many_registered"
     AMOUNT_TOO_LARGE = "amount_too_large"
     # Money: the borrower's first, the lender's last.
+    VELOCITY_PURCHASE = "velocity_purchase"
+    VELOCITY_DAILY = "velocity_daily"
+    VELOCITY_MONTHLY = "velocity_monthly"
     CREDIT_LIMIT_EXCEEDED = "credit_limit_exceeded"
     RESERVE_EXHAUSTED = "reserve_exhausted"
 
@@ -67,6 +71,7 @@ _PERMANENT = frozenset(
         DeclineReason.HOLD_NOT_FOUND,
         DeclineReason.CURRENCY_MISMATCH,
         DeclineReason.SHARES_NOT_WHOLE,
+        DeclineReason.CATEGORY_REPEATED,
         DeclineReason.ACCOUNT_CLOSED,
         DeclineReason.AUTHORIZATION_NOT_OPEN,
         DeclineReason.HOLD_NOT_OPEN,

@@ -9,6 +9,7 @@ import msgspec
 
 from processor.commands import Share
 from processor.declines import DeclineReason
+from processor.terms import CategoryVelocity, Velocity
 
 
 def _wire_name(class_name: str) -> str:
@@ -27,13 +28,15 @@ class Declined(Event, frozen=True):
 
     `missing_minor` is the headroom that was missing, where the reason is
     money.  For the reserve, `lender_id` is the lender that was short and
-    `refusal` the number under which settlement refused.
+    `refusal` the number under which settlement refused.  For a velocity limit
+    of one category of merchants, `category` names it.
     """
 
     reason: DeclineReason
     missing_minor: int = 0
     lender_id: str = ""
     refusal: int = 0
+    category: str = ""
 
 
 # Accounts.
@@ -50,6 +53,14 @@ class LimitChanged(Event, frozen=True):
     account_id: str
     limit_minor: int
     open_to_buy_minor: int
+
+
+class VelocitySet(Event, frozen=True):
+    """What is counted goes on from what was counted under the limits before."""
+
+    account_id: str
+    velocity: Velocity
+    categories: tuple[CategoryVelocity, ...]
 
 
 class AccountFrozen(Event, frozen=True):
@@ -239,6 +250,7 @@ class ProgramRegistered(Event, frozen=True):
 class MerchantRegistered(Event, frozen=True):
     merchant_id: str
     name: str
+    category: str = ""
 
 
 class ShardJoined(Event, frozen=True):
@@ -388,6 +400,7 @@ ShardEvent = (
     Declined
     | AccountOpened
     | LimitChanged
+    | VelocitySet
     | AccountFrozen
     | AccountUnfrozen
     | AccountClosed

@@ -26,6 +26,7 @@ PROGRAMS_MAX: Final = 10_000
 MERCHANTS_MAX: Final = 1_000_000
 HOLDS_PER_ACCOUNT_MAX: Final = 1_000
 AUTHORIZATIONS_PER_ACCOUNT_MAX: Final = 1_000  # Open ones.
+VELOCITY_CATEGORIES_MAX: Final = 32  # With limits of their own, per account.
 EXPIRY_SECONDS_MAX: Final = 366 * 24 * 3_600
 
 # Placement.

@@ -17,6 +17,7 @@ from processor import (
     reference,
     refunds,
     repayments,
+    velocity,
 )
 from processor import commands as c
 from processor import events as e
@@ -30,6 +31,7 @@ ApplyWithCommand = Callable[[ShardState, Any, Any], None]
 _DECIDE: dict[type[c.Command], Decide] = {
     c.OpenAccount: accounts.decide_open_account,
     c.ChangeLimit: accounts.decide_change_limit,
+    c.SetVelocity: velocity.decide_set_velocity,
     c.FreezeAccount: accounts.decide_freeze_account,
     c.UnfreezeAccount: accounts.decide_unfreeze_account,
     c.CloseAccount: accounts.decide_close_account,
@@ -48,6 +50,7 @@ _DECIDE: dict[type[c.Command], Decide] = {
 _APPLY: dict[type[e.Event], Apply] = {
     e.AccountOpened: accounts.apply_account_opened,
     e.LimitChanged: accounts.apply_limit_changed,
+    e.VelocitySet: velocity.apply_velocity_set,
     e.AccountFrozen: accounts.apply_account_frozen,
     e.AccountUnfrozen: accounts.apply_account_unfrozen,
     e.AccountClosed: accounts.apply_account_closed,

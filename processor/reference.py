@@ -5,7 +5,7 @@ receives, so that its replay needs nothing but its own journal.
 """
 
 from processor import events as e
-from processor.state import Program, ShardState, Slice
+from processor.state import Merchant, Program, ShardState, Slice
 
 
 def apply_reference_received(state: ShardState, event: e.ReferenceReceived) -> None:
@@ -15,7 +15,7 @@ def apply_reference_received(state: ShardState, event: e.ReferenceReceived) -> N
         if isinstance(fact, e.LenderRegistered):
             state.slices.setdefault(fact.lender_id, Slice(fact.lender_id))
         elif isinstance(fact, e.MerchantRegistered):
-            state.merchants[fact.merchant_id] = fact.name
+            state.merchants[fact.merchant_id] = Merchant(fact.name, fact.category)
         else:
             _add_program(state, fact)
 

@@ -111,7 +111,7 @@ def decide_register_merchant(
         return declined(DeclineReason.MERCHANT_EXISTS)
     if len(state.merchants) >= limits.MERCHANTS_MAX:
         return declined(DeclineReason.TOO_MANY_REGISTERED)
-    return e.MerchantRegistered(command.merchant_id, command.name)
+    return e.MerchantRegistered(command.merchant_id, command.name, command.category)
 
 
 def decide_close_day(state: SettlementState, command: c.CloseDay) -> e.Event:

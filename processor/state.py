@@ -8,7 +8,9 @@ from enum import StrEnum
 
 import msgspec
 
+from processor.declines import DeclineReason
 from processor.events import DayTotals, LenderTotals, MerchantTotals, Parts
+from processor.terms import Velocity
 
 
 class AccountStatus(StrEnum):
@@ -37,6 +39,38 @@ class HoldStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class Meter(msgspec.Struct, gc=False):
+    """Velocity limits, and what was approved under them, in minor units.
+
+    `day` is the business day of the last count, so both counts are zero in a
+    later day or month.  Purchases made before record `since` do not count.
+    """
+
+    bounds: Velocity
+    since: int
+    day: str = ""
+    day_minor: int = 0
+    month_minor: int = 0
+
+
+class Headroom(msgspec.Struct, frozen=True, gc=False):
+    """What one velocity limit left to a purchase; negative when exceeded.
+
+    `reason` is the decline it gives; `category` is empty for all merchants.
+    """
+
+    reason: DeclineReason
+    category: str
+    left_minor: int
+
+
+class AccountVelocity(msgspec.Struct, gc=False):
+    """An account's velocity limits: in all, and by category of merchants."""
+
+    overall: Meter
+    categories: dict[str, Meter]
+
+
 class Account(msgspec.Struct, gc=False):
     """One borrower's line with one program; amounts in minor units.
 
@@ -57,6 +91,7 @@ class Account(msgspec.Struct, gc=False):
     hold_count: int = 0
     authorization_count: int = 0
     unpaid: list[str] | None = None
+    velocity: AccountVelocity | None = None
 
     @property
     def open_to_buy_minor(self) -> int:
@@ -76,7 +111,8 @@ class Authorization(msgspec.Struct, gc=False):
     `total` is all that was ever authorized; of it `captured` became a debt,
     `given_back` was reversed, expired or released, and the rest is open.  Of
     what was captured, `refunded` went back and `outstanding` is still owed.
-    Parts are in the order of the program's lenders.
+    Parts are in the order of the program's lenders.  `category` is the
+    merchant's, kept where the account had velocity limits.
     """
 
     authorization_id: str
@@ -98,6 +134,7 @@ class Authorization(msgspec.Struct, gc=False):
     refunded_parts: Parts
     outstanding_minor: int
     outstanding_parts: Parts
+    category: str = ""
 
     @property
     def open_minor(self) -> int:
@@ -122,6 +159,13 @@ class Hold(msgspec.Struct, gc=False):
     reference: str
     held_minor: int
     status: HoldStatus = HoldStatus.OPEN
+
+
+class Merchant(msgspec.Struct, frozen=True, gc=False):
+    """Where purchases are made; of no category when `category` is empty."""
+
+    name: str
+    category: str = ""
 
 
 class Program(msgspec.Struct, gc=False):
@@ -170,7 +214,7 @@ class ShardState(msgspec.Struct, gc=False):
     holds: dict[str, Hold] = {}
     programs: dict[str, Program] = {}  # The current version of each.
     program_versions: dict[tuple[str, int], Program] = {}
-    merchants: dict[str, str] = {}
+    merchants: dict[str, Merchant] = {}
     slices: dict[str, Slice] = {}
     totals: DayTotals = msgspec.field(default_factory=DayTotals)
     ended_day: str = ""  # The last day that was moved from, and where it ended.

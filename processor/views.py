@@ -3,7 +3,15 @@
 import msgspec
 
 from processor.answers import ENCODER
-from processor.state import Account, Authorization, Hold, ShardState
+from processor.state import (
+    Account,
+    AccountVelocity,
+    Authorization,
+    Hold,
+    Meter,
+    ShardState,
+)
+from processor.velocity import used
 
 
 class LenderPart(msgspec.Struct, frozen=True, gc=False):
@@ -16,8 +24,28 @@ class LenderPart(msgspec.Struct, frozen=True, gc=False):
     outstanding_minor: int
 
 
-class AccountView(msgspec.Struct, frozen=True, gc=False):
-    """A credit account; amounts in minor units."""
+class VelocityView(msgspec.Struct, frozen=True, gc=False):
+    """Velocity limits and what is used of them, for all merchants or a category.
+
+    Null where there is no such limit; what is left is negative when a limit
+    was set below what was used already.
+    """
+
+    category: str | None
+    purchase_minor: int | None
+    daily_minor: int | None
+    daily_used_minor: int
+    daily_left_minor: int | None
+    monthly_minor: int | None
+    monthly_used_minor: int
+    monthly_left_minor: int | None
+
+
+class AccountView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A credit account; amounts in minor units.
+
+    `velocity` is left out where there are no such limits.
+    """
 
     account_id: str
     program_id: str
@@ -32,6 +60,7 @@ class AccountView(msgspec.Struct, frozen=True, gc=False):
     open_holds: int
     open_authorizations: int
     unpaid_purchases: int
+    velocity: tuple[VelocityView, ...] = ()
 
 
 class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
@@ -70,7 +99,7 @@ def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
     """The JSON of an "account", "authorization" or "hold"; None if unknown."""
     shown: msgspec.Struct | None = None
     if kind == "account" and object_id in state.accounts:
-        shown = _account(state.accounts[object_id])
+        shown = _account(state, state.accounts[object_id])
     elif kind == "authorization" and object_id in state.authorizations:
         shown = _authorization(state, state.authorizations[object_id])
     elif kind == "hold" and object_id in state.holds:
@@ -78,7 +107,7 @@ def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
     return None if shown is None else ENCODER.encode(shown)
 
 
-def _account(account: Account) -> AccountView:
+def _account(state: ShardState, account: Account) -> AccountView:
     return AccountView(
         account.account_id,
         account.program_id,
@@ -93,6 +122,33 @@ def _account(account: Account) -> AccountView:
         account.hold_count,
         account.authorization_count,
         len(account.unpaid or ()),
+        _velocity(account.velocity, state.day),
+    )
+
+
+def _velocity(velocity: AccountVelocity | None, day: str) -> tuple[VelocityView, ...]:
+    if velocity is None:
+        return ()
+    overall = _meter(None, velocity.overall, day)
+    return (
+        overall,
+        *(_meter(name, meter, day) for name, meter in velocity.categories.items()),
+    )
+
+
+def _meter(category: str | None, meter: Meter, day: str) -> VelocityView:
+    bounds = meter.bounds
+    daily, monthly = bounds.daily_minor, bounds.monthly_minor
+    used_day, used_month = used(meter, day)
+    return VelocityView(
+        category,
+        bounds.purchase_minor,
+        daily,
+        used_day,
+        None if daily is None else daily - used_day,
+        monthly,
+        used_month,
+        None if monthly is None else monthly - used_month,
     )
 
 

@@ -4,8 +4,9 @@ The same contract as `purchases`: note, and return the lenders touched.
 """
 
 from processor import events as e
-from processor.audit.books import Account, Books, Hold
+from processor.audit.books import Account, Books, Hold, Tally
 from processor.audit.purchases import Touched
+from processor.terms import Velocity
 
 
 def account_opened(books: Books, event: e.AccountOpened) -> Touched:
@@ -24,6 +25,26 @@ def limit_changed(books: Books, event: e.LimitChanged) -> Touched:
     if account is not None:
         account.limit_minor = event.limit_minor
         books.check_open_to_buy(account, event.open_to_buy_minor)
+    return ()
+
+
+def velocity_set(books: Books, event: e.VelocitySet) -> Touched:
+    """Who had limits before keeps what was counted under them."""
+    account = _account(books, event.account_id)
+    if account is None:
+        return None
+    wanted = {"": event.velocity}
+    for of in event.categories:
+        bounds = Velocity(of.purchase_minor, of.daily_minor, of.monthly_minor)
+        wanted[of.category] = bounds
+    if len(wanted) != 1 + len(event.categories):
+        books.differ("it limits a category twice.")
+    if wanted == {"": Velocity()}:
+        wanted = {}
+    kept = account.tallies
+    account.tallies = {name: kept.get(name) or Tally(wanted[name]) for name in wanted}
+    for name, tally in account.tallies.items():
+        tally.bounds = wanted[name]
     return ()
 
 

@@ -20,6 +20,14 @@ from processor.events import (
     MerchantTotals,
     ReferenceFact,
 )
+from processor.terms import Velocity
+
+
+class Tally(msgspec.Struct, gc=False):
+    """Velocity limits, and what was approved by business day and by month."""
+
+    bounds: Velocity
+    minor: dict[str, int] = {}
 
 
 class Account(msgspec.Struct, gc=False):
@@ -34,6 +42,7 @@ class Account(msgspec.Struct, gc=False):
     authorized_minor: int = 0
     outstanding_minor: int = 0
     credit_minor: int = 0
+    tallies: dict[str, Tally] = {}  # By category; "" is all of them.
 
     @property
     def open_to_buy_minor(self) -> int:
@@ -78,6 +87,7 @@ class Purchase(msgspec.Struct, gc=False):
     refunded_minor: int = 0
     outstanding_minor: int = 0
     captured_after_refund: bool = False
+    counted_in: tuple[Tally, ...] = ()  # From its first day on.
 
 
 class Hold(msgspec.Struct, gc=False):
@@ -115,7 +125,7 @@ class Books:
         self.holds: dict[str, Hold] = {}
         self.programs: dict[tuple[str, int], Program] = {}
         self.current_programs: dict[str, Program] = {}
-        self.merchants: set[str] = set()
+        self.merchants: dict[str, str] = {}  # With their categories.
         self.slices: dict[str, Slice] = {}
         self.facts: list[ReferenceFact] = []
         self.totals = DayTotals()

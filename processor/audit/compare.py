@@ -13,12 +13,14 @@ from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
 from processor.settlement_state import SettlementState
 from processor.state import Account as AccountState
+from processor.state import AccountVelocity, ShardState
 from processor.state import Authorization as AuthorizationState
 from processor.state import Hold as HoldState
-from processor.state import ShardState
 from processor.state import Slice as SliceState
+from processor.terms import Velocity
 
 Figures = tuple[tuple[str, object, object], ...]  # Name, the audit's, the state's.
+Velocities = dict[str, tuple[Velocity, int, int]]  # Used in the day, the month.
 
 
 def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
@@ -32,7 +34,9 @@ def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
         *_differing("the shard", _shard(books, state)),
     ]
     for account_id in books.accounts.keys() & state.accounts.keys():
-        figures = _account(books.accounts[account_id], state.accounts[account_id])
+        figures = _account(
+            books.accounts[account_id], state.accounts[account_id], books.day
+        )
         differences += _differing(f"account {account_id}", figures)
     for made_id in books.purchases.keys() & state.authorizations.keys():
         figures = _purchase(books.purchases[made_id], state.authorizations[made_id])
@@ -73,7 +77,7 @@ def _shard(books: Books, state: ShardState) -> Figures:
     )
 
 
-def _account(own: Account, state: AccountState) -> Figures:
+def _account(own: Account, state: AccountState, day: str) -> Figures:
     return (
         ("status", own.status, state.status.value),
         ("limit", own.limit_minor, state.limit_minor),
@@ -82,7 +86,28 @@ def _account(own: Account, state: AccountState) -> Figures:
         ("outstanding", own.outstanding_minor, state.outstanding_minor),
         ("credit", own.credit_minor, state.credit_minor),
         ("open to buy", own.open_to_buy_minor, state.open_to_buy_minor),
+        ("velocity", _tallies(own, day), _meters(state.velocity, day)),
     )
+
+
+def _tallies(own: Account, day: str) -> Velocities:
+    return {
+        name: (tally.bounds, tally.minor.get(day, 0), tally.minor.get(day[:7], 0))
+        for name, tally in own.tallies.items()
+    }
+
+
+def _meters(velocity: AccountVelocity | None, day: str) -> Velocities:
+    if velocity is None:
+        return {}
+    return {
+        name: (
+            meter.bounds,
+            meter.day_minor if meter.day == day else 0,
+            meter.month_minor if meter.day[:7] == day[:7] else 0,
+        )
+        for name, meter in {"": velocity.overall, **velocity.categories}.items()
+    }
 
 
 def _purchase(own: Purchase, state: AuthorizationState) -> Figures:

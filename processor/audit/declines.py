@@ -10,7 +10,8 @@ import msgspec
 from processor import commands as c
 from processor import events as e
 from processor import limits
-from processor.audit.books import Account, Books, Program
+from processor.audit import velocity
+from processor.audit.books import Account, Books, Program, Purchase
 
 
 class ReserveDecline(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +38,8 @@ class Wish(msgspec.Struct, frozen=True, gc=False):
     program: Program
     amount_minor: int
     growth_minor: int
+    merchant_id: str = ""
+    purchase: Purchase | None = None  # That would have grown.
 
 
 def check_limit_decline(
@@ -50,6 +53,31 @@ def check_limit_decline(
     missing_minor = wish.growth_minor - wish.account.open_to_buy_minor
     if missing_minor <= 0:
         books.differ(f"declined for the limit although {-missing_minor} was to spare.")
+    elif missing_minor != event.missing_minor:
+        books.differ(f"{missing_minor} was missing, not {event.missing_minor}.")
+
+
+def check_velocity_decline(
+    books: Books, command: c.Command | None, event: e.Declined
+) -> None:
+    """The velocity limit named was short, and by exactly what was said."""
+    wish = _wish(books, command)
+    tally = None if wish is None else wish.account.tallies.get(event.category)
+    if wish is None or tally is None or not wish.merchant_id:
+        books.differ("it declines for a velocity limit that there is not.")
+        return
+    if event.category not in ("", books.merchants.get(wish.merchant_id)):
+        books.differ(f"it declines for {event.category}, the merchant is of another.")
+    bound_minor = velocity.bound_of(tally, event.reason)
+    if bound_minor is None:
+        books.differ(f"there is no such limit: {event.reason.value}.")
+        return
+    used_minor = velocity.used(tally, event.reason, books.day, wish.purchase)
+    missing_minor = used_minor + wish.amount_minor - bound_minor
+    if missing_minor <= 0:
+        books.differ(
+            f"declined for {event.reason.value} although {-missing_minor} was to spare."
+        )
     elif missing_minor != event.missing_minor:
         books.differ(f"{missing_minor} was missing, not {event.missing_minor}.")
 
@@ -84,14 +112,16 @@ def reserve_decline(
 def _wish(books: Books, command: c.Command | None) -> Wish | None:
     if isinstance(command, c.Authorize | c.PlaceHold):
         amount = command.amount_minor
-        return _new_debt(books, command.account_id, amount, amount)
+        shop = command.merchant_id if isinstance(command, c.Authorize) else ""
+        return _new_debt(books, command.account_id, amount, amount, shop)
     if isinstance(command, c.IncreaseHold | c.ConvertHold):
         hold = books.holds.get(command.hold_id)
         if hold is None:
             return None
         amount = command.amount_minor or hold.held_minor
-        growth = 0 if isinstance(command, c.ConvertHold) else amount
-        return _new_debt(books, hold.account_id, amount, growth)
+        if isinstance(command, c.ConvertHold):
+            return _new_debt(books, hold.account_id, amount, 0, command.merchant_id)
+        return _new_debt(books, hold.account_id, amount, amount)
     if isinstance(command, c.IncrementAuthorization | c.CaptureAuthorization):
         purchase = books.purchases.get(command.authorization_id)
         if purchase is None:
@@ -100,13 +130,18 @@ def _wish(books: Books, command: c.Command | None) -> Wish | None:
         if isinstance(command, c.CaptureAuthorization):
             amount -= purchase.open_minor
         account = books.accounts[purchase.account_id]
-        return Wish(account, purchase.program, amount, amount)
+        return Wish(
+            account, purchase.program, amount, amount, purchase.merchant_id, purchase
+        )
     return None
 
 
-def _new_debt(books: Books, account_id: str, amount: int, growth: int) -> Wish | None:
+def _new_debt(
+    books: Books, account_id: str, amount: int, growth: int, merchant_id: str = ""
+) -> Wish | None:
     """Under the version of the program that is in force."""
     account = books.accounts.get(account_id)
     if account is None or account.program_id not in books.current_programs:
         return None
-    return Wish(account, books.current_programs[account.program_id], amount, growth)
+    program = books.current_programs[account.program_id]
+    return Wish(account, program, amount, growth, merchant_id)

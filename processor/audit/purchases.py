@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from processor import events as e
 from processor import limits
+from processor.audit import velocity
 from processor.audit.books import Account, Books, Program, Purchase
 
 Touched = Sequence[str] | None
@@ -67,6 +68,7 @@ def _new_purchase(
         none.copy(),
         none.copy(),
     )
+    velocity.begin(books, account, purchase)
     return purchase
 
 
@@ -199,6 +201,7 @@ def _occupy(
         purchase.open_parts[i] += parts[i]
         books.spend(lender_id, parts[i]).authorized_minor += parts[i]
     books.count_split(purchase.program, amount, parts)
+    velocity.count(books, account, purchase, amount)
 
 
 def _leave_open(books: Books, purchase: Purchase, amount: int, parts: e.Parts) -> None:
@@ -220,6 +223,7 @@ def _release(
     books: Books, account: Account, purchase: Purchase, amount: int, parts: e.Parts
 ) -> None:
     account.authorized_minor -= amount
+    velocity.give_back(purchase, amount)
     for i, lender_id in enumerate(purchase.lenders):
         books.spend(lender_id, -parts[i]).authorized_minor -= parts[i]
 

@@ -27,6 +27,14 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
         e.LimitChanged,
         (("account_id", "account_id"), ("limit_minor", "limit_minor")),
     ),
+    c.SetVelocity: (
+        e.VelocitySet,
+        (
+            ("account_id", "account_id"),
+            ("velocity", "velocity"),
+            ("categories", "categories"),
+        ),
+    ),
     c.FreezeAccount: (e.AccountFrozen, (("account_id", "account_id"),)),
     c.UnfreezeAccount: (e.AccountUnfrozen, (("account_id", "account_id"),)),
     c.CloseAccount: (e.AccountClosed, (("account_id", "account_id"),)),
@@ -82,7 +90,10 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
             ("capture_tolerance_ppm", "capture_tolerance_ppm"),
         ),
     ),
-    c.RegisterMerchant: (e.MerchantRegistered, (("merchant_id", "merchant_id"),)),
+    c.RegisterMerchant: (
+        e.MerchantRegistered,
+        (("merchant_id", "merchant_id"), ("category", "category")),
+    ),
     c.CloseDay: (e.DayCut, (("day", "day"),)),
 }
 

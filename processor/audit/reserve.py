@@ -40,7 +40,7 @@ def reference_received(books: Books, event: e.ReferenceReceived) -> Touched:
         if isinstance(fact, e.LenderRegistered):
             books.slices.setdefault(fact.lender_id, Slice())
         elif isinstance(fact, e.MerchantRegistered):
-            books.merchants.add(fact.merchant_id)
+            books.merchants[fact.merchant_id] = fact.category
         else:
             _add_program(books, fact)
     books.facts += event.facts

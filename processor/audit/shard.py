@@ -18,12 +18,14 @@ from processor.audit.books import Books
 from processor.audit.declines import (
     ReserveDecline,
     check_limit_decline,
+    check_velocity_decline,
     reserve_decline,
 )
 from processor.audit.postings import legs
 from processor.audit.purchases import Touched
 from processor.audit.requests import Requests
 from processor.audit.rows import Rows, name_of
+from processor.audit.velocity import VELOCITY_REASONS
 from processor.declines import DeclineReason
 from processor.ids import shard_of_slot, slot_of_account
 from processor.journal import Batch, Identity
@@ -114,6 +116,8 @@ class ShardAudit:
         self.counts[f"Declined {event.reason.value}"] += 1
         if event.reason is DeclineReason.CREDIT_LIMIT_EXCEEDED:
             check_limit_decline(self.books, record.command, event)
+        elif event.reason in VELOCITY_REASONS:
+            check_velocity_decline(self.books, record.command, event)
         elif event.reason is DeclineReason.RESERVE_EXHAUSTED:
             claim = reserve_decline(
                 self.books, self.identity.number, record.command, event
@@ -175,6 +179,7 @@ class ShardAudit:
 _EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {
     e.AccountOpened: accounts.account_opened,
     e.LimitChanged: accounts.limit_changed,
+    e.VelocitySet: accounts.velocity_set,
     e.AccountFrozen: accounts.account_frozen,
     e.AccountUnfrozen: accounts.account_unfrozen,
     e.AccountClosed: accounts.account_closed,

@@ -14,6 +14,7 @@ from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason as Reason
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
+from processor.terms import CategoryVelocity, Velocity
 from tests.property.naive_model import (
     Account,
     Answer,
@@ -48,6 +49,8 @@ class Judge:
             else:
                 assert event.reason is first_of(reasons)
                 assert event.missing_minor == reasons[event.reason]
+                category = self.expected.category_of.get(event.reason, "")
+                assert event.category == category
             self.count("declined")
             return declined_answer(event)
         assert {} == reasons
@@ -110,6 +113,29 @@ class Judge:
             "account_id": account_id,
             "limit_minor": command.limit_minor,
             "open_to_buy_minor": open_to_buy,
+        }
+
+    def take_set_velocity(self, command: c.SetVelocity, event: e.VelocitySet) -> Any:
+        """A bound that was there goes on counting, a new one begins here."""
+        account_id = command.account_id
+        assert event == e.VelocitySet(account_id, command.velocity, command.categories)
+        account = self.expected.accounts[account_id]
+        bounds: dict[str, Velocity | CategoryVelocity] = {"": command.velocity}
+        bounds |= {limits.category: limits for limits in command.categories}
+        if not command.categories and command.velocity == Velocity():
+            bounds = {}
+        here = len(self.expected.lines)
+        account.velocity = {
+            name: (
+                (wanted.purchase_minor, wanted.daily_minor, wanted.monthly_minor),
+                account.velocity.get(name, (None, here))[1],
+            )
+            for name, wanted in bounds.items()
+        }
+        return {
+            "account_id": account_id,
+            "velocity": msgspec.to_builtins(command.velocity),
+            "categories": msgspec.to_builtins(list(command.categories)),
         }
 
     def take_freeze_account(
@@ -480,7 +506,7 @@ class Judge:
                 case e.LenderRegistered():
                     self.expected.lenders.add(fact.lender_id)
                 case e.MerchantRegistered():
-                    self.expected.merchants.add(fact.merchant_id)
+                    self.expected.merchants[fact.merchant_id] = fact.category
                 case e.ProgramRegistered():
                     self.expected.programs[fact.program_id] = fact
                     self.expected.versions[fact.program_id, fact.version] = fact
@@ -534,6 +560,8 @@ def declined_answer(event: e.Declined) -> Answer:
         answer["headroom_missing_minor"] = event.missing_minor
     if event.lender_id:
         answer["lender_id"] = event.lender_id
+    if event.category:
+        answer["category"] = event.category
     return answer
 
 

@@ -21,6 +21,8 @@ from processor.declines import DeclineReason as Reason
 Parts = tuple[int, ...]
 Answer = dict[str, Any]
 Reasons = dict[Reason, int]
+Bounded = tuple[int | None, int | None, int | None]
+VELOCITY = (Reason.VELOCITY_PURCHASE, Reason.VELOCITY_DAILY, Reason.VELOCITY_MONTHLY)
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Line:
     amount: int
     parts: Parts = ()
     day: str = ""
+    at: int = 0  # Its place among all lines.
 
 
 @dataclass
@@ -63,6 +66,9 @@ class Account:
     program: str
     currency: str
     status: str = "open"
+    # By category ("" for all): the bounds of a purchase, a day, a month, and the
+    # first line that counts.
+    velocity: dict[str, tuple[Bounded, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -86,10 +92,11 @@ class NaiveShard:
     holds: dict[str, Hold] = field(default_factory=dict)
     programs: dict[str, e.ProgramRegistered] = field(default_factory=dict)
     versions: dict[tuple[str, int], e.ProgramRegistered] = field(default_factory=dict)
-    merchants: set[str] = field(default_factory=set)
+    merchants: dict[str, str] = field(default_factory=dict)  # With categories.
     lenders: set[str] = field(default_factory=set)
     refusals: dict[int, tuple[str, int]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    category_of: dict[Reason, str] = field(default_factory=dict)  # Of a decline.
     now_ms: int = 0
 
     # Adding up.
@@ -97,7 +104,7 @@ class NaiveShard:
     def add(self, kind: str, key: str, amount: int, parts: Parts = ()) -> None:
         """Write one line, if it moves anything."""
         if amount:
-            line = Line(kind, key, amount, parts, self.day)
+            line = Line(kind, key, amount, parts, self.day, len(self.lines))
             self.lines.append(line)
             self.lines_of.setdefault(key, []).append(line)
 
@@ -220,6 +227,7 @@ class NaiveShard:
 
     def reasons(self, command: c.Command) -> Reasons:
         """Every reason that applies, in any order, and what is missing."""
+        self.category_of.clear()
         found: Reasons = getattr(self, f"why_not_{command.wire_name()}")(command)
         return found
 
@@ -235,6 +243,59 @@ class NaiveShard:
     def why_not_limit(self, account_id: str, amount: int) -> Reasons:
         missing = amount - self.open_to_buy(account_id)
         return {Reason.CREDIT_LIMIT_EXCEEDED: missing} if missing > 0 else {}
+
+    def why_not_velocity(
+        self, account_id: str, merchant_id: str, amount: int, standing: int = 0
+    ) -> Reasons:
+        """What exceeds a bound for all merchants, or else one for the category."""
+        found: Reasons = {}
+        velocity = self.accounts[account_id].velocity
+        for name in ("", self.merchants.get(merchant_id)):
+            if name is None or name not in velocity:
+                continue
+            bounds, first = velocity[name]
+            used = (standing, *self.velocity_used(account_id, name, first))
+            for reason, bound, so_far in zip(VELOCITY, bounds, used, strict=True):
+                missing = 0 if bound is None else so_far + amount - bound
+                if missing > 0 and reason not in found:
+                    found[reason] = missing
+                    self.category_of[reason] = name
+        return found
+
+    def velocity_used(
+        self, account_id: str, category: str, first: int
+    ) -> tuple[int, int]:
+        """Today's and this month's approved lines, less what went back."""
+        today, month = 0, 0
+        for key in self.purchases_of(account_id):
+            purchase = self.purchases[key]
+            if category not in ("", self.merchants[purchase.merchant]):
+                continue
+            is_counted = self.lines_of[key][0].at >= first
+            for line in self.lines_of[key]:
+                if line.kind == "authorize" and line.at >= first:
+                    amount, day = line.amount, line.day
+                elif line.kind == "back" and is_counted:
+                    amount, day = -line.amount, purchase.day
+                else:
+                    continue
+                today += amount if day == self.day else 0
+                month += amount if day[:7] == self.day[:7] else 0
+        return today, month
+
+    def why_not_growth(self, key: str, amount: int) -> Reasons:
+        purchase = self.purchases[key]
+        standing = self.total("authorize", key) - self.total("back", key)
+        return self.why_not_velocity(
+            purchase.account, purchase.merchant, amount, standing
+        )
+
+    def why_not_set_velocity(self, command: c.SetVelocity) -> Reasons:
+        found = self.why_not_change_limit(c.ChangeLimit("", "", command.account_id, 0))
+        names = [limits.category for limits in command.categories]
+        if command.account_id in self.accounts and len(set(names)) < len(names):
+            found[Reason.CATEGORY_REPEATED] = 0
+        return found
 
     def why_not_one_more(self, account_id: str) -> Reasons:
         if len(self.open_purchases(account_id)) >= self.bounds.authorizations_max:
@@ -295,6 +356,9 @@ class NaiveShard:
             found[Reason.CURRENCY_MISMATCH] = 0
         found |= self.why_not_status(command.account_id)
         found |= self.why_not_one_more(command.account_id)
+        found |= self.why_not_velocity(
+            command.account_id, command.merchant_id, command.amount_minor
+        )
         return found | self.why_not_limit(command.account_id, command.amount_minor)
 
     def why_not_increment_authorization(
@@ -306,6 +370,7 @@ class NaiveShard:
         found = self.why_not_status(purchase.account)
         if not self.open_of(command.authorization_id):
             found[Reason.AUTHORIZATION_NOT_OPEN] = 0
+        found |= self.why_not_growth(command.authorization_id, command.amount_minor)
         return found | self.why_not_limit(purchase.account, command.amount_minor)
 
     def why_not_capture_authorization(self, command: c.CaptureAuthorization) -> Reasons:
@@ -322,6 +387,7 @@ class NaiveShard:
             ppm = self.program_of(key).capture_tolerance_ppm
             if extra > Fraction(standing * ppm, 1_000_000):
                 found[Reason.CAPTURE_EXCEEDS_AUTHORIZED] = extra
+            found |= self.why_not_growth(key, extra)
             found |= self.why_not_limit(purchase.account, extra)
         return found
 
@@ -389,6 +455,9 @@ class NaiveShard:
             found[Reason.HOLD_NOT_OPEN] = 0
         if (command.amount_minor or 0) > held:
             found[Reason.CONVERSION_EXCEEDS_HELD] = (command.amount_minor or 0) - held
+        found |= self.why_not_velocity(
+            hold.account, command.merchant_id, command.amount_minor or held
+        )
         return found | self.why_not_one_more(hold.account)
 
     def why_not_repay(self, command: c.Repay) -> Reasons:

@@ -21,6 +21,7 @@ from processor import commands as c
 from processor import events as e
 from processor import messages as m
 from processor.settlement_rules import following_day
+from processor.terms import CategoryVelocity, Velocity
 from tests.property.naive_model import Bounds
 from tests.property.profiles import trying
 from tests.property.shard_bench import ShardBench, reference_facts
@@ -46,6 +47,9 @@ amounts = st.one_of(
     st.integers(1, 60), st.integers(1, 400), st.sampled_from(["left", "over"])
 )
 parts = st.one_of(st.none(), amounts)
+bounds = st.none() | st.integers(0, 300)
+velocities = st.builds(Velocity, bounds, bounds, st.none() | st.integers(100, 900))
+categories = st.sampled_from(["food", "food", "toys"])
 # How far things go before the next command: not at all, one step (settlement
 # hears it, but its answer stays on the wire), to rest.
 ways = st.sampled_from(["queue", "step", "rest", "rest", "rest"])
@@ -76,7 +80,8 @@ class ShardMachine(RuleBasedStateMachine):
         settlement.unleased = dict(zip(LENDERS, headroom, strict=True))
         settlement.reference = [
             *(e.LenderRegistered(name, "EUR", "", 0) for name in LENDERS),
-            *(e.MerchantRegistered(name, "") for name in ("m1", "m2")),
+            e.MerchantRegistered("m1", ""),
+            e.MerchantRegistered("m2", "", "food"),
             *reference_facts(SHARES, tolerance_ppm),
         ]
         self.bench.connect()
@@ -121,6 +126,27 @@ class ShardMachine(RuleBasedStateMachine):
     @rule(account=accounts, limit=st.integers(0, 3_000), way=ways)
     def change_limit(self, account: str, limit: int, way: str) -> None:
         self.ask(c.ChangeLimit, account, limit, way=way)
+
+    @rule(
+        account=accounts,
+        velocity=velocities,
+        categories=st.lists(st.tuples(categories, velocities), max_size=2),
+        way=ways,
+    )
+    def set_velocity(
+        self,
+        account: str,
+        velocity: Velocity,
+        categories: list[tuple[str, Velocity]],
+        way: str,
+    ) -> None:
+        of_categories = tuple(
+            CategoryVelocity(
+                name, bounds.purchase_minor, bounds.daily_minor, bounds.monthly_minor
+            )
+            for name, bounds in categories
+        )
+        self.ask(c.SetVelocity, account, velocity, of_categories, way=way)
 
     @rule(
         account=st.sampled_from(["a", "b", "c", "d", MISSING]),
@@ -307,13 +333,14 @@ class ShardMachine(RuleBasedStateMachine):
         self.bench.step()
 
     @precondition(lambda self: self.bench.connected)
-    @rule()
-    def move_day(self) -> None:
+    @rule(weeks=st.sampled_from([0, 0, 2]))
+    def move_day(self, weeks: int) -> None:
         settlement = self.bench.settlement
         if len(settlement.day_moves) == len(settlement.days_ended):
             day = self.expected.day
-            settlement.day_moves.append((day, following_day(day)))
-            settlement.to_shard.append(m.MoveDay(day, following_day(day)))
+            next_day = day_after(day, weeks)
+            settlement.day_moves.append((day, next_day))
+            settlement.to_shard.append(m.MoveDay(day, next_day))
 
     @precondition(lambda self: self.bench.connected)
     @rule(name=st.sampled_from(sorted(NEW_SHARES)), old=st.booleans())
@@ -337,6 +364,13 @@ class ShardMachine(RuleBasedStateMachine):
         if lose_a_step:
             self.bench.shard.step(self.bench.now_ms)
         self.bench.crash()
+
+
+def day_after(day: str, weeks: int) -> str:
+    """The day after, or as many weeks later."""
+    for _ in range(max(1, 7 * weeks)):
+        day = following_day(day)
+    return day
 
 
 def exact(amount: int | str, left: int, over: int = 1) -> int:
@@ -434,7 +468,7 @@ def _again(machine: ShardMachine, random: Random) -> None:
 
 def _world(machine: ShardMachine, random: Random) -> None:
     lender = random.choice(LENDERS)
-    match random.randint(0, 11):
+    match random.randint(0, 13):
         case 0:
             machine.change_limit(_account(random), random.randint(200, 2_000), "rest")
         case 1:
@@ -451,11 +485,24 @@ def _world(machine: ShardMachine, random: Random) -> None:
         case 8:
             machine.wait(random.choice([300, 3_000, 31_000, 61_000]))
         case 9 if machine.bench.connected:
-            machine.move_day()
+            machine.move_day(random.choice([0, 0, 2]))
         case 10 if machine.bench.connected:
             machine.new_version(random.choice(["pair", "trio"]), random.random() < 0.5)
         case 11:
             machine.crash(random.random() < 0.5)
+        case 12 | 13:
+            _set_velocity(machine, random)
+
+
+def _set_velocity(machine: ShardMachine, random: Random) -> None:
+    def bounded() -> Velocity:
+        purchase = random.choice([None, 20, 60])
+        daily = random.choice([None, 50, 150])
+        return Velocity(purchase, daily, random.choice([None, 150, 400]))
+
+    of_food = random.choice([[], [("food", bounded())]])
+    velocity = random.choice([Velocity(), bounded(), bounded()])
+    machine.set_velocity(_account(random), velocity, of_food, "rest")
 
 
 LIFE: tuple[tuple[int, Rule], ...] = (

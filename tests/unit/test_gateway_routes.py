@@ -10,6 +10,7 @@ from gateway.keys import KeyFile
 from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute, QueryRoute, Role
 from processor import commands as c
 from processor.messages import Answer, Outcome
+from processor.terms import CategoryVelocity, Velocity
 from tests.unit.gateway_fake import (
     APPROVED,
     AUTHORIZE,
@@ -40,6 +41,14 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
         c.OpenAccount(*WHO, "alice", "p", "GBP", 0),
     ),
     ("/v1/accounts/alice/limit", {"limit_minor": 7}, c.ChangeLimit(*WHO, "alice", 7)),
+    (
+        "/v1/accounts/alice/velocity",
+        {
+            "velocity": {"daily_minor": 7},
+            "categories": [{"category": "food", "purchase_minor": 3}],
+        },
+        c.SetVelocity(*WHO, "alice", Velocity(None, 7), (CategoryVelocity("food", 3),)),
+    ),
     ("/v1/accounts/alice/freeze", {}, c.FreezeAccount(*WHO, "alice")),
     ("/v1/accounts/alice/unfreeze", None, c.UnfreezeAccount(*WHO, "alice")),
     ("/v1/accounts/alice/close", None, c.CloseAccount(*WHO, "alice")),
@@ -108,6 +117,11 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
         ),
     ),
     ("/v1/merchants", {"merchant_id": "shop"}, c.RegisterMerchant(*WHO, "shop")),
+    (
+        "/v1/merchants",
+        {"merchant_id": "shop", "category": "food"},
+        c.RegisterMerchant(*WHO, "shop", "", "food"),
+    ),
     (
         "/v1/business-days/2011-01-31/close",
         {"next_day": "2011-02-02"},
