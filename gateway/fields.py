@@ -177,6 +177,12 @@ FIELDS: dict[str, FieldForm] = {
         "a date such as 2011-02-01, in the years 1900 to 2199",
         "2011-02-01",
     ),
+    "until_day": FieldForm(
+        datetime.date,
+        "The last business day in force.",
+        "a date such as 2011-02-14, in the years 1900 to 2199",
+        "2011-02-14",
+    ),
     "category": FieldForm(
         _ID,
         "The merchants' category; a merchant of none leaves it out.",

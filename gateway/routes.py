@@ -134,6 +134,14 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
         "account_id",
     ),
     CommandRoute(
+        f"{_ACCOUNT}/temporary-limit",
+        c.SetTemporaryLimit,
+        _OPERATOR,
+        a.TemporaryLimitAnswer,
+        "Set another limit up to and with a business day",
+        "account_id",
+    ),
+    CommandRoute(
         f"{_ACCOUNT}/velocity",
         c.SetVelocity,
         _OPERATOR,

@@ -43,11 +43,27 @@ class AccountAnswer(ApprovedAnswer, frozen=True, gc=False):
     account_id: str
 
 
-class LimitAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """The new limit, and what may still be bought (negative: over limit)."""
+class LimitAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
+    """The new limit, and what may still be bought (negative: over limit).
+
+    Where a temporary limit is in force the new one counts from the business day
+    after `temporary_until_day` on.
+    """
 
     account_id: str
     limit_minor: int
+    open_to_buy_minor: int
+    temporary_limit_minor: int | None = None
+    temporary_until_day: str | None = None
+
+
+class TemporaryLimitAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """The limit up to and with a business day, and the one after it."""
+
+    account_id: str
+    limit_minor: int
+    until_day: str
+    ordinary_limit_minor: int
     open_to_buy_minor: int
 
 
@@ -245,8 +261,27 @@ def _account(
 
 
 def _limit(command: c.Command, event: e.LimitChanged) -> LimitAnswer:
+    is_later = bool(event.until_day)
     return LimitAnswer(
-        APPROVED, event.account_id, event.limit_minor, event.open_to_buy_minor
+        APPROVED,
+        event.account_id,
+        event.limit_minor,
+        event.open_to_buy_minor,
+        event.temporary_limit_minor if is_later else None,
+        event.until_day if is_later else None,
+    )
+
+
+def _temporary_limit(
+    command: c.Command, event: e.TemporaryLimitSet
+) -> TemporaryLimitAnswer:
+    return TemporaryLimitAnswer(
+        APPROVED,
+        event.account_id,
+        event.limit_minor,
+        event.until_day,
+        event.ordinary_limit_minor,
+        event.open_to_buy_minor,
     )
 
 
@@ -292,6 +327,7 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.AccountUnfrozen: _account,
     e.AccountClosed: _account,
     e.LimitChanged: _limit,
+    e.TemporaryLimitSet: _temporary_limit,
     e.VelocitySet: _velocity,
     e.LenderRegistered: _lender,
     e.ReserveDeposited: _reserve,

@@ -50,12 +50,29 @@ class OpenAccount(Command, frozen=True):
 
 
 class ChangeLimit(Command, frozen=True):
-    """Set the limit.  Below what is occupied is allowed: over limit, no new yes."""
+    """Set the limit.  Below what is occupied is allowed: over limit, no new yes.
+
+    While a temporary limit is in force this is the limit that comes back after
+    it.
+    """
 
     ROUTED_BY = "account_id"
 
     account_id: str
     limit_minor: int
+
+
+class SetTemporaryLimit(Command, frozen=True):
+    """Another limit from now up to and with a business day (ISO date).
+
+    Then the ordinary limit is back.  A second one replaces the first.
+    """
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    limit_minor: int
+    until_day: str
 
 
 class SetVelocity(Command, frozen=True):
@@ -282,6 +299,7 @@ class CloseDay(Command, frozen=True):
 AccountCommand = (
     OpenAccount
     | ChangeLimit
+    | SetTemporaryLimit
     | SetVelocity
     | FreezeAccount
     | UnfreezeAccount

@@ -36,6 +36,7 @@ class DeclineReason(StrEnum):
     HOLD_NOT_OPEN = "hold_not_open"
     DAY_NOT_OPEN = "day_not_open"
     NEXT_DAY_NOT_LATER = "next_day_not_later"
+    UNTIL_DAY_PAST = "until_day_past"
     # The amount is more than there is.
     CAPTURE_EXCEEDS_AUTHORIZED = "capture_exceeds_authorized"
     REVERSAL_EXCEEDS_OPEN = "reversal_exceeds_open"
@@ -76,5 +77,6 @@ _PERMANENT = frozenset(
         DeclineReason.AUTHORIZATION_NOT_OPEN,
         DeclineReason.HOLD_NOT_OPEN,
         DeclineReason.NEXT_DAY_NOT_LATER,
+        DeclineReason.UNTIL_DAY_PAST,
     }
 )

@@ -50,6 +50,32 @@ class AccountOpened(Event, frozen=True):
 
 
 class LimitChanged(Event, frozen=True):
+    """The ordinary limit changed.
+
+    While a temporary limit is in force, `until_day` is its last business day
+    and `temporary_limit_minor` what still counts until then.
+    """
+
+    account_id: str
+    limit_minor: int
+    open_to_buy_minor: int
+    temporary_limit_minor: int = 0
+    until_day: str = ""
+
+
+class TemporaryLimitSet(Event, frozen=True):
+    """Another limit counts up to and with the business day `until_day`."""
+
+    account_id: str
+    limit_minor: int
+    until_day: str
+    ordinary_limit_minor: int
+    open_to_buy_minor: int
+
+
+class TemporaryLimitEnded(Event, frozen=True):
+    """The ordinary limit, `limit_minor`, is back."""
+
     account_id: str
     limit_minor: int
     open_to_buy_minor: int
@@ -400,6 +426,8 @@ ShardEvent = (
     Declined
     | AccountOpened
     | LimitChanged
+    | TemporaryLimitSet
+    | TemporaryLimitEnded
     | VelocitySet
     | AccountFrozen
     | AccountUnfrozen

@@ -17,6 +17,7 @@ from processor import (
     reference,
     refunds,
     repayments,
+    temporary_limits,
     velocity,
 )
 from processor import commands as c
@@ -31,6 +32,7 @@ ApplyWithCommand = Callable[[ShardState, Any, Any], None]
 _DECIDE: dict[type[c.Command], Decide] = {
     c.OpenAccount: accounts.decide_open_account,
     c.ChangeLimit: accounts.decide_change_limit,
+    c.SetTemporaryLimit: temporary_limits.decide_set_temporary_limit,
     c.SetVelocity: velocity.decide_set_velocity,
     c.FreezeAccount: accounts.decide_freeze_account,
     c.UnfreezeAccount: accounts.decide_unfreeze_account,
@@ -50,6 +52,8 @@ _DECIDE: dict[type[c.Command], Decide] = {
 _APPLY: dict[type[e.Event], Apply] = {
     e.AccountOpened: accounts.apply_account_opened,
     e.LimitChanged: accounts.apply_limit_changed,
+    e.TemporaryLimitSet: temporary_limits.apply_temporary_limit_set,
+    e.TemporaryLimitEnded: temporary_limits.apply_temporary_limit_ended,
     e.VelocitySet: velocity.apply_velocity_set,
     e.AccountFrozen: accounts.apply_account_frozen,
     e.AccountUnfrozen: accounts.apply_account_unfrozen,

@@ -33,6 +33,7 @@ from processor.records import ShardRecord
 from processor.remembered import Remembered
 from processor.rules import Moment, NeedsReserve, Refusal
 from processor.state import AuthorizationStatus, HoldStatus, ShardState, Slice
+from processor.temporary_limits import decide_end_temporary_limit, run_out
 from processor.views import view
 
 SETTLEMENT = 0  # The connection to settlement; gateways have positive numbers.
@@ -76,6 +77,7 @@ class Shard(Node):
         self._demand: dict[str, Demand] = {}
         self._spent: dict[str, int] = {}  # In this step, by lender.
         self._expiries: list[tuple[int, str]] = _open_expiries(state)
+        self._run_out: deque[str] = deque(run_out(state))  # Temporary limits.
 
     @property
     def day(self) -> str:
@@ -94,6 +96,8 @@ class Shard(Node):
         due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
         if self._expiries and self.is_open:
             due.append(self._expiries[0][0])
+        if self._run_out and self.is_open:
+            due.append(self._now_ms)
         return due
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
@@ -131,6 +135,7 @@ class Shard(Node):
     def _begin_step(self) -> None:
         self._moment.now_ms = self._now_ms
         if self.is_open:
+            self._end_temporary_limits()
             self._expire_due()
             self._give_up_parked()
 
@@ -174,6 +179,8 @@ class Shard(Node):
             _PROTOCOL[type(message)](self, message)
 
     def _query(self, connection: int, query: m.Query) -> None:
+        if self._run_out:
+            self._end_temporary_limit(query.object_id)
         body = view(self.state, query.kind, query.object_id)
         outcome = m.Outcome.NOT_FOUND if body is None else m.Outcome.READ
         self._deliver(connection, m.Answer(query.correlation, outcome, body or b""))
@@ -208,6 +215,8 @@ class Shard(Node):
         self._decide(waiting, None)
 
     def _decide(self, waiting: Waiting, refusal: Refusal | None) -> None:
+        if self._run_out:
+            self._end_temporary_limit(self._account_of(waiting.command))
         self._moment.refusal = refusal
         decision = decide(self.state, waiting.command, self._moment)
         if isinstance(decision, NeedsReserve):
@@ -291,6 +300,19 @@ class Shard(Node):
 
     # What time brings.
 
+    def _end_temporary_limits(self) -> None:
+        """Record the end of what has run out, a batch at most; the rest later.
+
+        Whoever comes before his own turn brings his own end about.
+        """
+        for _ in range(min(len(self._run_out), limits.BATCH_COMMANDS_MAX)):
+            self._end_temporary_limit(self._run_out.popleft())
+
+    def _end_temporary_limit(self, account_id: str) -> None:
+        event = decide_end_temporary_limit(self.state, account_id)
+        if event is not None:
+            self._record(None, event)
+
     def _expire_due(self) -> None:
         """Record what has run out, a batch at most; the rest in the next step."""
         expiries = self._expiries
@@ -352,6 +374,7 @@ class Shard(Node):
         state = self.state
         if state.day == message.day:
             self._record(None, e.DayMoved(message.day, message.next_day, state.totals))
+            self._run_out = deque(run_out(state))
             self._batch_is_over = True
         assert state.ended_day == message.day
         self._deliver(
@@ -362,6 +385,7 @@ class Shard(Node):
     def _welcomed(self, message: m.ShardWelcome) -> None:
         assert self.state.day <= message.day
         self._open()
+        self._end_temporary_limits()
         self._expire_due()
 
     def _refused(self, message: m.ShardRefused) -> None:

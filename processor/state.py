@@ -75,7 +75,8 @@ class Account(msgspec.Struct, gc=False):
     """One borrower's line with one program; amounts in minor units.
 
     `unpaid` names the purchases with principal outstanding, oldest first; None
-    when there are none.
+    when there are none.  `limit_minor` is the limit in force;
+    `ordinary_limit_minor` is the one that comes back when that is temporary.
     """
 
     account_id: str
@@ -92,6 +93,7 @@ class Account(msgspec.Struct, gc=False):
     authorization_count: int = 0
     unpaid: list[str] | None = None
     velocity: AccountVelocity | None = None
+    ordinary_limit_minor: int | None = None
 
     @property
     def open_to_buy_minor(self) -> int:
@@ -220,6 +222,7 @@ class ShardState(msgspec.Struct, gc=False):
     ended_day: str = ""  # The last day that was moved from, and where it ended.
     ended_sequence: int = 0
     ended_totals: DayTotals = msgspec.field(default_factory=DayTotals)
+    temporary_limits: dict[str, str] = {}  # Account → the last day in force.
 
     def lender_totals(self, lender_id: str) -> LenderTotals:
         """Today's totals of a lender, begun at zero."""

@@ -44,7 +44,9 @@ class VelocityView(msgspec.Struct, frozen=True, gc=False):
 class AccountView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A credit account; amounts in minor units.
 
-    `velocity` is left out where there are no such limits.
+    `velocity` is left out where there are no such limits.  While a temporary
+    limit is in force `limit_minor` is that, `ordinary_limit_minor` comes back
+    after the business day `temporary_until_day`; both are left out otherwise.
     """
 
     account_id: str
@@ -61,6 +63,8 @@ class AccountView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     open_authorizations: int
     unpaid_purchases: int
     velocity: tuple[VelocityView, ...] = ()
+    ordinary_limit_minor: int | None = None
+    temporary_until_day: str | None = None
 
 
 class AuthorizationView(msgspec.Struct, frozen=True, gc=False):
@@ -123,6 +127,8 @@ def _account(state: ShardState, account: Account) -> AccountView:
         account.authorization_count,
         len(account.unpaid or ()),
         _velocity(account.velocity, state.day),
+        account.ordinary_limit_minor,
+        state.temporary_limits.get(account.account_id),
     )
 
 

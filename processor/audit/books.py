@@ -42,6 +42,8 @@ class Account(msgspec.Struct, gc=False):
     authorized_minor: int = 0
     outstanding_minor: int = 0
     credit_minor: int = 0
+    ordinary_limit_minor: int = 0  # Comes back after `until_day`.
+    until_day: str = ""  # Of a temporary limit.
     tallies: dict[str, Tally] = {}  # By category; "" is all of them.
 
     @property
@@ -176,11 +178,20 @@ class Books:
 
     def check_open_to_buy(self, account: Account, reported_minor: int) -> None:
         """Limit less all that is open, held and owed is what the event says."""
+        self.check_limit(account)
         own_minor = account.open_to_buy_minor
         if own_minor != reported_minor:
             self.differ(
                 f"it leaves account {account.account_id} {reported_minor} to buy, "
                 f"by its purchases and holds it is {own_minor}."
+            )
+
+    def check_limit(self, account: Account) -> None:
+        """A temporary limit counts no more in a business day after its last."""
+        if account.until_day and account.until_day < self.day:
+            self.differ(
+                f"account {account.account_id} still has the temporary limit that "
+                f"ended with {account.until_day}."
             )
 
     def check_made_id(self, made_id: str) -> None:

@@ -74,6 +74,11 @@ def _shard(books: Books, state: ShardState) -> Figures:
         ("sequence", books.sequence, state.sequence),
         ("day", books.day, state.day),
         ("reference version", len(books.facts), state.reference_version),
+        (
+            "temporary limits",
+            {x.account_id: x.until_day for x in books.accounts.values() if x.until_day},
+            state.temporary_limits,
+        ),
     )
 
 
@@ -81,6 +86,11 @@ def _account(own: Account, state: AccountState, day: str) -> Figures:
     return (
         ("status", own.status, state.status.value),
         ("limit", own.limit_minor, state.limit_minor),
+        (
+            "ordinary limit",
+            own.ordinary_limit_minor if own.until_day else None,
+            state.ordinary_limit_minor,
+        ),
         ("held", own.held_minor, state.held_minor),
         ("authorized", own.authorized_minor, state.authorized_minor),
         ("outstanding", own.outstanding_minor, state.outstanding_minor),

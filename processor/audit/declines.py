@@ -50,6 +50,7 @@ def check_limit_decline(
     if wish is None:
         books.differ("it declines for the limit what does not need any.")
         return
+    books.check_limit(wish.account)
     missing_minor = wish.growth_minor - wish.account.open_to_buy_minor
     if missing_minor <= 0:
         books.differ(f"declined for the limit although {-missing_minor} was to spare.")

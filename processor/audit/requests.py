@@ -27,6 +27,14 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
         e.LimitChanged,
         (("account_id", "account_id"), ("limit_minor", "limit_minor")),
     ),
+    c.SetTemporaryLimit: (
+        e.TemporaryLimitSet,
+        (
+            ("account_id", "account_id"),
+            ("limit_minor", "limit_minor"),
+            ("until_day", "until_day"),
+        ),
+    ),
     c.SetVelocity: (
         e.VelocitySet,
         (
@@ -101,6 +109,7 @@ _OF_ITSELF = frozenset(
     {
         e.AuthorizationExpired,
         e.HoldExpired,
+        e.TemporaryLimitEnded,
         e.SliceReceived,
         e.SliceReturned,
         e.DayMoved,

@@ -179,6 +179,8 @@ class ShardAudit:
 _EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {
     e.AccountOpened: accounts.account_opened,
     e.LimitChanged: accounts.limit_changed,
+    e.TemporaryLimitSet: accounts.temporary_limit_set,
+    e.TemporaryLimitEnded: accounts.temporary_limit_ended,
     e.VelocitySet: accounts.velocity_set,
     e.AccountFrozen: accounts.account_frozen,
     e.AccountUnfrozen: accounts.account_unfrozen,

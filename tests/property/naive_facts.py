@@ -41,6 +41,7 @@ class Judge:
     def judge(self, command: c.Command, event: e.Event, now_ms: int) -> Answer:
         """Check a fact, add it, and say what its answer must be."""
         self.expected.now_ms = now_ms
+        assert self.expected.account_of(command) not in self.expected.run_out()
         reasons = self.expected.reasons(command)
         if isinstance(event, e.Declined):
             if event.reason is Reason.RESERVE_EXHAUSTED:
@@ -105,13 +106,39 @@ class Judge:
 
     def take_change_limit(self, command: c.ChangeLimit, event: e.LimitChanged) -> Any:
         account_id = command.account_id
-        change = command.limit_minor - self.expected.limit(account_id)
+        change = command.limit_minor - self.expected.ordinary_limit(account_id)
         self.expected.add("limit", account_id, change)
         open_to_buy = self.expected.open_to_buy(account_id)
-        assert event == e.LimitChanged(account_id, command.limit_minor, open_to_buy)
+        temporary = self.expected.accounts[account_id].temporary
+        assert event == e.LimitChanged(
+            account_id, command.limit_minor, open_to_buy, *(temporary or (0, ""))
+        )
+        answer: Answer = {
+            "account_id": account_id,
+            "limit_minor": command.limit_minor,
+            "open_to_buy_minor": open_to_buy,
+        }
+        if temporary is not None:
+            answer["temporary_limit_minor"] = temporary[0]
+            answer["temporary_until_day"] = temporary[1]
+        return answer
+
+    def take_set_temporary_limit(
+        self, command: c.SetTemporaryLimit, event: e.TemporaryLimitSet
+    ) -> Any:
+        expected, account_id = self.expected, command.account_id
+        temporary = (command.limit_minor, command.until_day)
+        expected.accounts[account_id].temporary = temporary
+        ordinary = expected.ordinary_limit(account_id)
+        open_to_buy = expected.open_to_buy(account_id)
+        assert event == e.TemporaryLimitSet(
+            account_id, *temporary, ordinary, open_to_buy
+        )
         return {
             "account_id": account_id,
             "limit_minor": command.limit_minor,
+            "until_day": command.until_day,
+            "ordinary_limit_minor": ordinary,
             "open_to_buy_minor": open_to_buy,
         }
 
@@ -154,6 +181,7 @@ class Judge:
         self, command: c.CloseAccount, event: e.AccountClosed
     ) -> Any:
         assert event == e.AccountClosed(command.account_id)
+        self.expected.accounts[command.account_id].temporary = None
         return self.set_status(command.account_id, "closed")
 
     def set_status(self, account_id: str, status: str) -> Answer:
@@ -483,6 +511,12 @@ class Judge:
                 assert event.amount_minor == expected.total("hold", key) > 0
                 expected.add("hold", key, -event.amount_minor)
                 expected.add("expired", key, 1)
+            case e.TemporaryLimitEnded():
+                account_id = event.account_id
+                assert account_id in expected.run_out()
+                expected.accounts[account_id].temporary = None
+                assert event.limit_minor == expected.ordinary_limit(account_id)
+                assert event.open_to_buy_minor == expected.open_to_buy(account_id)
             case e.SliceReceived():
                 more = event.received_minor - expected.total("receive", event.lender_id)
                 assert more > 0

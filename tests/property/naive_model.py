@@ -66,6 +66,7 @@ class Account:
     program: str
     currency: str
     status: str = "open"
+    temporary: tuple[int, str] | None = None  # A limit and its last day.
     # By category ("" for all): the bounds of a purchase, a day, a month, and the
     # first line that counts.
     velocity: dict[str, tuple[Bounded, int]] = field(default_factory=dict)
@@ -157,7 +158,29 @@ class NaiveShard:
         return self.total("credit", account_id)
 
     def limit(self, account_id: str) -> int:
+        account = self.accounts.get(account_id)
+        temporary = account.temporary if account is not None else None
+        if temporary is not None and self.day <= temporary[1]:
+            return temporary[0]
+        return self.ordinary_limit(account_id)
+
+    def ordinary_limit(self, account_id: str) -> int:
         return self.total("limit", account_id)
+
+    def account_of(self, command: c.Command) -> str:
+        """The account a command is about, by whatever name it calls it."""
+        name: str = getattr(command, command.ROUTED_BY)
+        if name in self.purchases:
+            return self.purchases[name].account
+        return self.holds[name].account if name in self.holds else name
+
+    def run_out(self) -> list[str]:
+        """Whose temporary limit counts no more, though nobody has said so yet."""
+        return [
+            name
+            for name, account in self.accounts.items()
+            if account.temporary is not None and account.temporary[1] < self.day
+        ]
 
     def open_to_buy(self, account_id: str) -> int:
         occupied = self.held(account_id) + self.authorized(account_id)
@@ -318,6 +341,12 @@ class NaiveShard:
             return {Reason.ACCOUNT_NOT_FOUND: 0}
         found = self.why_not_status(command.account_id)
         found.pop(Reason.ACCOUNT_FROZEN, None)  # A frozen account has a limit too.
+        return found
+
+    def why_not_set_temporary_limit(self, command: c.SetTemporaryLimit) -> Reasons:
+        found = self.why_not_change_limit(c.ChangeLimit("", "", command.account_id, 0))
+        if command.until_day < self.day:
+            found[Reason.UNTIL_DAY_PAST] = 0
         return found
 
     def why_not_freeze_account(self, command: c.FreezeAccount) -> Reasons:

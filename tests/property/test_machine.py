@@ -4,6 +4,7 @@ Hypothesis plays the callers, the clock, settlement's wire and the power supply.
 """
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from random import Random
 from typing import Any
 
@@ -20,7 +21,6 @@ from hypothesis.stateful import (
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
-from processor.settlement_rules import following_day
 from processor.terms import CategoryVelocity, Velocity
 from tests.property.naive_model import Bounds
 from tests.property.profiles import trying
@@ -126,6 +126,18 @@ class ShardMachine(RuleBasedStateMachine):
     @rule(account=accounts, limit=st.integers(0, 3_000), way=ways)
     def change_limit(self, account: str, limit: int, way: str) -> None:
         self.ask(c.ChangeLimit, account, limit, way=way)
+
+    @rule(
+        account=accounts,
+        limit=st.integers(0, 3_000),
+        days=st.sampled_from([-1, 0, 0, 1, 2]),
+        way=ways,
+    )
+    def set_temporary_limit(
+        self, account: str, limit: int, days: int, way: str
+    ) -> None:
+        until_day = day_plus(self.expected.day, days)
+        self.ask(c.SetTemporaryLimit, account, limit, until_day, way=way)
 
     @rule(
         account=accounts,
@@ -338,7 +350,7 @@ class ShardMachine(RuleBasedStateMachine):
         settlement = self.bench.settlement
         if len(settlement.day_moves) == len(settlement.days_ended):
             day = self.expected.day
-            next_day = day_after(day, weeks)
+            next_day = day_plus(day, max(1, 7 * weeks))
             settlement.day_moves.append((day, next_day))
             settlement.to_shard.append(m.MoveDay(day, next_day))
 
@@ -366,11 +378,9 @@ class ShardMachine(RuleBasedStateMachine):
         self.bench.crash()
 
 
-def day_after(day: str, weeks: int) -> str:
-    """The day after, or as many weeks later."""
-    for _ in range(max(1, 7 * weeks)):
-        day = following_day(day)
-    return day
+def day_plus(day: str, days: int) -> str:
+    """So many days later, or before."""
+    return (date.fromisoformat(day) + timedelta(days)).isoformat()
 
 
 def exact(amount: int | str, left: int, over: int = 1) -> int:
@@ -468,7 +478,7 @@ def _again(machine: ShardMachine, random: Random) -> None:
 
 def _world(machine: ShardMachine, random: Random) -> None:
     lender = random.choice(LENDERS)
-    match random.randint(0, 13):
+    match random.randint(0, 14):
         case 0:
             machine.change_limit(_account(random), random.randint(200, 2_000), "rest")
         case 1:
@@ -492,6 +502,9 @@ def _world(machine: ShardMachine, random: Random) -> None:
             machine.crash(random.random() < 0.5)
         case 12 | 13:
             _set_velocity(machine, random)
+        case 14:
+            limit, days = random.randint(0, 3_000), random.randint(-1, 2)
+            machine.set_temporary_limit(_account(random), limit, days, _way(random))
 
 
 def _set_velocity(machine: ShardMachine, random: Random) -> None:

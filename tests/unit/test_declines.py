@@ -30,6 +30,7 @@ ORDER = [
     "hold_not_open",
     "day_not_open",
     "next_day_not_later",
+    "until_day_past",
     "capture_exceeds_authorized",
     "reversal_exceeds_open",
     "release_exceeds_held",
@@ -60,6 +61,7 @@ PERMANENT = {
     "authorization_not_open",
     "hold_not_open",
     "next_day_not_later",
+    "until_day_past",
 }
 
 

@@ -42,6 +42,11 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
     ),
     ("/v1/accounts/alice/limit", {"limit_minor": 7}, c.ChangeLimit(*WHO, "alice", 7)),
     (
+        "/v1/accounts/alice/temporary-limit",
+        {"limit_minor": 7, "until_day": "2011-02-03"},
+        c.SetTemporaryLimit(*WHO, "alice", 7, "2011-02-03"),
+    ),
+    (
         "/v1/accounts/alice/velocity",
         {
             "velocity": {"daily_minor": 7},
