@@ -17,6 +17,13 @@ from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
 from processor.messages import Answer, Message, Query, Submit
 
 _RECONNECT_SECONDS = 0.05
+# What a shard is asked for by kind, and whose id that is.
+_ROUTED_BY = {
+    "account": "account_id",
+    "authorization": "authorization_id",
+    "explanation": "authorization_id",
+    "hold": "hold_id",
+}
 
 
 class NothingDone(Exception):
@@ -168,8 +175,9 @@ class Nodes:
 
     async def query(self, kind: str, object_id: str) -> Answer:
         """The same, to read an object by kind and id."""
-        if kind in ("account", "authorization", "hold"):
-            return await self._link_of(f"{kind}_id", object_id).query(kind, object_id)
+        routed_by = _ROUTED_BY.get(kind)
+        if routed_by is not None:
+            return await self._link_of(routed_by, object_id).query(kind, object_id)
         return await self.settlement.query(kind, object_id)
 
     async def statistics(self) -> list[Statistics]:

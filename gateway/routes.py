@@ -11,6 +11,7 @@ import msgspec
 from processor import answers as a
 from processor import commands as c
 from processor import settlement_views, views
+from processor.explain import ExplanationView
 
 
 class Role(StrEnum):
@@ -231,6 +232,13 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
         "authorization_id",
         views.AuthorizationView,
         "Read an authorization and what became of it",
+    ),
+    QueryRoute(
+        f"{_AUTHORIZATION}/explanation",
+        "explanation",
+        "authorization_id",
+        ExplanationView,
+        "Ask why an authorization was approved or declined, and what had passed",
     ),
     QueryRoute(_HOLD, "hold", "hold_id", views.HoldView, "Read a hold"),
     QueryRoute(

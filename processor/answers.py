@@ -21,7 +21,11 @@ DECLINED = "declined"
 
 
 class DeclinedAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A refusal.  `transient`: a new request could turn out otherwise."""
+    """A refusal.  `transient`: a new request could turn out otherwise.
+
+    With an `authorization_id` the decision can be explained; there is nothing
+    to capture under it.
+    """
 
     status: str
     reason: str
@@ -29,6 +33,7 @@ class DeclinedAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     headroom_missing_minor: int | None = None
     lender_id: str = ""
     category: str = ""
+    authorization_id: str = ""
 
 
 class ApprovedAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -176,6 +181,7 @@ def _declined(command: c.Command, event: e.Declined) -> DeclinedAnswer:
         event.missing_minor or None,
         event.lender_id,
         event.category,
+        event.authorization_id,
     )
 
 

@@ -22,6 +22,7 @@ from processor.bookings import (
     use_credit,
 )
 from processor.declines import DeclineReason
+from processor.explain import named, seen_by
 from processor.holds import take_from_hold
 from processor.ids import IdKind, make_id
 from processor.rules import (
@@ -54,7 +55,7 @@ def decide_authorize(
         return declined(DeclineReason.MERCHANT_NOT_FOUND)
     refused = decline_new_debt(account, command.currency)
     if refused is not None:
-        return refused
+        return named(state, account, refused, moment)
     return _decide_purchase(
         state,
         account,
@@ -76,7 +77,7 @@ def decide_convert_hold(
     account = state.accounts[hold.account_id]
     refused = decline_status(account)
     if refused is not None:
-        return refused
+        return named(state, account, refused, moment)
     if hold.status is not HoldStatus.OPEN:
         return declined(DeclineReason.HOLD_NOT_OPEN)
     amount_minor = command.amount_minor or hold.held_minor
@@ -108,22 +109,24 @@ def _decide_purchase(
     hold_released_minor: int = 0,
 ) -> Decision:
     if account.authorization_count >= limits.AUTHORIZATIONS_PER_ACCOUNT_MAX:
-        return declined(DeclineReason.TOO_MANY_AUTHORIZATIONS)
+        too_many = declined(DeclineReason.TOO_MANY_AUTHORIZATIONS)
+        return named(state, account, too_many, moment)
     if account.velocity is not None:
         refused = velocity.decline_velocity(state, account, merchant_id, amount_minor)
         if refused is not None:
-            return refused
+            return named(state, account, refused, moment)
     open_to_buy_minor = account.open_to_buy_minor - amount_minor
     if hold_id:
         # What a hold occupies already needs no room in the limit again.
         open_to_buy_minor += amount_minor + hold_released_minor
     elif open_to_buy_minor < 0:
-        return declined(DeclineReason.CREDIT_LIMIT_EXCEEDED, -open_to_buy_minor)
+        over = declined(DeclineReason.CREDIT_LIMIT_EXCEEDED, -open_to_buy_minor)
+        return named(state, account, over, moment)
     program = state.programs[account.program_id]
     parts = split(program, amount_minor)
     undecided = reserve_for(state, program, parts, moment)
     if undecided is not None:
-        return undecided
+        return named(state, account, undecided, moment)
     # Nothing may decline from here on.
     credit_used_minor = 0
     credit_parts: e.Parts = ()
@@ -158,8 +161,13 @@ def apply_authorized(
 ) -> None:
     account = state.accounts[event.account_id]
     program = state.program_versions[event.program_id, event.program_version]
+    more = None
+    if event.hold_id or account.velocity is not None:
+        more = seen_by(state, account, event)
     if event.hold_id:
         _take_hold(state, event)
+    split_parts = program.split_parts
+    free_parts = occupy_reserve(state, program, event.parts)
     none = zeros(program)
     amount_minor, parts = event.amount_minor, event.parts
     took_minor, took_parts = (amount_minor, parts) if event.captured else (0, none)
@@ -183,12 +191,12 @@ def apply_authorized(
         none,
         took_minor,
         took_parts,
+        (amount_minor, event.open_to_buy_minor, free_parts, split_parts, more),
     )
     state.authorizations[event.authorization_id] = authorization
     state.totals.authorized_count += 1
     if account.velocity is not None:
         velocity.count(state, account, authorization, amount_minor)
-    occupy_reserve(state, program, parts)
     if event.captured:
         capture_reserve(state, program, parts)
         owe(state, account, authorization, amount_minor)

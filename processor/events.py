@@ -23,13 +23,23 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_wire_na
     """One fact of a journal."""
 
 
+class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Settlement's word that a lender has only `headroom_minor` anywhere."""
+
+    lender_id: str
+    headroom_minor: int
+    refusal: int
+
+
 class Declined(Event, frozen=True):
     """The command was refused, durably: the same id keeps this answer.
 
     `missing_minor` is the headroom that was missing, where the reason is
     money.  For the reserve, `lender_id` is the lender that was short and
     `refusal` the number under which settlement refused.  For a velocity limit
-    of one category of merchants, `category` names it.
+    of one category of merchants, `category` names it.  An authorization that
+    was declined for money or for its account's status has an id, and the time
+    of the decision, so that it can be explained.
     """
 
     reason: DeclineReason
@@ -37,6 +47,8 @@ class Declined(Event, frozen=True):
     lender_id: str = ""
     refusal: int = 0
     category: str = ""
+    authorization_id: str = ""
+    at_ms: int = 0
 
 
 # Accounts.

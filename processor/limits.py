@@ -13,6 +13,7 @@ AMOUNT_MINOR_MAX: Final = 10**12  # One command.
 LIMIT_MINOR_MAX: Final = 10**13  # One account's limit.
 RESERVE_MINOR_MAX: Final = 10**15  # One lender's deposits or advance line.
 PPM: Final = 1_000_000
+FITTING_STEPS_MAX: Final = 1_024  # Amounts tried for the largest that fits.
 
 # Names.
 ID_LENGTH_MAX: Final = 64
@@ -27,6 +28,7 @@ MERCHANTS_MAX: Final = 1_000_000
 HOLDS_PER_ACCOUNT_MAX: Final = 1_000
 AUTHORIZATIONS_PER_ACCOUNT_MAX: Final = 1_000  # Open ones.
 VELOCITY_CATEGORIES_MAX: Final = 32  # With limits of their own, per account.
+DECLINED_EXPLAINED_MAX: Final = 100_000  # Declined authorizations kept, per shard.
 EXPIRY_SECONDS_MAX: Final = 366 * 24 * 3_600
 
 # Placement.

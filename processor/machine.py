@@ -13,6 +13,7 @@ from processor import (
     accounts,
     authorizations,
     captures,
+    explain,
     holds,
     reference,
     refunds,
@@ -94,10 +95,16 @@ def apply(state: ShardState, event: e.Event, command: c.Command | None) -> None:
     state.sequence += 1
     kind = type(event)
     if kind is e.Declined:
-        state.totals.declined_count += 1
+        _apply_declined(state, event, command)
         return
     change = _APPLY.get(kind)
     if change is not None:
         change(state, event)
     else:
         _APPLY_WITH_COMMAND[kind](state, event, command)
+
+
+def _apply_declined(state: ShardState, event: Any, command: Any) -> None:
+    state.totals.declined_count += 1
+    if event.authorization_id:
+        explain.keep_declined(state, event, command)

@@ -9,7 +9,7 @@ import msgspec
 from processor import limits
 from processor.apportion import apportion
 from processor.declines import DeclineReason
-from processor.events import Declined, Event, Parts
+from processor.events import Declined, Event, Parts, Refusal
 from processor.messages import Need
 from processor.state import Account, AccountStatus, Program, ShardState
 
@@ -18,14 +18,6 @@ class NeedsReserve(msgspec.Struct, frozen=True, gc=False):
     """Undecided: the lenders' slices here do not cover it; settlement may."""
 
     needs: tuple[Need, ...]
-
-
-class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """Settlement's word that a lender has only `headroom_minor` anywhere."""
-
-    lender_id: str
-    headroom_minor: int
-    refusal: int
 
 
 Decision = Event | NeedsReserve
@@ -107,14 +99,28 @@ def reserve_for(
     )
 
 
-def occupy_reserve(state: ShardState, program: Program, parts: Parts) -> None:
-    """Take parts out of the slices for an authorization, and move the carry."""
-    for lender_id, part in zip(program.lenders, parts, strict=True):
-        lease = state.slices[lender_id]
-        assert lease.free_minor >= part
-        lease.free_minor -= part
+def free_of(state: ShardState, program: Program) -> Parts:
+    """What is free in the slice of each lender here."""
+    return tuple([state.slices[lender_id].free_minor for lender_id in program.lenders])
+
+
+def occupy_reserve(state: ShardState, program: Program, parts: Parts) -> Parts:
+    """Take parts out of the slices for an authorization, and move the carry.
+
+    Returns what was free before, lender by lender.
+    """
+    slices, free_parts, place = state.slices, [], 0
+    for lender_id in program.lenders:
+        lease, part = slices[lender_id], parts[place]
+        place += 1
+        free_minor = lease.free_minor
+        assert free_minor >= part
+        free_parts.append(free_minor)
+        lease.free_minor = free_minor - part
         lease.authorized_minor += part
+    assert place == len(parts)
     program.split_parts = add(program.split_parts, parts)
+    return tuple(free_parts)
 
 
 def release_reserve(state: ShardState, program: Program, parts: Parts) -> None:

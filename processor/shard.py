@@ -26,12 +26,13 @@ from processor import messages as m
 from processor.authorizations import decide_expire_authorization
 from processor.commands import Command
 from processor.demand import Demand
+from processor.events import Refusal
 from processor.holds import decide_expire_hold
 from processor.machine import apply, decide
 from processor.node import Node
 from processor.records import ShardRecord
 from processor.remembered import Remembered
-from processor.rules import Moment, NeedsReserve, Refusal
+from processor.rules import Moment, NeedsReserve
 from processor.state import AuthorizationStatus, HoldStatus, ShardState, Slice
 from processor.temporary_limits import decide_end_temporary_limit, run_out
 from processor.views import view

@@ -9,7 +9,14 @@ from enum import StrEnum
 import msgspec
 
 from processor.declines import DeclineReason
-from processor.events import DayTotals, LenderTotals, MerchantTotals, Parts
+from processor.events import (
+    DayTotals,
+    Declined,
+    LenderTotals,
+    MerchantTotals,
+    Parts,
+    Refusal,
+)
 from processor.terms import Velocity
 
 
@@ -107,6 +114,37 @@ class Account(msgspec.Struct, gc=False):
         )
 
 
+class ExplainedMore(msgspec.Struct, frozen=True, gc=False):
+    """What a decision saw beyond the usual: velocity limits, refusals, a hold.
+
+    The headroom in `refusals` is all there was anywhere, what was free here
+    included.  `held_minor` is what the hold had out of which it was taken.
+    """
+
+    requested_minor: int
+    velocity: tuple[Headroom, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    held_minor: int | None = None
+
+
+# What a decision about a purchase saw, in minor units, in a tuple because every
+# purchase has one: what was approved (0: nothing), open to buy after that; by
+# lender, what was free here and what it had of all purchases, before that.
+Explained = tuple[int, int, Parts, Parts, ExplainedMore | None]
+
+
+class DeclinedAuthorization(msgspec.Struct, frozen=True, gc=False):
+    """An authorization that was not to be, kept to be explained."""
+
+    account_id: str
+    merchant_id: str
+    program_id: str
+    program_version: int
+    day: str
+    event: Declined
+    explained: Explained
+
+
 class Authorization(msgspec.Struct, gc=False):
     """A purchase from its authorization to its last refund.
 
@@ -136,6 +174,7 @@ class Authorization(msgspec.Struct, gc=False):
     refunded_parts: Parts
     outstanding_minor: int
     outstanding_parts: Parts
+    explained: Explained
     category: str = ""
 
     @property
@@ -222,6 +261,9 @@ class ShardState(msgspec.Struct, gc=False):
     ended_day: str = ""  # The last day that was moved from, and where it ended.
     ended_sequence: int = 0
     ended_totals: DayTotals = msgspec.field(default_factory=DayTotals)
+    declined: dict[str, DeclinedAuthorization] = {}
+    declined_ids: list[str] = []  # Of these, each new one in place of the oldest.
+    declined_kept: int = 0  # Ever.
     temporary_limits: dict[str, str] = {}  # Account → the last day in force.
 
     def lender_totals(self, lender_id: str) -> LenderTotals:

@@ -3,6 +3,7 @@
 import msgspec
 
 from processor.answers import ENCODER
+from processor.explain import explanation
 from processor.state import (
     Account,
     AccountVelocity,
@@ -100,7 +101,10 @@ class HoldView(msgspec.Struct, frozen=True, gc=False):
 
 
 def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
-    """The JSON of an "account", "authorization" or "hold"; None if unknown."""
+    """The JSON of what there is of a kind under an id; None if unknown.
+
+    Kinds: "account", "authorization", "hold", "explanation" (of an authorization).
+    """
     shown: msgspec.Struct | None = None
     if kind == "account" and object_id in state.accounts:
         shown = _account(state, state.accounts[object_id])
@@ -108,6 +112,8 @@ def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
         shown = _authorization(state, state.authorizations[object_id])
     elif kind == "hold" and object_id in state.holds:
         shown = _hold(state.holds[object_id])
+    elif kind == "explanation":
+        shown = explanation(state, object_id)
     return None if shown is None else ENCODER.encode(shown)
 
 

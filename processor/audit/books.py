@@ -7,11 +7,12 @@ objects are summed up, ledger accounts are posted by `postings`, and the two
 must agree.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 
 import msgspec
 
+from processor import events as e
 from processor import limits
 from processor.audit.postings import Leg
 from processor.events import (
@@ -69,6 +70,27 @@ class Program(msgspec.Struct, gc=False):
     split_parts: list[int]
 
 
+class Before(msgspec.Struct, frozen=True, gc=False):
+    """What a purchase met; lenders in order, velocity as reason, category, left."""
+
+    free_parts: tuple[int, ...]
+    split_parts: tuple[int, ...]
+    velocity: tuple[tuple[str, str, int], ...]
+    held_minor: int | None
+
+
+class Declined(msgspec.Struct, frozen=True, gc=False):
+    """An authorization that was declined, and what it met."""
+
+    account_id: str
+    merchant_id: str
+    day: str
+    requested_minor: int
+    open_to_buy_minor: int
+    event: e.Declined
+    before: Before
+
+
 class Purchase(msgspec.Struct, gc=False):
     """An authorization and what became of it; parts by lender, in order."""
 
@@ -90,6 +112,9 @@ class Purchase(msgspec.Struct, gc=False):
     outstanding_minor: int = 0
     captured_after_refund: bool = False
     counted_in: tuple[Tally, ...] = ()  # From its first day on.
+    approved_minor: int = 0  # At first, and what that left to buy.
+    left_to_buy_minor: int = 0
+    before: Before | None = None
 
 
 class Hold(msgspec.Struct, gc=False):
@@ -130,6 +155,8 @@ class Books:
         self.merchants: dict[str, str] = {}  # With their categories.
         self.slices: dict[str, Slice] = {}
         self.facts: list[ReferenceFact] = []
+        self.declined: dict[str, Declined] = {}
+        self.declined_ids: deque[str] = deque()
         self.totals = DayTotals()
         self.day_ends: dict[str, tuple[int, DayTotals]] = {}
         self.ledger: defaultdict[str, int] = defaultdict(int)

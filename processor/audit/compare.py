@@ -7,13 +7,26 @@ purchase and every slice are unlikely to be wrong in the same way.
 
 from collections.abc import Iterator, Mapping
 
-from processor.audit.books import Account, Books, Hold, Purchase, Slice
+from processor.audit.books import (
+    Account,
+    Before,
+    Books,
+    Declined,
+    Hold,
+    Purchase,
+    Slice,
+)
 from processor.audit.reserve import differing_totals
 from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
 from processor.settlement_state import SettlementState
 from processor.state import Account as AccountState
-from processor.state import AccountVelocity, ShardState
+from processor.state import (
+    AccountVelocity,
+    DeclinedAuthorization,
+    Explained,
+    ShardState,
+)
 from processor.state import Authorization as AuthorizationState
 from processor.state import Hold as HoldState
 from processor.state import Slice as SliceState
@@ -30,6 +43,7 @@ def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
         *_missing("account", books.accounts, state.accounts),
         *_missing("authorization", books.purchases, state.authorizations),
         *_missing("hold", books.holds, state.holds),
+        *_missing("declined authorization", books.declined, state.declined),
         *_missing("slice", books.slices, state.slices),
         *_differing("the shard", _shard(books, state)),
     ]
@@ -41,6 +55,9 @@ def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
     for made_id in books.purchases.keys() & state.authorizations.keys():
         figures = _purchase(books.purchases[made_id], state.authorizations[made_id])
         differences += _differing(f"authorization {made_id}", figures)
+    for made_id in books.declined.keys() & state.declined.keys():
+        figures = _declined(books.declined[made_id], state.declined[made_id])
+        differences += _differing(f"declined authorization {made_id}", figures)
     for hold_id in books.holds.keys() & state.holds.keys():
         figures = _hold(books.holds[hold_id], state.holds[hold_id])
         differences += _differing(f"hold {hold_id}", figures)
@@ -133,6 +150,36 @@ def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
         ("captured parts", tuple(own.captured_parts), state.captured_parts),
         ("refunded parts", tuple(own.refunded_parts), state.refunded_parts),
         ("outstanding parts", tuple(own.outstanding_parts), state.outstanding_parts),
+        (
+            "decision",
+            (own.approved_minor, own.left_to_buy_minor, own.before),
+            (*state.explained[:2], _before(state.explained)),
+        ),
+    )
+
+
+def _declined(own: Declined, state: DeclinedAuthorization) -> Figures:
+    more = state.explained[4]
+    requested_minor = 0 if more is None else more.requested_minor
+    return (
+        ("account", own.account_id, state.account_id),
+        ("merchant", own.merchant_id, state.merchant_id),
+        ("day", own.day, state.day),
+        ("requested", own.requested_minor, requested_minor),
+        ("left to buy", own.open_to_buy_minor, state.explained[1]),
+        ("decline", own.event, state.event),
+        ("decision", own.before, _before(state.explained)),
+    )
+
+
+def _before(explained: Explained) -> Before:
+    _, _, free_parts, split_parts, more = explained
+    velocity = () if more is None else more.velocity
+    return Before(
+        free_parts,
+        split_parts,
+        tuple((left.reason.value, left.category, left.left_minor) for left in velocity),
+        None if more is None else more.held_minor,
     )
 
 

@@ -11,6 +11,7 @@ from processor import events as e
 from processor import limits
 from processor.audit import velocity
 from processor.audit.books import Account, Books, Program, Purchase
+from processor.audit.explain import before
 
 Touched = Sequence[str] | None
 
@@ -31,7 +32,9 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
     if (account.program_id, account.currency) != (event.program_id, program.currency):
         books.differ(f"account {account.account_id} has another program or currency.")
     _check_may_grow(books, account)
+    met = before(books, account.account_id, program, event.merchant_id, event.hold_id)
     purchase = _new_purchase(books, account, program, event)
+    purchase.before = met
     _occupy(books, account, purchase, event.amount_minor, event.parts)
     if event.hold_id:
         _convert(books, account, event)
@@ -39,6 +42,8 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
         _become_debt(books, account, purchase, event.amount_minor, event.parts)
         _use_credit(books, account, purchase, event)
     books.totals.authorized_count += 1
+    purchase.approved_minor = event.amount_minor
+    purchase.left_to_buy_minor = account.open_to_buy_minor
     if event.hold_id:  # What the hold occupied needs no room again.
         books.check_open_to_buy(account, event.open_to_buy_minor)
     else:

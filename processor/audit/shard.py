@@ -21,6 +21,7 @@ from processor.audit.declines import (
     check_velocity_decline,
     reserve_decline,
 )
+from processor.audit.explain import keep_declined
 from processor.audit.postings import legs
 from processor.audit.purchases import Touched
 from processor.audit.requests import Requests
@@ -114,6 +115,8 @@ class ShardAudit:
     def _declined(self, record: ShardRecord, event: e.Declined) -> None:
         self.books.totals.declined_count += 1
         self.counts[f"Declined {event.reason.value}"] += 1
+        if event.authorization_id:
+            keep_declined(self.books, record.command, event)
         if event.reason is DeclineReason.CREDIT_LIMIT_EXCEEDED:
             check_limit_decline(self.books, record.command, event)
         elif event.reason in VELOCITY_REASONS:

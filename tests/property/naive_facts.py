@@ -29,6 +29,17 @@ from tests.property.naive_model import (
     taken_off,
 )
 
+NAMED = {
+    Reason.ACCOUNT_CLOSED,
+    Reason.ACCOUNT_FROZEN,
+    Reason.TOO_MANY_AUTHORIZATIONS,
+    Reason.VELOCITY_PURCHASE,
+    Reason.VELOCITY_DAILY,
+    Reason.VELOCITY_MONTHLY,
+    Reason.CREDIT_LIMIT_EXCEEDED,
+    Reason.RESERVE_EXHAUSTED,
+}
+
 
 @dataclass
 class Judge:
@@ -53,10 +64,22 @@ class Judge:
                 category = self.expected.category_of.get(event.reason, "")
                 assert event.category == category
             self.count("declined")
+            self.check_declined_name(command, event)
             return declined_answer(event)
         assert {} == reasons
         answer: Answer = getattr(self, f"take_{command.wire_name()}")(command, event)
         return {"status": "approved"} | answer
+
+    def check_declined_name(self, command: c.Command, event: e.Declined) -> None:
+        """What is declined for money or status has a name, to ask why."""
+        is_named = event.reason in NAMED and isinstance(
+            command, c.Authorize | c.ConvertHold
+        )
+        assert bool(event.authorization_id) == is_named
+        assert event.at_ms == (self.expected.now_ms if is_named else 0)
+        if is_named:
+            account_id = self.expected.account_of(command)
+            self.check_name(event.authorization_id, "au", account_id)
 
     def judge_refusal(self, command: c.Command, event: e.Declined) -> None:
         """A decline for reserve rests on a refusal, and on what is free here now."""
@@ -596,6 +619,8 @@ def declined_answer(event: e.Declined) -> Answer:
         answer["lender_id"] = event.lender_id
     if event.category:
         answer["category"] = event.category
+    if event.authorization_id:
+        answer["authorization_id"] = event.authorization_id
     return answer
 
 

@@ -1,0 +1,339 @@
+"""Why a purchase was decided as it was, and what would have passed.
+
+What cannot be worked out later is kept at the moment of the decision: what the
+limit, the velocity limits and the lenders' slices left, and how earlier
+purchases were split, on which the parts of this one depend.  All of it is
+state that `apply` sees, so the journal need not repeat it.  An approved
+purchase keeps it for as long as the purchase is known; of the declined ones the
+latest `DECLINED_EXPLAINED_MAX` are.
+
+A constraint is *final* when nobody could have given more: the limit, a velocity
+limit, a lender of whom settlement had said what there was anywhere.  The free
+headroom in the slice here is not: settlement would have been asked for more.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from processor import commands as c
+from processor import events as e
+from processor import limits
+from processor.apportion import apportion
+from processor.declines import DeclineReason
+from processor.fitting import most_that_fits
+from processor.ids import IdKind, make_id, sequence_of_made_id
+from processor.rules import Decision, Moment, free_of, split
+from processor.state import (
+    Account,
+    Authorization,
+    DeclinedAuthorization,
+    ExplainedMore,
+    Program,
+    ShardState,
+)
+from processor.velocity import headrooms
+
+# Declined before any amount was looked at.
+_NOT_ABOUT_MONEY = frozenset(
+    {
+        DeclineReason.ACCOUNT_CLOSED,
+        DeclineReason.ACCOUNT_FROZEN,
+        DeclineReason.TOO_MANY_AUTHORIZATIONS,
+    }
+)
+_LIMIT, _HOLD, _RESERVE = "limit", "hold", "reserve"
+
+
+class Constraint(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One thing that a purchase had to fit into, at that moment, in minor units.
+
+    `constraint` is "limit" (or "hold", for what was taken out of one), "reserve",
+    or a velocity limit.  `needed_minor` of
+    `headroom_minor` was needed; `most_minor` is the largest purchase that this
+    alone would have let pass.  For a lender, what was needed is its part;
+    headroom is what was free here, or with `is_final` what there was anywhere,
+    by settlement's certificate number `refusal`.
+    """
+
+    constraint: str
+    needed_minor: int
+    headroom_minor: int
+    most_minor: int
+    is_final: bool
+    category: str = ""
+    lender_id: str = ""
+    refusal: int = 0
+
+
+class Binding(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The constraint that would have stopped a larger purchase first.
+
+    For a decline that is not about money: its reason.
+    """
+
+    constraint: str
+    category: str = ""
+    lender_id: str = ""
+
+
+# What bound, what would have passed, what of it for certain, and why.
+Told = tuple[Binding, int, int, tuple[Constraint, ...]]
+
+
+class ExplanationView(msgspec.Struct, frozen=True, gc=False):
+    """Why an authorization was decided as it was, true for that moment.
+
+    `would_have_passed_minor` is the largest amount that no final constraint
+    stood against.  Up to `certain_minor` it would have passed for certain;
+    beyond that settlement would have been asked, and nobody knows what it had
+    said.
+    `binding` is the final constraint with the smallest `most_minor`.
+    """
+
+    authorization_id: str
+    account_id: str
+    merchant_id: str
+    program_id: str
+    program_version: int
+    decision: str
+    reason: str | None
+    business_day: str
+    at_ms: int
+    sequence: int
+    requested_minor: int
+    approved_minor: int
+    binding: Binding
+    would_have_passed_minor: int
+    certain_minor: int
+    constraints: tuple[Constraint, ...]
+
+
+# Kept by `apply`.
+
+
+def seen_by(state: ShardState, account: Account, event: e.Authorized) -> ExplainedMore:
+    """What an approved purchase met beyond the usual; before it is applied."""
+    return ExplainedMore(
+        event.amount_minor,
+        headrooms(state, account, event.merchant_id),
+        held_minor=state.holds[event.hold_id].held_minor if event.hold_id else None,
+    )
+
+
+def keep_declined(
+    state: ShardState, event: e.Declined, command: c.Authorize | c.ConvertHold
+) -> None:
+    """Keep what a declined purchase met, and forget the oldest beyond the bound."""
+    held_minor = None
+    if isinstance(command, c.ConvertHold):
+        hold = state.holds[command.hold_id]
+        account, held_minor = state.accounts[hold.account_id], hold.held_minor
+        requested_minor = command.amount_minor or held_minor
+    else:
+        account = state.accounts[command.account_id]
+        requested_minor = command.amount_minor
+    program = state.programs[account.program_id]
+    state.declined[event.authorization_id] = DeclinedAuthorization(
+        account.account_id,
+        command.merchant_id,
+        program.program_id,
+        program.version,
+        state.day,
+        event,
+        (
+            0,
+            account.open_to_buy_minor,
+            free_of(state, program),
+            program.split_parts,
+            ExplainedMore(
+                requested_minor,
+                headrooms(state, account, command.merchant_id),
+                _refusals(program, requested_minor, event),
+                held_minor,
+            ),
+        ),
+    )
+    _forget_oldest(state, event.authorization_id)
+
+
+def _refusals(
+    program: Program, requested_minor: int, event: e.Declined
+) -> tuple[e.Refusal, ...]:
+    """What settlement had said of lenders: all there was, with what is free here."""
+    if event.reason is not DeclineReason.RESERVE_EXHAUSTED:
+        return ()
+    place = program.lenders.index(event.lender_id)
+    part = split(program, requested_minor)[place]
+    found_minor = part - event.missing_minor
+    return (e.Refusal(event.lender_id, found_minor, event.refusal),)
+
+
+def _forget_oldest(state: ShardState, newest: str) -> None:
+    ids = state.declined_ids
+    place = state.declined_kept % limits.DECLINED_EXPLAINED_MAX
+    if place < len(ids):
+        del state.declined[ids[place]]
+        ids[place] = newest
+    else:
+        ids.append(newest)
+    state.declined_kept += 1
+
+
+def named(
+    state: ShardState, account: Account, event: Decision, moment: Moment
+) -> Decision:
+    """A decline of an authorization under an id of its own, to ask why."""
+    if not isinstance(event, e.Declined):
+        return event  # Not decided yet.
+    if event.reason is DeclineReason.CURRENCY_MISMATCH:
+        return event  # There is nothing to explain.
+    return msgspec.structs.replace(
+        event,
+        authorization_id=make_id(
+            IdKind.AUTHORIZATION, account.slot, state.shard, state.sequence + 1
+        ),
+        at_ms=moment.now_ms,
+    )
+
+
+# Told when somebody asks.
+
+
+def explanation(state: ShardState, made_id: str) -> ExplanationView | None:
+    """Why; None when there is no such authorization, or it is forgotten."""
+    authorization = state.authorizations.get(made_id)
+    if authorization is not None:
+        return _of_approved(state, authorization)
+    declined = state.declined.get(made_id)
+    return None if declined is None else _of_declined(state, declined)
+
+
+def _of_approved(state: ShardState, approved: Authorization) -> ExplanationView:
+    program = state.program_versions[approved.program_id, approved.program_version]
+    seen = Seen(program, *approved.explained)
+    requested_minor = seen.requested_minor
+    is_whole = seen.approved_minor == requested_minor
+    return ExplanationView(
+        approved.authorization_id,
+        approved.account_id,
+        approved.merchant_id,
+        program.program_id,
+        program.version,
+        "approved" if is_whole else "partly_approved",
+        None,
+        approved.purchase_day,
+        approved.expires_at_ms - program.authorization_expiry_ms,
+        sequence_of_made_id(approved.authorization_id),
+        requested_minor,
+        seen.approved_minor,
+        *_most(seen, _constraints(seen)),
+    )
+
+
+def _of_declined(state: ShardState, declined: DeclinedAuthorization) -> ExplanationView:
+    event = declined.event
+    program = state.program_versions[declined.program_id, declined.program_version]
+    seen = Seen(program, *declined.explained)
+    if event.reason in _NOT_ABOUT_MONEY:
+        told: Told = (Binding(event.reason.value), 0, 0, ())
+    else:
+        told = _most(seen, _constraints(seen))
+    return ExplanationView(
+        event.authorization_id,
+        declined.account_id,
+        declined.merchant_id,
+        program.program_id,
+        program.version,
+        "declined",
+        event.reason.value,
+        declined.day,
+        event.at_ms,
+        sequence_of_made_id(event.authorization_id),
+        seen.requested_minor,
+        0,
+        *told,
+    )
+
+
+class Seen(NamedTuple):
+    """What was kept of a decision, by name."""
+
+    program: Program
+    approved_minor: int
+    open_to_buy_minor: int
+    free_parts: e.Parts
+    split_parts: e.Parts
+    more: ExplainedMore | None
+
+    @property
+    def requested_minor(self) -> int:
+        """What was asked for."""
+        return self.approved_minor if self.more is None else self.more.requested_minor
+
+    def most_minor(self, headrooms: Sequence[int | None], amount_max: int) -> int:
+        """The largest amount whose parts fit into these headrooms."""
+        return most_that_fits(
+            self.program.shares_ppm, self.split_parts, headrooms, amount_max
+        )
+
+
+def _constraints(seen: Seen) -> tuple[Constraint, ...]:
+    """Everything that was looked at, in order of precedence."""
+    needed_minor = seen.requested_minor
+    velocity = () if seen.more is None else seen.more.velocity
+    held_minor = None if seen.more is None else seen.more.held_minor
+    rooms = [(left.reason.value, left.category, left.left_minor) for left in velocity]
+    if held_minor is None:
+        rooms.append((_LIMIT, "", seen.open_to_buy_minor + seen.approved_minor))
+    else:
+        rooms.append((_HOLD, "", held_minor))
+    met = [
+        Constraint(name, needed_minor, left_minor, max(0, left_minor), True, category)
+        for name, category, left_minor in rooms
+    ]
+    return (*met, *_of_lenders(seen))
+
+
+def _of_lenders(seen: Seen) -> list[Constraint]:
+    program = seen.program
+    refusals = () if seen.more is None else seen.more.refusals
+    refused = {refusal.lender_id: refusal for refusal in refusals}
+    parts = apportion(
+        program.shares_ppm, limits.PPM, seen.split_parts, seen.requested_minor
+    )
+    met = []
+    for place, lender_id in enumerate(program.lenders):
+        refusal = refused.get(lender_id)
+        headroom_minor = seen.free_parts[place]
+        if refusal is not None:
+            headroom_minor = refusal.headroom_minor
+        alone: list[int | None] = [None] * len(program.lenders)
+        alone[place] = headroom_minor
+        met.append(
+            Constraint(
+                _RESERVE,
+                parts[place],
+                headroom_minor,
+                seen.most_minor(alone, limits.AMOUNT_MINOR_MAX),
+                refusal is not None,
+                "",
+                lender_id,
+                0 if refusal is None else refusal.refusal,
+            )
+        )
+    return met
+
+
+def _most(seen: Seen, met: tuple[Constraint, ...]) -> Told:
+    """What bound, what would have passed, what of it for certain, and why."""
+    final = [constraint for constraint in met if constraint.is_final]
+    tightest = min(final, key=lambda constraint: constraint.most_minor)
+    binding = Binding(tightest.constraint, tightest.category, tightest.lender_id)
+    most_minor = min(x.most_minor for x in final if x.constraint != _RESERVE)
+    lenders = [x for x in met if x.constraint == _RESERVE]
+    known = [x.headroom_minor if x.is_final else None for x in lenders]
+    here = [x.headroom_minor for x in lenders]
+    passed_minor = seen.most_minor(known, most_minor)
+    return binding, passed_minor, seen.most_minor(here, passed_minor), met
