@@ -117,6 +117,12 @@ FIELDS: dict[str, FieldForm] = {
     ),
     "capture": FieldForm(bool, "Turn it into a debt at once.", "true or false", False),
     "final": FieldForm(bool, "Give back what remains.", "true or false", True),
+    "partial": FieldForm(
+        bool,
+        "Approve the most that fits, when not all of it does.",
+        "true or false",
+        False,
+    ),
     "reference": FieldForm(
         _text(_PRINTABLE, limits.REFERENCE_LENGTH_MAX),
         "Your own word for it; kept and shown.",

@@ -80,8 +80,13 @@ class VelocityAnswer(ApprovedAnswer, frozen=True, gc=False):
     categories: tuple[CategoryVelocity, ...]
 
 
-class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """A purchase is authorized: ask for it again under its id."""
+class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
+    """A purchase is authorized: ask for it again under its id.
+
+    Where a part was allowed, `requested_minor` is what was asked for, and
+    `limited_by` what it was reduced by: "limit", a velocity limit (of
+    `category`, if it is one's), or "reserve" (of `lender_id`).
+    """
 
     authorization_id: str
     account_id: str
@@ -89,6 +94,10 @@ class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False):
     captured_minor: int
     expires_at_ms: int
     open_to_buy_minor: int
+    requested_minor: int | None = None
+    limited_by: str = ""
+    category: str = ""
+    lender_id: str = ""
 
 
 class ChangeAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -185,7 +194,11 @@ def _declined(command: c.Command, event: e.Declined) -> DeclinedAnswer:
     )
 
 
-def _authorized(command: c.Command, event: e.Authorized) -> AuthorizationAnswer:
+def _authorized(
+    command: c.Authorize | c.ConvertHold, event: e.Authorized
+) -> AuthorizationAnswer:
+    if type(command) is c.Authorize and command.partial:
+        return _portion(command, event)
     return AuthorizationAnswer(
         APPROVED,
         event.authorization_id,
@@ -194,6 +207,23 @@ def _authorized(command: c.Command, event: e.Authorized) -> AuthorizationAnswer:
         event.amount_minor if event.captured else 0,
         event.expires_at_ms,
         event.open_to_buy_minor,
+    )
+
+
+def _portion(command: c.Authorize, event: e.Authorized) -> AuthorizationAnswer:
+    reduced = event.reduced
+    return AuthorizationAnswer(
+        APPROVED,
+        event.authorization_id,
+        event.account_id,
+        event.amount_minor,
+        event.amount_minor if event.captured else 0,
+        event.expires_at_ms,
+        event.open_to_buy_minor,
+        command.amount_minor,
+        "" if reduced is None else reduced.limited_by,
+        "" if reduced is None else reduced.category,
+        "" if reduced is None else reduced.lender_id,
     )
 
 

@@ -7,6 +7,8 @@ nothing is open any more.  A capture turns limit and slice from authorized to
 outstanding and captured; the amounts occupied do not change.
 """
 
+import msgspec
+
 from processor import commands as c
 from processor import events as e
 from processor import limits, velocity
@@ -25,6 +27,7 @@ from processor.declines import DeclineReason
 from processor.explain import named, seen_by
 from processor.holds import take_from_hold
 from processor.ids import IdKind, make_id
+from processor.partial import portion_of
 from processor.rules import (
     Decision,
     Moment,
@@ -56,6 +59,8 @@ def decide_authorize(
     refused = decline_new_debt(account, command.currency)
     if refused is not None:
         return named(state, account, refused, moment)
+    if command.partial:
+        return _decide_portion(state, account, command, moment)
     return _decide_purchase(
         state,
         account,
@@ -64,6 +69,29 @@ def decide_authorize(
         command.capture,
         moment,
     )
+
+
+def _decide_portion(
+    state: ShardState, account: Account, command: c.Authorize, moment: Moment
+) -> Decision:
+    """As for a whole purchase, of the most that fits."""
+    portion = portion_of(state, account, command, moment)
+    is_full = account.authorization_count >= limits.AUTHORIZATIONS_PER_ACCOUNT_MAX
+    if isinstance(portion, e.Declined):
+        if is_full:
+            portion = declined(DeclineReason.TOO_MANY_AUTHORIZATIONS)
+        return named(state, account, portion, moment)
+    decision = _decide_purchase(
+        state,
+        account,
+        command.merchant_id,
+        portion.amount_minor,
+        command.capture,
+        moment,
+    )
+    if portion.reduced is not None and isinstance(decision, e.Authorized):
+        return msgspec.structs.replace(decision, reduced=portion.reduced)
+    return decision
 
 
 def decide_convert_hold(
@@ -162,7 +190,7 @@ def apply_authorized(
     account = state.accounts[event.account_id]
     program = state.program_versions[event.program_id, event.program_version]
     more = None
-    if event.hold_id or account.velocity is not None:
+    if event.hold_id or account.velocity is not None or event.reduced is not None:
         more = seen_by(state, account, event)
     if event.hold_id:
         _take_hold(state, event)

@@ -118,7 +118,8 @@ class CloseAccount(Command, frozen=True):
 class Authorize(Command, frozen=True):
     """Occupy the limit and every lender's reserve for a purchase.
 
-    With `capture` the purchase becomes a debt at once.
+    With `capture` the purchase becomes a debt at once.  With `partial` the most
+    that fits is approved when not all of it does.
     """
 
     ROUTED_BY = "account_id"
@@ -129,6 +130,7 @@ class Authorize(Command, frozen=True):
     currency: str
     capture: bool = False
     reference: str = ""
+    partial: bool = False
 
 
 class PlaceHold(Command, frozen=True):

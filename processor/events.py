@@ -24,11 +24,16 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_wire_na
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Settlement's word that a lender has only `headroom_minor` anywhere."""
+    """Settlement's word that a lender has only `headroom_minor` beside the slice.
+
+    The shard held `leased_minor` of it (received less returned) when it was
+    told: what it received since is of that headroom.
+    """
 
     lender_id: str
     headroom_minor: int
     refusal: int
+    leased_minor: int
 
 
 class Declined(Event, frozen=True):
@@ -39,7 +44,8 @@ class Declined(Event, frozen=True):
     `refusal` the number under which settlement refused.  For a velocity limit
     of one category of merchants, `category` names it.  An authorization that
     was declined for money or for its account's status has an id, and the time
-    of the decision, so that it can be explained.
+    of the decision, so that it can be explained.  `refusals` are all that stood
+    against a partial approval, in the order they came.
     """
 
     reason: DeclineReason
@@ -49,6 +55,21 @@ class Declined(Event, frozen=True):
     category: str = ""
     authorization_id: str = ""
     at_ms: int = 0
+    refusals: tuple[Refusal, ...] = ()
+
+
+class Reduced(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Why an authorization was approved for less than `requested_minor`.
+
+    `limited_by` is "limit", a velocity limit (of `category`, if it is one's) or
+    "reserve": then `lender_id` was short, and `refusals` say so.
+    """
+
+    requested_minor: int
+    limited_by: str
+    category: str = ""
+    lender_id: str = ""
+    refusals: tuple[Refusal, ...] = ()
 
 
 # Accounts.
@@ -140,6 +161,7 @@ class Authorized(Event, frozen=True):
     hold_id: str = ""
     hold_taken_minor: int = 0
     hold_released_minor: int = 0
+    reduced: Reduced | None = None
 
 
 class AuthorizationIncremented(Event, frozen=True):

@@ -24,13 +24,14 @@ from processor.apportion import apportion
 from processor.declines import DeclineReason
 from processor.fitting import most_that_fits
 from processor.ids import IdKind, make_id, sequence_of_made_id
-from processor.rules import Decision, Moment, free_of, split
+from processor.rules import Decision, Moment, free_of, headroom_anywhere, split
 from processor.state import (
     Account,
     Authorization,
     DeclinedAuthorization,
     ExplainedMore,
     Program,
+    Refused,
     ShardState,
 )
 from processor.velocity import headrooms
@@ -115,9 +116,11 @@ class ExplanationView(msgspec.Struct, frozen=True, gc=False):
 
 def seen_by(state: ShardState, account: Account, event: e.Authorized) -> ExplainedMore:
     """What an approved purchase met beyond the usual; before it is applied."""
+    reduced = event.reduced
     return ExplainedMore(
-        event.amount_minor,
+        event.amount_minor if reduced is None else reduced.requested_minor,
         headrooms(state, account, event.merchant_id),
+        () if reduced is None else _known(state, reduced.refusals),
         held_minor=state.holds[event.hold_id].held_minor if event.hold_id else None,
     )
 
@@ -150,7 +153,7 @@ def keep_declined(
             ExplainedMore(
                 requested_minor,
                 headrooms(state, account, command.merchant_id),
-                _refusals(program, requested_minor, event),
+                _refusals(state, program, requested_minor, event),
                 held_minor,
             ),
         ),
@@ -158,16 +161,26 @@ def keep_declined(
     _forget_oldest(state, event.authorization_id)
 
 
+def _known(state: ShardState, refusals: tuple[e.Refusal, ...]) -> tuple[Refused, ...]:
+    """What there was of each lender that settlement had refused."""
+    latest = {refusal.lender_id: refusal for refusal in refusals}
+    return tuple(
+        Refused(refusal.lender_id, headroom_anywhere(state, refusal), refusal.refusal)
+        for refusal in latest.values()
+    )
+
+
 def _refusals(
-    program: Program, requested_minor: int, event: e.Declined
-) -> tuple[e.Refusal, ...]:
-    """What settlement had said of lenders: all there was, with what is free here."""
+    state: ShardState, program: Program, requested_minor: int, event: e.Declined
+) -> tuple[Refused, ...]:
+    if event.refusals:
+        return _known(state, event.refusals)
     if event.reason is not DeclineReason.RESERVE_EXHAUSTED:
         return ()
     place = program.lenders.index(event.lender_id)
     part = split(program, requested_minor)[place]
     found_minor = part - event.missing_minor
-    return (e.Refusal(event.lender_id, found_minor, event.refusal),)
+    return (Refused(event.lender_id, found_minor, event.refusal),)
 
 
 def _forget_oldest(state: ShardState, newest: str) -> None:

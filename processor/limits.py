@@ -40,6 +40,7 @@ BATCH_COMMANDS_MAX: Final = 8_192
 INBOX_COMMANDS_MAX: Final = 65_536
 PARKED_COMMANDS_MAX: Final = 8_192  # Waiting for reserve, per shard.
 PARKED_MS_MAX: Final = 3_000
+REFUSALS_MAX: Final = LENDERS_PER_PROGRAM_MAX + 1  # Of one partial approval.
 REMEMBERED_REQUESTS_MAX: Final = 1_000_000  # Answers kept for replay, per journal.
 
 REFERENCE_WAIT_MS_MAX: Final = 2_000  # For the shards to hold what was registered.

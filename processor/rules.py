@@ -27,11 +27,11 @@ class Moment(msgspec.Struct, gc=False):
     """What a decision may know besides state and command.
 
     One reading of the clock for the whole batch, and, for a command that has
-    waited for reserve, settlement's refusal.
+    waited for reserve, settlement's refusals, the latest last.
     """
 
     now_ms: int
-    refusal: Refusal | None = None
+    refusals: tuple[Refusal, ...] = ()
 
 
 def declined(reason: DeclineReason, missing_minor: int = 0) -> Declined:
@@ -77,12 +77,10 @@ def reserve_for(
             break
     else:
         return None
-    refusal = moment.refusal
+    refusal = moment.refusals[-1] if moment.refusals else None
     if refusal is not None and refusal.lender_id in program.lenders:
         part = parts[program.lenders.index(refusal.lender_id)]
-        # What came back to the slice since then counts too.
-        headroom_minor = refusal.headroom_minor
-        headroom_minor += state.slices[refusal.lender_id].free_minor
+        headroom_minor = headroom_anywhere(state, refusal)
         if part > headroom_minor:
             return Declined(
                 DeclineReason.RESERVE_EXHAUSTED,
@@ -97,6 +95,18 @@ def reserve_for(
             if part
         )
     )
+
+
+def headroom_anywhere(state: ShardState, refusal: Refusal) -> int:
+    """What a lender that was refused has: here, and where settlement found it.
+
+    What came back to the slice since then counts too; what was received since
+    then is counted once.
+    """
+    lease = state.slices[refusal.lender_id]
+    leased_minor = lease.received_minor - lease.returned_minor
+    elsewhere_minor = refusal.headroom_minor - (leased_minor - refusal.leased_minor)
+    return max(0, elsewhere_minor) + lease.free_minor
 
 
 def free_of(state: ShardState, program: Program) -> Parts:

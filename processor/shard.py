@@ -24,7 +24,7 @@ from processor import events as e
 from processor import limits
 from processor import messages as m
 from processor.authorizations import decide_expire_authorization
-from processor.commands import Command
+from processor.commands import Authorize, Command
 from processor.demand import Demand
 from processor.events import Refusal
 from processor.holds import decide_expire_hold
@@ -56,6 +56,7 @@ class Parked(msgspec.Struct):
     account_id: str
     first: Waiting
     needs: tuple[m.Need, ...]
+    refusals: tuple[Refusal, ...] = ()  # Settlement's so far.
     behind: deque[Waiting] = msgspec.field(default_factory=deque)
 
 
@@ -213,15 +214,15 @@ class Shard(Node):
             if parked is not None:
                 self._wait_behind(parked, waiting)
                 return
-        self._decide(waiting, None)
+        self._decide(waiting, ())
 
-    def _decide(self, waiting: Waiting, refusal: Refusal | None) -> None:
+    def _decide(self, waiting: Waiting, refusals: tuple[Refusal, ...]) -> None:
         if self._run_out:
             self._end_temporary_limit(self._account_of(waiting.command))
-        self._moment.refusal = refusal
+        self._moment.refusals = refusals
         decision = decide(self.state, waiting.command, self._moment)
         if isinstance(decision, NeedsReserve):
-            self._park(waiting, decision)
+            self._park(waiting, decision, refusals)
         else:
             self._answer(
                 waiting.connection, waiting.correlation, waiting.command, decision
@@ -240,7 +241,9 @@ class Shard(Node):
 
     # Waiting for reserve.
 
-    def _park(self, waiting: Waiting, decision: NeedsReserve) -> None:
+    def _park(
+        self, waiting: Waiting, decision: NeedsReserve, refusals: tuple[Refusal, ...]
+    ) -> None:
         if not self.settlement_is_connected:
             self._refuse_waiting(waiting, "settlement cannot be reached")
             return
@@ -249,7 +252,11 @@ class Shard(Node):
             return
         self._asks += 1
         parked = Parked(
-            self._asks, self._account_of(waiting.command), waiting, decision.needs
+            self._asks,
+            self._account_of(waiting.command),
+            waiting,
+            decision.needs,
+            refusals,
         )
         self._parked[parked.ask] = parked
         self._parked_accounts[parked.account_id] = parked
@@ -280,7 +287,7 @@ class Shard(Node):
         elif not self._answer_again(
             parked.first.connection, parked.first.correlation, parked.first.command
         ):
-            self._decide(parked.first, refusal)
+            self._decide(parked.first, _refusals(parked, refusal))
         for waiting in parked.behind:
             if waiting.gives_up_at_ms <= self._now_ms:
                 self._refuse_waiting(waiting, "settlement did not answer in time")
@@ -342,9 +349,15 @@ class Shard(Node):
         self._unpark(message.ask, None)
 
     def _ask_refused(self, message: m.AskRefused) -> None:
+        lease = self.state.slices[message.lender_id]
         self._unpark(
             message.ask,
-            Refusal(message.lender_id, message.headroom_minor, message.refusal),
+            Refusal(
+                message.lender_id,
+                message.headroom_minor,
+                message.refusal,
+                lease.received_minor - lease.returned_minor,
+            ),
         )
 
     def _recalled(self, message: m.RecallSlice) -> None:
@@ -403,6 +416,15 @@ _PROTOCOL: dict[type[m.Message], Any] = {
     m.ShardWelcome: Shard._welcomed,
     m.ShardRefused: Shard._refused,
 }
+
+
+def _refusals(parked: Parked, refusal: Refusal | None) -> tuple[Refusal, ...]:
+    """What settlement has said of this purchase; of a whole one, just now."""
+    command = parked.first.command
+    is_partial = isinstance(command, Authorize) and command.partial
+    kept = parked.refusals if is_partial else ()
+    assert len(kept) < limits.REFUSALS_MAX
+    return kept if refusal is None else (*kept, refusal)
 
 
 def _lease(lease: Slice) -> m.Lease:

@@ -15,7 +15,6 @@ from processor.events import (
     LenderTotals,
     MerchantTotals,
     Parts,
-    Refusal,
 )
 from processor.terms import Velocity
 
@@ -114,16 +113,23 @@ class Account(msgspec.Struct, gc=False):
         )
 
 
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """What there was of a lender anywhere, and settlement's certificate of it."""
+
+    lender_id: str
+    headroom_minor: int
+    refusal: int
+
+
 class ExplainedMore(msgspec.Struct, frozen=True, gc=False):
     """What a decision saw beyond the usual: velocity limits, refusals, a hold.
 
-    The headroom in `refusals` is all there was anywhere, what was free here
-    included.  `held_minor` is what the hold had out of which it was taken.
+    `held_minor` is what the hold had out of which it was taken.
     """
 
     requested_minor: int
     velocity: tuple[Headroom, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[Refused, ...] = ()
     held_minor: int | None = None
 
 

@@ -91,6 +91,22 @@ class Declined(msgspec.Struct, frozen=True, gc=False):
     before: Before
 
 
+class Reduction(msgspec.Struct, frozen=True, gc=False):
+    """A shard's word that a lender had too little for one unit more: to be proved.
+
+    The slice had received less returned `leased_minor`, and `free_minor` of it
+    was free; the lender's part of one unit more would have been `part_max` at
+    most.
+    """
+
+    sequence: int
+    lender_id: str
+    refusals: tuple[e.Refusal, ...]
+    leased_minor: int
+    free_minor: int
+    part_max: int
+
+
 class Purchase(msgspec.Struct, gc=False):
     """An authorization and what became of it; parts by lender, in order."""
 
@@ -157,6 +173,7 @@ class Books:
         self.facts: list[ReferenceFact] = []
         self.declined: dict[str, Declined] = {}
         self.declined_ids: deque[str] = deque()
+        self.reductions: list[Reduction] = []  # To be proved.
         self.totals = DayTotals()
         self.day_ends: dict[str, tuple[int, DayTotals]] = {}
         self.ledger: defaultdict[str, int] = defaultdict(int)

@@ -9,6 +9,7 @@ decline that its certificate does not prove is a false decline.
 
 from collections.abc import Mapping, Sequence
 
+from processor.audit.books import Reduction
 from processor.audit.declines import ReserveDecline
 from processor.audit.settlement import (
     SETTLEMENT_ITSELF,
@@ -41,10 +42,19 @@ class Certificates:
             for claim in shard.reserve_declines:
                 where = f"shard {claim.shard}, record {claim.sequence}"
                 why = self._why_false(claim)
-                if claim.refusal in used:
+                numbers = {x.refusal for x in claim.refusals} | {claim.refusal}
+                if numbers & used:
                     why = f"refusal {claim.refusal} was used for another before"
-                used.add(claim.refusal)
+                used |= numbers
                 self._count(where, why)
+            for reduction in shard.books.reductions:
+                number = shard.identity.number
+                why = self._why_not_reduced(number, reduction)
+                numbers = {refusal.refusal for refusal in reduction.refusals}
+                if numbers & used:
+                    why = f"one of the refusals {numbers} was used for another before"
+                used |= numbers
+                self._count(f"shard {number}, record {reduction.sequence}", why)
         for sequence, command, event in self._settlement.withdrawals_declined:
             claim = ReserveDecline(
                 SETTLEMENT_ITSELF,
@@ -80,8 +90,13 @@ class Certificates:
                 f"lender {claim.lender_id} had {headroom_minor}, "
                 f"{refused.needed_minor} was needed"
             )
+        if claim.is_partial and own:
+            told_minor = _elsewhere(told_minor, own[0], claim.leased_minor)
         # What came free on the shard since the cut counts too.
         told_minor += claim.free_minor
+        rounds_are_over = len(claim.refusals) > claim.lender_count
+        if claim.is_partial and told_minor > 0 and not rounds_are_over:
+            return f"{told_minor} of lender {claim.lender_id} was left for a part"
         part_minor = claim.missing_minor + told_minor
         if claim.missing_minor <= 0 or not (
             claim.part_min <= part_minor <= claim.part_max
@@ -89,6 +104,34 @@ class Certificates:
             return (
                 f"{claim.missing_minor} cannot have been missing of lender "
                 f"{claim.lender_id}, which had {told_minor}"
+            )
+        return ""
+
+    def _why_not_reduced(self, shard: int, claim: Reduction) -> str:
+        """Why a purchase could have been approved for one unit more; "" if not."""
+        of_lender = [x for x in claim.refusals if x.lender_id == claim.lender_id]
+        refusal = of_lender[-1].refusal if of_lender else 0
+        certificate = self._settlement.certificates.get(refusal)
+        if certificate is None:
+            return f"settlement has no refusal {refusal}"
+        refused = certificate.refused
+        if (refused.lender_id, refused.shard) != (claim.lender_id, shard):
+            return f"refusal {refusal} is about another lender or shard"
+        own = [point for point in refused.cut if point.shard == shard]
+        if not own or own[0].sequence >= claim.sequence:
+            return f"refusal {refusal} is younger than the reduction"
+        headroom_minor, told_minor = self._headroom[refusal]
+        if refused.needed_minor <= headroom_minor:
+            return (
+                f"lender {claim.lender_id} had {headroom_minor}, "
+                f"{refused.needed_minor} was needed"
+            )
+        left_minor = claim.free_minor
+        left_minor += _elsewhere(told_minor, own[0], claim.leased_minor)
+        if claim.part_max <= left_minor:
+            return (
+                f"lender {claim.lender_id} had {left_minor}, one unit more would "
+                f"have taken {claim.part_max}"
             )
         return ""
 
@@ -128,6 +171,12 @@ class Certificates:
                 f"{name}: record {point.sequence} is of a later epoch than "
                 f"{point.epoch}."
             )
+
+
+def _elsewhere(told_minor: int, point: CutPoint, leased_minor: int) -> int:
+    """What a refusal found, less what the shard itself was granted of it since."""
+    since_minor = leased_minor - (point.received_minor - point.returned_minor)
+    return max(0, told_minor - since_minor)
 
 
 def want_cuts(settlement: SettlementAudit, shards: Sequence[ShardAudit]) -> None:

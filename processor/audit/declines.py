@@ -12,6 +12,7 @@ from processor import events as e
 from processor import limits
 from processor.audit import velocity
 from processor.audit.books import Account, Books, Program, Purchase
+from processor.audit.partial import check_whole_decline
 
 
 class ReserveDecline(msgspec.Struct, frozen=True, gc=False):
@@ -29,6 +30,10 @@ class ReserveDecline(msgspec.Struct, frozen=True, gc=False):
     free_minor: int
     part_min: int
     part_max: int
+    refusals: tuple[e.Refusal, ...] = ()  # All that stood against a part of it.
+    is_partial: bool = False
+    leased_minor: int = 0  # Received less returned, of the lender's slice.
+    lender_count: int = 0
 
 
 class Wish(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +56,7 @@ def check_limit_decline(
         books.differ("it declines for the limit what does not need any.")
         return
     books.check_limit(wish.account)
+    check_whole_decline(books, command, wish.account.open_to_buy_minor)
     missing_minor = wish.growth_minor - wish.account.open_to_buy_minor
     if missing_minor <= 0:
         books.differ(f"declined for the limit although {-missing_minor} was to spare.")
@@ -74,6 +80,7 @@ def check_velocity_decline(
         books.differ(f"there is no such limit: {event.reason.value}.")
         return
     used_minor = velocity.used(tally, event.reason, books.day, wish.purchase)
+    check_whole_decline(books, command, bound_minor - used_minor)
     missing_minor = used_minor + wish.amount_minor - bound_minor
     if missing_minor <= 0:
         books.differ(
@@ -98,15 +105,20 @@ def reserve_decline(
         share_ppm = wish.program.shares_ppm[lenders.index(event.lender_id)]
         exact = share_ppm * wish.amount_minor // limits.PPM
         lowest, highest = exact - 1, exact + 2
+    lease = books.slices[event.lender_id]
     return ReserveDecline(
         shard,
         books.sequence,
         event.lender_id,
         event.refusal,
         event.missing_minor,
-        books.slices[event.lender_id].free_minor,
+        lease.free_minor,
         lowest,
         highest,
+        event.refusals,
+        isinstance(command, c.Authorize) and command.partial,
+        lease.received_minor - lease.returned_minor,
+        len(lenders),
     )
 
 

@@ -12,6 +12,7 @@ from processor import limits
 from processor.audit import velocity
 from processor.audit.books import Account, Books, Program, Purchase
 from processor.audit.explain import before
+from processor.audit.partial import check_reduced
 
 Touched = Sequence[str] | None
 
@@ -33,6 +34,7 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
         books.differ(f"account {account.account_id} has another program or currency.")
     _check_may_grow(books, account)
     met = before(books, account.account_id, program, event.merchant_id, event.hold_id)
+    check_reduced(books, account, program, event, met)
     purchase = _new_purchase(books, account, program, event)
     purchase.before = met
     _occupy(books, account, purchase, event.amount_minor, event.parts)

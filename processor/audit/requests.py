@@ -169,6 +169,9 @@ class Requests:
         if asked in _HAS_AMOUNT:
             amount: int | None = command.amount_minor  # type: ignore[attr-defined]
             done: int = event.amount_minor  # type: ignore[attr-defined]
+            reduced = getattr(event, "reduced", None)
+            if reduced is not None and getattr(command, "partial", False):
+                done = reduced.requested_minor
             if amount is not None and amount != done:
                 return f"{asked.__name__} asked for {amount}, got {done}."
         return ""

@@ -87,6 +87,13 @@ class Judge:
         assert event.lender_id == lender_id
         assert event.missing_minor > 0
         part = event.missing_minor + headroom + self.expected.free(lender_id)
+        if isinstance(command, c.Authorize) and command.partial:
+            found = self.check_refusals(event.refusals)[lender_id]
+            lenders = len(self.would_split(command)[0].shares)
+            assert found == 0 or len(event.refusals) > lenders
+            if event.missing_minor == 1:
+                return  # It may be the least, of a wish that splits otherwise.
+            part = event.missing_minor + found
         program, amount = self.would_split(command)
         before = self.expected.split_so_far(program.program_id, program.version)
         reached = sum(before) + amount
@@ -214,9 +221,71 @@ class Judge:
     def take_authorize(self, command: c.Authorize, event: e.Authorized) -> Any:
         assert (event.hold_id, event.hold_taken_minor) == ("", 0)
         assert event.hold_released_minor == 0
-        return self.take_purchase(
-            event, command.account_id, command.amount_minor, command
-        )
+        account_id, amount = command.account_id, command.amount_minor
+        if not command.partial:
+            assert event.reduced is None
+            return self.take_purchase(event, account_id, amount, command)
+        amount, reduced = self.portion(command, event)
+        answer = self.take_purchase(event, account_id, amount, command)
+        answer["requested_minor"] = command.amount_minor
+        return answer | {name: value for name, value in reduced.items() if value}
+
+    def portion(self, command: c.Authorize, event: e.Authorized) -> tuple[int, Answer]:
+        """The part that must have been approved, and what it was reduced by."""
+        expected = self.expected
+        rooms = expected.rooms(command.account_id, command.merchant_id)
+        name, category, room = min(rooms, key=lambda found: found[2])
+        most = min(room, command.amount_minor)
+        reduced = event.reduced
+        if reduced is not None and reduced.limited_by == "reserve":
+            assert 0 < event.amount_minor < most
+            self.check_most(command, event, reduced)
+            most, name, category = event.amount_minor, "reserve", ""
+        elif most == command.amount_minor:
+            assert reduced is None
+            return most, {}
+        assert reduced is not None
+        assert reduced.requested_minor == command.amount_minor
+        assert (reduced.limited_by, reduced.category) == (name, category)
+        return most, {
+            "limited_by": name,
+            "category": category,
+            "lender_id": reduced.lender_id,
+        }
+
+    def check_most(
+        self, command: c.Authorize, event: e.Authorized, reduced: e.Reduced
+    ) -> None:
+        """By the refusals, one unit more could not have been had."""
+        lenders = self.check_refusals(reduced.refusals)
+        found = lenders[reduced.lender_id]
+        part = self.quota(command, reduced.lender_id, event.amount_minor + 1)
+        assert found < part + 1
+        if part.denominator == 1:
+            assert found < part
+
+    def check_refusals(self, refusals: tuple[e.Refusal, ...]) -> dict[str, int]:
+        """What each lender that was refused has anywhere, by the latest word."""
+        expected = self.expected
+        found = {}
+        for refusal in refusals:
+            told = expected.refusals[refusal.refusal]
+            assert told == (refusal.lender_id, refusal.headroom_minor)
+            leased = expected.total("receive", refusal.lender_id)
+            leased -= expected.total("return", refusal.lender_id)
+            elsewhere = refusal.headroom_minor - (leased - refusal.leased_minor)
+            free = expected.free(refusal.lender_id)
+            found[refusal.lender_id] = max(0, elsewhere) + free
+        return found
+
+    def quota(self, command: c.Command, lender_id: str, amount: int) -> Fraction:
+        """A lender's exact part of an amount, before any rounding."""
+        program, _ = self.would_split(command)
+        before = self.expected.split_so_far(program.program_id, program.version)
+        i = [share.lender_id for share in program.shares].index(lender_id)
+        ppm = program.shares[i].share_ppm
+        reached = sum(before) + amount
+        return Fraction(ppm * reached, 1_000_000) - before[i]
 
     def take_convert_hold(self, command: c.ConvertHold, event: e.Authorized) -> Any:
         hold = self.expected.holds[command.hold_id]

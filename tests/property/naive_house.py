@@ -87,6 +87,7 @@ class NaiveHouse:
     acknowledged: Counter[int] = field(default_factory=Counter)  # By shard: sequence.
     refused: dict[int, e.ReserveRefused] = field(default_factory=dict)
     asked_at: dict[tuple[int, int, int], list[int]] = field(default_factory=dict)
+    refusals_used: set[int] = field(default_factory=set)
     recorded: dict[tuple[str, Key], e.Event] = field(default_factory=dict)
     cuts: dict[str, str] = field(default_factory=dict)
     closed: dict[str, e.DayTotals] = field(default_factory=dict)
@@ -276,6 +277,8 @@ class NaiveHouse:
             shard_fact(shard, record.event)
             if isinstance(record.event, e.Declined):
                 self.check_decline(number, record.event)
+            elif isinstance(record.event, e.Authorized) and record.event.reduced:
+                self.check_reduced(number, record.event.reduced)
             for lender_id in self.line:
                 point = Point(
                     shard.sequence,
@@ -296,8 +299,29 @@ class NaiveHouse:
         assert event.missing_minor > 0
         free = self.shards[number].free(event.lender_id)
         part = event.missing_minor + refused.unleased_minor + free
+        if event.refusals:  # A part of it was asked for.
+            self.check_refusals(number, event.refusals)
+            return
         # Others may have been split meanwhile: both are within two of the quota.
         assert abs(part - refused.needed_minor) < 4
+
+    def check_reduced(self, number: int, reduced: e.Reduced) -> None:
+        """A reduction for reserve rests on refusals that were made for it."""
+        if reduced.limited_by == "reserve":
+            self.check_refusals(number, reduced.refusals)
+            lenders = [refusal.lender_id for refusal in reduced.refusals]
+            assert reduced.lender_id in lenders
+        else:
+            assert reduced.refusals == ()
+
+    def check_refusals(self, number: int, refusals: tuple[e.Refusal, ...]) -> None:
+        """Each was made for this shard, said this, and serves one purchase alone."""
+        for refusal in refusals:
+            refused = self.refused[refusal.refusal]
+            assert (refused.shard, refused.lender_id) == (number, refusal.lender_id)
+            assert refused.unleased_minor == refusal.headroom_minor
+            assert refusal.refusal not in self.refusals_used
+            self.refusals_used.add(refusal.refusal)
 
     def note(self, where: str, command: Any, event: e.Event) -> None:
         key = (where, (command.caller, command.request_id))

@@ -285,6 +285,22 @@ class NaiveShard:
                     self.category_of[reason] = name
         return found
 
+    def rooms(self, account_id: str, merchant_id: str) -> list[tuple[str, str, int]]:
+        """What each bound leaves to a purchase, with its name and category."""
+        velocity = self.accounts[account_id].velocity
+        left = []
+        for name in dict.fromkeys(("", self.merchants[merchant_id])):
+            if name in velocity:
+                bounds, first = velocity[name]
+                used = (0, *self.velocity_used(account_id, name, first))
+                left += [
+                    (i, name, bound - used[i])
+                    for i, bound in enumerate(bounds)
+                    if bound is not None
+                ]
+        found = [(VELOCITY[i].value, name, room) for i, name, room in sorted(left)]
+        return [*found, ("limit", "", self.open_to_buy(account_id))]
+
     def velocity_used(
         self, account_id: str, category: str, first: int
     ) -> tuple[int, int]:
@@ -385,10 +401,12 @@ class NaiveShard:
             found[Reason.CURRENCY_MISMATCH] = 0
         found |= self.why_not_status(command.account_id)
         found |= self.why_not_one_more(command.account_id)
-        found |= self.why_not_velocity(
-            command.account_id, command.merchant_id, command.amount_minor
-        )
-        return found | self.why_not_limit(command.account_id, command.amount_minor)
+        # Of a wish that may be met in part it matters whether one unit fits.
+        amount = 1 if command.partial else command.amount_minor
+        short = self.why_not_velocity(command.account_id, command.merchant_id, amount)
+        short |= self.why_not_limit(command.account_id, amount)
+        missing = command.amount_minor - amount
+        return found | {reason: missing + least for reason, least in short.items()}
 
     def why_not_increment_authorization(
         self, command: c.IncrementAuthorization

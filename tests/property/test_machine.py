@@ -181,6 +181,7 @@ class ShardMachine(RuleBasedStateMachine):
         amount=amounts,
         currency=currencies,
         capture=st.booleans(),
+        partial=st.booleans(),
         way=ways,
     )
     def authorize(
@@ -190,10 +191,11 @@ class ShardMachine(RuleBasedStateMachine):
         amount: int | str,
         currency: str,
         capture: bool,
+        partial: bool,
         way: str,
     ) -> None:
-        left = self.expected.open_to_buy(account)
-        fields = (account, merchant, exact(amount, left), currency, capture, "ref")
+        amount_minor = exact(amount, self.expected.open_to_buy(account))
+        fields = (account, merchant, amount_minor, currency, capture, "ref", partial)
         self.ask(c.Authorize, *fields, way=way)
 
     @rule(account=accounts, merchant=merchants, count=st.integers(2, 6), amount=amounts)
@@ -426,7 +428,8 @@ def _authorize(machine: ShardMachine, random: Random) -> None:
     merchant = random.choice(("m1", "m2"))
     amount = random.choice([_amount(random), random.randint(1, 90)])
     capture = random.random() < 0.5
-    machine.authorize(_account(random), merchant, amount, "EUR", capture, _way(random))
+    fields = (_account(random), merchant, amount, "EUR", capture)
+    machine.authorize(*fields, random.random() < 0.4, _way(random))
 
 
 def _authorize_many(machine: ShardMachine, random: Random) -> None:

@@ -63,6 +63,11 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
         c.Authorize(*WHO, "alice", "corner-shop", 12_500, "GBP", True, "order 1 £"),
     ),
     (
+        "/v1/authorizations",
+        AUTHORIZE | {"partial": True},
+        c.Authorize(*WHO, "alice", "corner-shop", 12_500, "GBP", False, "", True),
+    ),
+    (
         f"/v1/authorizations/{AU}/capture",
         {"amount_minor": 5, "final": True},
         c.CaptureAuthorization(*WHO, AU, 5, True),
