@@ -54,6 +54,11 @@ def test_the_limit_leaves_what_is_open_to_buy() -> None:
     check_clean(shard)
 
 
+def test_one_unit_above_the_limit_is_above_it() -> None:
+    assert (70, 71, "limit") == portion(buy(a_shard(limit=70, L1=1_000), 71))
+    assert (70, 70, "") == portion(buy(a_shard(limit=70, L1=1_000), 70))
+
+
 def test_velocity_leaves_what_it_leaves_and_names_the_limit() -> None:
     shard = a_shard(L1=1_000)
     shard.ask(c.SetVelocity, "a", Velocity(60, 90))

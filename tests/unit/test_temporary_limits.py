@@ -164,6 +164,19 @@ def test_of_many_ends_a_batch_a_step_but_ones_own_comes_first(
     check_clean(shard)
 
 
+def test_while_others_end_a_limit_of_today_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "BATCH_COMMANDS_MAX", 1)
+    shard = raised(TOMORROW)
+    for name in ("x0", "x1"):
+        shard.ask(c.OpenAccount, name, "solo", "EUR", 10)
+        shard.ask(c.SetTemporaryLimit, name, 100, TODAY)
+    move(shard)
+    assert "approved" == shard.ask(c.Authorize, "a", "m", 3_000, "EUR")["status"]
+    check_clean(shard)
+
+
 def test_a_shard_that_starts_in_the_new_day_ends_what_is_left() -> None:
     shard = raised()
     move(shard)
