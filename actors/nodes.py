@@ -18,6 +18,12 @@ from processor.messages import Answer, Message, Query, Submit
 from processor.views import ACCOUNT_KINDS
 
 _RECONNECT_SECONDS = 0.05
+# What a shard is asked for by kind, and whose id that is.
+_ROUTED_BY = dict.fromkeys(ACCOUNT_KINDS, "account_id") | {
+    "authorization": "authorization_id",
+    "explanation": "authorization_id",
+    "hold": "hold_id",
+}
 
 
 class NothingDone(Exception):
@@ -169,10 +175,9 @@ class Nodes:
 
     async def query(self, kind: str, object_id: str) -> Answer:
         """The same, to read an object by kind and id."""
-        if kind in ACCOUNT_KINDS:
-            return await self._link_of("account_id", object_id).query(kind, object_id)
-        if kind in ("authorization", "hold"):
-            return await self._link_of(f"{kind}_id", object_id).query(kind, object_id)
+        routed_by = _ROUTED_BY.get(kind)
+        if routed_by is not None:
+            return await self._link_of(routed_by, object_id).query(kind, object_id)
         return await self.settlement.query(kind, object_id)
 
     async def statistics(self) -> list[Statistics]:

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 
 from processor import events as e
 from processor import limits
+from processor.audit import velocity
 from processor.audit.books import Account, Books, Program, Purchase
-from processor.audit.merchants import charged
+from processor.audit.explain import before
+from processor.audit.merchants import category_of, charged
+from processor.audit.partial import check_reduced
 
 Touched = Sequence[str] | None
 
@@ -32,7 +35,10 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
         books.differ(f"account {account.account_id} has another program or currency.")
     _check_may_grow(books, account)
     books.check_lends(lenders)
+    met = before(books, account.account_id, program, event.merchant_id, event.hold_id)
+    check_reduced(books, account, program, event, met)
     purchase = _new_purchase(books, account, program, event)
+    purchase.before = met
     _occupy(books, account, purchase, event.amount_minor, event.parts)
     if event.hold_id:
         _convert(books, account, event)
@@ -41,6 +47,8 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
         charged(books, purchase, event.amount_minor, event.charge)
         _use_credit(books, account, purchase, event)
     books.totals.authorized_count += 1
+    purchase.approved_minor = event.amount_minor
+    purchase.left_to_buy_minor = account.open_to_buy_minor
     if event.hold_id:  # What the hold occupied needs no room again.
         books.check_open_to_buy(account, event.open_to_buy_minor)
     else:
@@ -73,6 +81,8 @@ def _new_purchase(
         none.copy(),
         none.copy(),
     )
+    purchase.category = category_of(books, event.merchant_id)
+    velocity.begin(account, purchase)
     return purchase
 
 
@@ -216,6 +226,8 @@ def _occupy(
         if is_counted and books.caps:
             books.count(purchase, lender_id, parts[i], is_back=False)
     books.count_split(purchase.program, amount, parts)
+    if is_counted:
+        velocity.count(books, account, purchase, amount)
 
 
 def _leave_open(books: Books, purchase: Purchase, amount: int, parts: e.Parts) -> None:
@@ -237,6 +249,7 @@ def _release(
     books: Books, account: Account, purchase: Purchase, amount: int, parts: e.Parts
 ) -> None:
     account.authorized_minor -= amount
+    velocity.give_back(purchase, amount)
     for i, lender_id in enumerate(purchase.lenders):
         books.spend(lender_id, -parts[i]).authorized_minor -= parts[i]
         if books.caps:
