@@ -24,6 +24,12 @@ from processor.views import ACCOUNT_KINDS
 
 _RECONNECT_SECONDS = 0.05
 _FIRST_FRAME_MESSAGES = 8  # Of a turn; each that follows may be twice as long.
+# What a shard is asked for by kind, and whose id that is.
+_ROUTED_BY = dict.fromkeys(ACCOUNT_KINDS, "account_id") | {
+    "authorization": "authorization_id",
+    "explanation": "authorization_id",
+    "hold": "hold_id",
+}
 
 
 class NothingDone(Exception):
@@ -235,10 +241,9 @@ class Nodes:
     async def query(self, kind: str, object_id: str) -> Answer:
         """Read an object by kind and id.  Raises what `submit` does, at any time."""
         link = self.settlement
-        if kind in ACCOUNT_KINDS:
-            link = self._link_of("account_id", object_id)
-        elif kind in ("authorization", "hold"):
-            link = self._link_of(f"{kind}_id", object_id)
+        routed_by = _ROUTED_BY.get(kind)
+        if routed_by is not None:
+            link = self._link_of(routed_by, object_id)
         awaited = Awaited()
         link.query(kind, object_id, awaited)
         return await _answer(awaited)

@@ -15,7 +15,16 @@ from processor import commands as c
 from processor import limits, terms
 from processor.schedules import Method, Payer, Plan
 from processor.tenders import Tender, TenderKind, TenderRefund
-from processor.terms import Bucket, Component, Due, Side, Terms, Waivable
+from processor.terms import (
+    Bucket,
+    CategoryVelocity,
+    Component,
+    Due,
+    Side,
+    Terms,
+    Velocity,
+    Waivable,
+)
 
 
 class FieldForm(msgspec.Struct, frozen=True):
@@ -71,6 +80,15 @@ _ID = Annotated[str, ID_FORM]
 _ID_MUST_BE = f"1 to {limits.ID_LENGTH_MAX} of the characters A-Z a-z 0-9 _ . : -"
 _AMOUNT = _whole(1, limits.AMOUNT_MINOR_MAX)
 _PRINTABLE = r"[^\x00-\x1f\x7f]*"
+
+
+def _velocity(period: str) -> FieldForm:
+    return FieldForm(
+        _whole(0, limits.LIMIT_MINOR_MAX),
+        f"How much may be approved in {period}; left out or null: any amount.",
+        _whole_must_be("minor units", 0, limits.LIMIT_MINOR_MAX),
+        50_000,
+    )
 
 
 FIELDS: dict[str, FieldForm] = {
@@ -273,6 +291,12 @@ FIELDS: dict[str, FieldForm] = {
     ),
     "capture": FieldForm(bool, "Turn it into a debt at once.", "true or false", False),
     "final": FieldForm(bool, "Give back what remains.", "true or false", True),
+    "partial": FieldForm(
+        bool,
+        "Approve the most that fits, when not all of it does.",
+        "true or false",
+        False,
+    ),
     "reference": FieldForm(
         _text(_PRINTABLE, limits.REFERENCE_LENGTH_MAX),
         "Your own word for it; kept and shown.",
@@ -412,6 +436,15 @@ FIELDS: dict[str, FieldForm] = {
         "a date such as 2011-01-31, in the years 1900 to 2199",
         "2011-01-31",
     ),
+    "until_day": FieldForm(
+        datetime.date,
+        "The last business day in force.",
+        "a date such as 2011-02-14, in the years 1900 to 2199",
+        "2011-02-14",
+    ),
+    "purchase_minor": _velocity("one purchase, with all it grows by"),
+    "daily_minor": _velocity("one business day"),
+    "monthly_minor": _velocity("one calendar month of business days"),
     "command": FieldForm(
         str,
         "The command's name.",
@@ -592,5 +625,23 @@ _add_nested(
         "When debts are late, and what that costs.",
         "an object with terms such as grace_days and penalty_ppm_per_day",
         {"grace_days": 3, "penalty_ppm_per_day": 500},
+    ),
+)
+_add_nested(
+    "velocity",
+    FieldForm(
+        nested(Velocity),
+        "The limits for all merchants together.",
+        "an object with purchase_minor, daily_minor, monthly_minor, or some of them",
+        {"daily_minor": 50_000},
+    ),
+)
+_add_nested(
+    "categories",
+    FieldForm(
+        _some(CategoryVelocity, 0, limits.VELOCITY_CATEGORIES_MAX),
+        "The limits for merchants of a category, each category once.",
+        f"0 to {limits.VELOCITY_CATEGORIES_MAX} objects with category and limits",
+        [{"category": "electronics", "monthly_minor": 100_000}],
     ),
 )

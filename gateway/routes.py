@@ -13,6 +13,7 @@ from gateway.pos_answers import PosDeclinedAnswer, PosRepaymentAnswer
 from processor import answers as a
 from processor import commands as c
 from processor import entries, settlement_views, views
+from processor.explain import ExplanationView
 
 
 class Role(StrEnum):
@@ -263,6 +264,22 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
         "account_id",
     ),
     CommandRoute(
+        f"{_ACCOUNT}/temporary-limit",
+        c.SetTemporaryLimit,
+        _OPERATOR,
+        a.TemporaryLimitAnswer,
+        "Set another limit up to and with a business day",
+        "account_id",
+    ),
+    CommandRoute(
+        f"{_ACCOUNT}/velocity",
+        c.SetVelocity,
+        _OPERATOR,
+        a.VelocityAnswer,
+        "Limit what an account buys in a purchase, a day, a month",
+        "account_id",
+    ),
+    CommandRoute(
         f"{_ACCOUNT}/freeze",
         c.FreezeAccount,
         _OPERATOR,
@@ -434,6 +451,13 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
         "authorization_id",
         views.AuthorizationView,
         "Read an authorization and what became of it",
+    ),
+    QueryRoute(
+        f"{_AUTHORIZATION}/explanation",
+        "explanation",
+        "authorization_id",
+        ExplanationView,
+        "Ask why an authorization was approved or declined, and what had passed",
     ),
     QueryRoute(_HOLD, "hold", "hold_id", views.HoldView, "Read a hold"),
     QueryRoute(

@@ -98,11 +98,14 @@ def approved(account: AccountBook, change_minor: int, **fields: Any) -> Fields:
     return {"status": "approved", **fields, "open_to_buy_minor": left}
 
 
-def within_limit(account: AccountBook, minor: int, approval: Fields) -> Foreseen:
+def within_limit(
+    account: AccountBook, minor: int, approval: Fields, **declined_as: Any
+) -> Foreseen:
     """Approved if the limit has room for so much more, else declined for it."""
     low, high = account.open_to_buy_minor, account.open_to_buy_minor
     high += account.doubt_minor
     decline = declined("credit_limit_exceeded", minor - high, minor - low)
+    decline |= declined_as
     return Foreseen(
         approval if minor <= high else None, decline if minor > low else None
     )
@@ -121,7 +124,7 @@ def foresee_authorize(account: AccountBook, wish: Fields) -> Foreseen:
         captured_minor=minor if wish.get("capture") else 0,
         expires_at_ms=TIME_MS,
     )
-    return within_limit(account, minor, approval)
+    return within_limit(account, minor, approval, authorization_id=Fresh("au"))
 
 
 def foresee_place_hold(account: AccountBook, wish: Fields) -> Foreseen:

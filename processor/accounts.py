@@ -6,6 +6,7 @@ from processor.declines import DeclineReason
 from processor.ids import slot_of_account
 from processor.rules import Decision, Moment, declined
 from processor.state import Account, AccountStatus, ShardState
+from processor.temporary_limits import forget_temporary_limit
 
 
 def decide_open_account(
@@ -49,6 +50,14 @@ def decide_change_limit(
         return declined(DeclineReason.ACCOUNT_NOT_FOUND)
     if account.status is AccountStatus.CLOSED:
         return declined(DeclineReason.ACCOUNT_CLOSED)
+    if account.ordinary_limit_minor is not None:
+        return e.LimitChanged(
+            command.account_id,
+            command.limit_minor,
+            account.open_to_buy_minor,
+            account.limit_minor,
+            state.temporary_limits[command.account_id],
+        )
     return e.LimitChanged(
         command.account_id,
         command.limit_minor,
@@ -58,7 +67,10 @@ def decide_change_limit(
 
 def apply_limit_changed(state: ShardState, event: e.LimitChanged) -> None:
     account = state.accounts[event.account_id]
-    account.limit_minor = event.limit_minor
+    if event.until_day:
+        account.ordinary_limit_minor = event.limit_minor
+    else:
+        account.limit_minor = event.limit_minor
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 
@@ -119,4 +131,5 @@ def decide_close_account(
 def apply_account_closed(state: ShardState, event: e.AccountClosed) -> None:
     account = state.accounts[event.account_id]
     assert account.open_to_buy_minor == account.limit_minor
+    forget_temporary_limit(state, account)
     account.status = AccountStatus.CLOSED

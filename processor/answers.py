@@ -12,6 +12,7 @@ import msgspec
 
 from processor import commands as c
 from processor import events as e
+from processor.terms import CategoryVelocity, Velocity
 
 ENCODER = msgspec.json.Encoder()
 
@@ -20,13 +21,19 @@ DECLINED = "declined"
 
 
 class DeclinedAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A refusal.  `transient`: a new request could turn out otherwise."""
+    """A refusal.  `transient`: a new request could turn out otherwise.
+
+    With an `authorization_id` the decision can be explained; there is nothing
+    to capture under it.
+    """
 
     status: str
     reason: str
     transient: bool
     headroom_missing_minor: int | None = None
     lender_id: str = ""
+    category: str = ""
+    authorization_id: str = ""
 
 
 class ApprovedAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -41,16 +48,45 @@ class AccountAnswer(ApprovedAnswer, frozen=True, gc=False):
     account_id: str
 
 
-class LimitAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """The new limit, and what may still be bought (negative: over limit)."""
+class LimitAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
+    """The new limit, and what may still be bought (negative: over limit).
+
+    Where a temporary limit is in force the new one counts from the business day
+    after `temporary_until_day` on.
+    """
 
     account_id: str
     limit_minor: int
     open_to_buy_minor: int
+    temporary_limit_minor: int | None = None
+    temporary_until_day: str | None = None
+
+
+class TemporaryLimitAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """The limit up to and with a business day, and the one after it."""
+
+    account_id: str
+    limit_minor: int
+    until_day: str
+    ordinary_limit_minor: int
+    open_to_buy_minor: int
+
+
+class VelocityAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """The velocity limits now in force."""
+
+    account_id: str
+    velocity: Velocity
+    categories: tuple[CategoryVelocity, ...]
 
 
 class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
-    """A purchase is authorized: ask for it again under its id."""
+    """A purchase is authorized: ask for it again under its id.
+
+    Where a part was allowed, `requested_minor` is what was asked for, and
+    `limited_by` what it was reduced by: "limit", a velocity limit (of
+    `category`, if it is one's), "daily_cap" or "reserve" (of `lender_id`).
+    """
 
     authorization_id: str
     account_id: str
@@ -60,6 +96,10 @@ class AuthorizationAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=T
     open_to_buy_minor: int
     fee_minor: int = 0
     subsidy_minor: int = 0
+    requested_minor: int | None = None
+    limited_by: str = ""
+    category: str = ""
+    lender_id: str = ""
 
 
 class ChangeAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -325,6 +365,8 @@ def _declined(command: c.Command, event: e.Declined) -> DeclinedAnswer:
         event.reason.is_transient,
         event.missing_minor or None,
         event.lender_id,
+        event.category,
+        event.authorization_id,
     )
 
 
@@ -333,7 +375,11 @@ def _charge(charge: e.MerchantCharge | None) -> tuple[int, int]:
     return (0, 0) if charge is None else (charge.fee_minor, charge.subsidy_minor)
 
 
-def _authorized(command: c.Command, event: e.Authorized) -> AuthorizationAnswer:
+def _authorized(
+    command: c.Authorize | c.ConvertHold, event: e.Authorized
+) -> AuthorizationAnswer:
+    if type(command) is c.Authorize and command.partial:
+        return _portion(command, event)
     return AuthorizationAnswer(
         APPROVED,
         event.authorization_id,
@@ -343,6 +389,24 @@ def _authorized(command: c.Command, event: e.Authorized) -> AuthorizationAnswer:
         event.expires_at_ms,
         event.open_to_buy_minor,
         *_charge(event.charge),
+    )
+
+
+def _portion(command: c.Authorize, event: e.Authorized) -> AuthorizationAnswer:
+    reduced = event.reduced
+    return AuthorizationAnswer(
+        APPROVED,
+        event.authorization_id,
+        event.account_id,
+        event.amount_minor,
+        event.amount_minor if event.captured else 0,
+        event.expires_at_ms,
+        event.open_to_buy_minor,
+        *_charge(event.charge),
+        command.amount_minor,
+        "" if reduced is None else reduced.limited_by,
+        "" if reduced is None else reduced.category,
+        "" if reduced is None else reduced.lender_id,
     )
 
 
@@ -527,9 +591,32 @@ def _account(
 
 
 def _limit(command: c.Command, event: e.LimitChanged) -> LimitAnswer:
+    is_later = bool(event.until_day)
     return LimitAnswer(
-        APPROVED, event.account_id, event.limit_minor, event.open_to_buy_minor
+        APPROVED,
+        event.account_id,
+        event.limit_minor,
+        event.open_to_buy_minor,
+        event.temporary_limit_minor if is_later else None,
+        event.until_day if is_later else None,
     )
+
+
+def _temporary_limit(
+    command: c.Command, event: e.TemporaryLimitSet
+) -> TemporaryLimitAnswer:
+    return TemporaryLimitAnswer(
+        APPROVED,
+        event.account_id,
+        event.limit_minor,
+        event.until_day,
+        event.ordinary_limit_minor,
+        event.open_to_buy_minor,
+    )
+
+
+def _velocity(command: c.Command, event: e.VelocitySet) -> VelocityAnswer:
+    return VelocityAnswer(APPROVED, event.account_id, event.velocity, event.categories)
 
 
 def _lender(command: c.Command, event: e.LenderRegistered) -> LenderAnswer:
@@ -641,6 +728,8 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.AccountUnfrozen: _account,
     e.AccountClosed: _account,
     e.LimitChanged: _limit,
+    e.TemporaryLimitSet: _temporary_limit,
+    e.VelocitySet: _velocity,
     e.LenderRegistered: _lender,
     e.ReserveDeposited: _reserve,
     e.ReserveWithdrawn: _reserve,

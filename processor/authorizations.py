@@ -7,9 +7,11 @@ nothing is open any more.  A capture turns limit and slice from authorized to
 outstanding and captured; the amounts occupied do not change.
 """
 
+import msgspec
+
 from processor import commands as c
 from processor import events as e
-from processor import limits
+from processor import limits, velocity
 from processor.bookings import (
     book_credit,
     capture_reserve,
@@ -23,10 +25,12 @@ from processor.bookings import (
 )
 from processor.debts import Cut, cut_capture, new_lines, program_of
 from processor.declines import DeclineReason
+from processor.explain import named, seen_by
 from processor.holds import take_from_hold
 from processor.ids import IdKind, make_id
 from processor.merchants import book_charge, charge_of
 from processor.orders import is_sound
+from processor.partial import portion_of
 from processor.rules import (
     Decision,
     Moment,
@@ -42,6 +46,7 @@ from processor.state import (
     Authorization,
     AuthorizationStatus,
     HoldStatus,
+    Program,
     ShardState,
 )
 from processor.watched import count
@@ -63,8 +68,26 @@ def decide_authorize(
         return declined(DeclineReason.ORDER_NOT_SOUND)
     refused = decline_status(account)
     if refused is not None:
-        return refused
+        return named(state, account, refused, moment)
+    if command.partial:
+        return _decide_portion(state, account, command, moment)
     return _decide_purchase(state, account, command, command.amount_minor, moment)
+
+
+def _decide_portion(
+    state: ShardState, account: Account, command: c.Authorize, moment: Moment
+) -> Decision:
+    """As for a whole purchase, of the most that fits."""
+    portion = portion_of(state, account, command, moment)
+    is_full = account.authorization_count >= limits.AUTHORIZATIONS_PER_ACCOUNT_MAX
+    if isinstance(portion, e.Declined):
+        if is_full:
+            portion = declined(DeclineReason.TOO_MANY_AUTHORIZATIONS)
+        return named(state, account, portion, moment)
+    decision = _decide_purchase(state, account, command, portion.amount_minor, moment)
+    if portion.reduced is not None and isinstance(decision, e.Authorized):
+        return msgspec.structs.replace(decision, reduced=portion.reduced)
+    return decision
 
 
 def decide_convert_hold(
@@ -80,7 +103,7 @@ def decide_convert_hold(
         return declined(DeclineReason.PLAN_NOT_FOUND)
     refused = decline_status(account)
     if refused is not None:
-        return refused
+        return named(state, account, refused, moment)
     if hold.status is not HoldStatus.OPEN:
         return declined(DeclineReason.HOLD_NOT_OPEN)
     amount_minor = command.amount_minor or hold.held_minor
@@ -108,18 +131,25 @@ def _decide_purchase(
     hold_released_minor: int = 0,
 ) -> Decision:
     if account.authorization_count >= limits.AUTHORIZATIONS_PER_ACCOUNT_MAX:
-        return declined(DeclineReason.TOO_MANY_AUTHORIZATIONS)
+        too_many = declined(DeclineReason.TOO_MANY_AUTHORIZATIONS)
+        return named(state, account, too_many, moment)
+    if account.velocity is not None:
+        category = velocity.category_of(state, command.merchant_id)
+        refused = velocity.decline_velocity(state, account, category, amount_minor)
+        if refused is not None:
+            return named(state, account, refused, moment)
     open_to_buy_minor = account.open_to_buy_minor - amount_minor
     if hold_id:
         # What a hold occupies already needs no room in the limit again.
         open_to_buy_minor += amount_minor + hold_released_minor
     elif open_to_buy_minor < 0:
-        return declined(DeclineReason.CREDIT_LIMIT_EXCEEDED, -open_to_buy_minor)
+        over = declined(DeclineReason.CREDIT_LIMIT_EXCEEDED, -open_to_buy_minor)
+        return named(state, account, over, moment)
     program = state.programs[account.program_id]
     parts = split(program, amount_minor)
     undecided = reserve_for(state, program, parts, moment)
     if undecided is not None:
-        return undecided
+        return named(state, account, undecided, moment)
     # Nothing may decline from here on.
     credit_used_minor = 0
     credit_parts: e.Parts = ()
@@ -129,13 +159,9 @@ def _decide_purchase(
         credit_used_minor, credit_parts = use_credit(account, amount_minor, parts)
         charge = charge_of(state, command.merchant_id, amount_minor)
         cut = cut_capture(state, account, program, command.plan_id, amount_minor)
+    slot, sequence = account.slot, state.sequence + 1
     return e.Authorized(
-        make_id(
-            IdKind.AUTHORIZATION,
-            account.slot,
-            state.shard,
-            state.sequence + 1,
-        ),
+        make_id(IdKind.AUTHORIZATION, slot, state.shard, sequence),
         account.account_id,
         command.merchant_id,
         program.program_id,
@@ -160,39 +186,14 @@ def apply_authorized(
 ) -> None:
     account = state.accounts[event.account_id]
     program = state.program_versions[event.program_id, event.program_version]
-    if event.hold_id:
-        _take_hold(state, event)
-    none = zeros(program)
+    authorization = _begun(state, account, program, event, command)
     amount_minor, parts = event.amount_minor, event.parts
-    authorization = Authorization(
-        event.authorization_id,
-        event.account_id,
-        event.merchant_id,
-        event.program_id,
-        event.program_version,
-        event.expires_at_ms,
-        state.day,
-        command.reference,
-        AuthorizationStatus.CAPTURED if event.captured else AuthorizationStatus.OPEN,
-        amount_minor,
-        parts,
-        0,
-        none,
-        0,
-        none,
-        0,
-        none,
-        0,
-        none,
-        plan_id=command.plan_id,
-    )
-    if isinstance(command, c.Authorize):
-        authorization.tenders = command.tenders
     state.authorizations[event.authorization_id] = authorization
     state.totals.authorized_count += 1
-    occupy_reserve(state, program, parts)
     if program.is_watched:
         count(state, program, event.authorization_id, parts)
+    if account.velocity is not None:
+        velocity.count(state, account, authorization, amount_minor)
     if event.captured:
         capture_reserve(state, program, parts)
         new_lines(
@@ -217,6 +218,55 @@ def apply_authorized(
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 
+def _begun(
+    state: ShardState,
+    account: Account,
+    program: Program,
+    event: e.Authorized,
+    command: c.Authorize | c.ConvertHold,
+) -> Authorization:
+    """Occupy the reserve, and the purchase with what its decision met."""
+    more = None
+    if (
+        event.hold_id
+        or account.velocity is not None
+        or event.reduced is not None
+        or program.is_watched
+    ):
+        more = seen_by(state, account, program, event)
+    if event.hold_id:
+        _take_hold(state, event)
+    split_parts = program.split_parts
+    free_parts = occupy_reserve(state, program, event.parts)
+    none = zeros(program)
+    amount_minor, left_minor = event.amount_minor, event.open_to_buy_minor
+    return Authorization(
+        event.authorization_id,
+        event.account_id,
+        event.merchant_id,
+        event.program_id,
+        event.program_version,
+        event.expires_at_ms,
+        state.day,
+        command.reference,
+        AuthorizationStatus.CAPTURED if event.captured else AuthorizationStatus.OPEN,
+        amount_minor,
+        event.parts,
+        0,
+        none,
+        0,
+        none,
+        0,
+        none,
+        0,
+        none,
+        plan_id=command.plan_id,
+        tenders=command.tenders if isinstance(command, c.Authorize) else (),
+        explained=(amount_minor, left_minor, free_parts, split_parts, more),
+        category=velocity.category_of(state, event.merchant_id),
+    )
+
+
 def _take_hold(state: ShardState, event: e.Authorized) -> None:
     hold = state.holds[event.hold_id]
     if event.hold_released_minor:
@@ -236,6 +286,11 @@ def decide_increment(
         return refused
     if authorization.status is not AuthorizationStatus.OPEN:
         return declined(DeclineReason.AUTHORIZATION_NOT_OPEN)
+    refused = velocity.decline_growth(
+        state, account, authorization, command.amount_minor
+    )
+    if refused is not None:
+        return refused
     missing_minor = command.amount_minor - account.open_to_buy_minor
     if missing_minor > 0:
         return declined(DeclineReason.CREDIT_LIMIT_EXCEEDED, missing_minor)
@@ -253,7 +308,7 @@ def apply_incremented(state: ShardState, event: e.AuthorizationIncremented) -> N
     authorization = state.authorizations[event.authorization_id]
     account = state.accounts[authorization.account_id]
     increment(state, account, authorization, event.amount_minor, event.parts)
-    count_increment(state, authorization, event.parts)
+    count_increment(state, account, authorization, event.amount_minor, event.parts)
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 

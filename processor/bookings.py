@@ -5,6 +5,7 @@ lenders' slices and the day's totals in step; none of them decides anything,
 but `use_credit` and `draw`, which say what a decision may take.
 """
 
+from processor import velocity
 from processor.apportion import apportion
 from processor.debts import drop_if_paid, new_lines, owes, program_of, take_up
 from processor.events import Captured, ForceCaptured, Parts
@@ -52,9 +53,15 @@ def increment(
 
 
 def count_increment(
-    state: ShardState, authorization: Authorization, parts: Parts
+    state: ShardState,
+    account: Account,
+    authorization: Authorization,
+    amount_minor: int,
+    parts: Parts,
 ) -> None:
-    """What was authorized on top is used of its lenders' daily caps."""
+    """What was authorized on top counts under velocity limits and daily caps."""
+    if account.velocity is not None:
+        velocity.count(state, account, authorization, amount_minor)
     program = program_of(state, authorization)
     if program.is_watched:
         count(state, program, authorization.authorization_id, parts)
@@ -166,6 +173,8 @@ def give_back(
     authorization.given_back_parts = add(authorization.given_back_parts, parts)
     account.authorized_minor -= amount_minor
     assert account.authorized_minor >= 0
+    if account.velocity is not None:
+        velocity.uncount(state, account, authorization, amount_minor)
 
 
 def settle_status(

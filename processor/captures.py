@@ -6,7 +6,7 @@ too: it needs room in the limit and in every lender's reserve.
 
 from processor import commands as c
 from processor import events as e
-from processor import limits
+from processor import limits, velocity
 from processor.bookings import (
     book_capture,
     book_credit,
@@ -58,6 +58,10 @@ def decide_capture(
     tolerance_minor = standing_minor * program.capture_tolerance_ppm // limits.PPM
     if extra_minor > tolerance_minor:
         return declined(DeclineReason.CAPTURE_EXCEEDS_AUTHORIZED, extra_minor)
+    if extra_minor:
+        refused = velocity.decline_growth(state, account, authorization, extra_minor)
+        if refused is not None:
+            return refused
     if extra_minor and extra_minor > account.open_to_buy_minor:
         return declined(
             DeclineReason.CREDIT_LIMIT_EXCEEDED,
@@ -121,7 +125,9 @@ def apply_captured(state: ShardState, event: e.Captured) -> None:
     account = state.accounts[authorization.account_id]
     if event.extra_minor:
         increment(state, account, authorization, event.extra_minor, event.extra_parts)
-        count_increment(state, authorization, event.extra_parts)
+        count_increment(
+            state, account, authorization, event.extra_minor, event.extra_parts
+        )
     book_capture(state, account, authorization, event)
     if event.released_minor:
         give_back(

@@ -13,7 +13,14 @@ import msgspec
 
 from processor.schedules import Plan
 from processor.tenders import Tender
-from processor.terms import MerchantTerms, Side, Terms, Waivable
+from processor.terms import (
+    CategoryVelocity,
+    MerchantTerms,
+    Side,
+    Terms,
+    Velocity,
+    Waivable,
+)
 
 
 def _wire_name(class_name: str) -> str:
@@ -60,12 +67,45 @@ class OpenAccount(Command, frozen=True):
 
 
 class ChangeLimit(Command, frozen=True):
-    """Set the limit.  Below what is occupied is allowed: over limit, no new yes."""
+    """Set the limit.  Below what is occupied is allowed: over limit, no new yes.
+
+    While a temporary limit is in force this is the limit that comes back after
+    it.
+    """
 
     ROUTED_BY = "account_id"
 
     account_id: str
     limit_minor: int
+
+
+class SetTemporaryLimit(Command, frozen=True):
+    """Another limit from now up to and with a business day (ISO date).
+
+    Then the ordinary limit is back.  A second one replaces the first.
+    """
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    limit_minor: int
+    until_day: str
+
+
+class SetVelocity(Command, frozen=True):
+    """Limit how much may be bought: in a purchase, a business day, a month.
+
+    For all merchants together, and for those of a category.  Replaces what was
+    set before; with no limit at all there are none.  What was approved before
+    an account or a category had limits does not count; refunds give nothing
+    back.
+    """
+
+    ROUTED_BY = "account_id"
+
+    account_id: str
+    velocity: Velocity
+    categories: tuple[CategoryVelocity, ...] = ()
 
 
 class FreezeAccount(Command, frozen=True):
@@ -99,6 +139,8 @@ class Authorize(Command, frozen=True):
     repaid by that plan of the program, otherwise with the next statement.
     `tenders` are all that paid the order, if this purchase is one of several:
     exactly one of them is the credit line, with this amount.
+    With `partial` the most that fits is approved when not all of it does; not of
+    an order.
     """
 
     ROUTED_BY = "account_id"
@@ -111,6 +153,7 @@ class Authorize(Command, frozen=True):
     reference: str = ""
     plan_id: str = ""
     tenders: tuple[Tender, ...] = ()
+    partial: bool = False
 
 
 class PlaceHold(Command, frozen=True):
@@ -582,6 +625,8 @@ class CloseDay(Command, frozen=True):
 AccountCommand = (
     OpenAccount
     | ChangeLimit
+    | SetTemporaryLimit
+    | SetVelocity
     | FreezeAccount
     | UnfreezeAccount
     | CloseAccount

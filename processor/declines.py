@@ -41,6 +41,7 @@ class DeclineReason(StrEnum):
     SUBSIDY_PAYER_REPEATED = "subsidy_payer_repeated"
     SHARE_BELOW_FLOOR = "share_below_floor"
     SHARE_ABOVE_CAP = "share_above_cap"
+    CATEGORY_REPEATED = "category_repeated"
     # Its state does not allow it.
     ACCOUNT_CLOSED = "account_closed"
     ACCOUNT_FROZEN = "account_frozen"
@@ -64,6 +65,7 @@ class DeclineReason(StrEnum):
     MOVEMENT_NOT_PROPOSED = "movement_not_proposed"
     WITHHOLDING_NOT_OPEN = "withholding_not_open"
     WITHHOLDING_SPENT = "withholding_spent"
+    UNTIL_DAY_PAST = "until_day_past"
     # Who asks may not do it alone.
     SAME_CALLER = "same_caller"
     CHECKER_REQUIRED = "checker_required"
@@ -87,6 +89,9 @@ class DeclineReason(StrEnum):
     AMOUNT_TOO_LARGE = "amount_too_large"
     # Money: the borrower's first, the lender's last: whether it lends at all,
     # how much in a day, and how much it has.
+    VELOCITY_PURCHASE = "velocity_purchase"
+    VELOCITY_DAILY = "velocity_daily"
+    VELOCITY_MONTHLY = "velocity_monthly"
     CREDIT_LIMIT_EXCEEDED = "credit_limit_exceeded"
     LENDER_SUSPENDED = "lender_suspended"
     DAILY_CAP_EXCEEDED = "daily_cap_exceeded"
@@ -124,6 +129,7 @@ _PERMANENT = frozenset(
         DeclineReason.SUBSIDY_PAYER_REPEATED,
         DeclineReason.SHARE_BELOW_FLOOR,
         DeclineReason.SHARE_ABOVE_CAP,
+        DeclineReason.CATEGORY_REPEATED,
         DeclineReason.ACCOUNT_CLOSED,
         DeclineReason.AUTHORIZATION_NOT_OPEN,
         DeclineReason.HOLD_NOT_OPEN,
@@ -135,5 +141,6 @@ _PERMANENT = frozenset(
         DeclineReason.WITHHOLDING_NOT_FOUND,
         DeclineReason.WITHHOLDING_NOT_OPEN,
         DeclineReason.WITHHOLDING_SPENT,
+        DeclineReason.UNTIL_DAY_PAST,
     }
 )

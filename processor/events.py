@@ -11,7 +11,14 @@ from processor.commands import Direction, Share
 from processor.declines import DeclineReason
 from processor.schedules import Plan
 from processor.tenders import TenderRefund
-from processor.terms import MerchantTerms, Side, Terms, Waivable
+from processor.terms import (
+    CategoryVelocity,
+    MerchantTerms,
+    Side,
+    Terms,
+    Velocity,
+    Waivable,
+)
 
 
 def _wire_name(class_name: str) -> str:
@@ -25,19 +32,54 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_wire_na
     """One fact of a journal."""
 
 
+class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Settlement's word that a pool has only `headroom_minor` beside the slice.
+
+    The shard held `leased_minor` of it (received less returned) when it was
+    told: what it received since is of that headroom.
+    """
+
+    pool_id: str
+    headroom_minor: int
+    refusal: int
+    leased_minor: int
+
+
 class Declined(Event, frozen=True):
     """The command was refused, durably: the same id keeps this answer.
 
     `missing_minor` is the headroom that was missing, where the reason is
     money.  For the reserve and the daily cap, `lender_id` is the lender that
     was short and `refusal` the number under which settlement refused; a
-    suspended lender is named too.
+    suspended lender is named too.  For a velocity limit of one category of
+    merchants, `category` names it.  An authorization that was declined for
+    money or for its account's status has an id, and the time of the decision,
+    so that it can be explained.  `refusals` are all that stood against a partial
+    approval, in the order they came.
     """
 
     reason: DeclineReason
     missing_minor: int = 0
     lender_id: str = ""
     refusal: int = 0
+    category: str = ""
+    authorization_id: str = ""
+    at_ms: int = 0
+    refusals: tuple[Refusal, ...] = ()
+
+
+class Reduced(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Why an authorization was approved for less than `requested_minor`.
+
+    `limited_by` is "limit", a velocity limit (of `category`, if it is one's),
+    "daily_cap" or "reserve": then `lender_id` was short, and `refusals` say so.
+    """
+
+    requested_minor: int
+    limited_by: str
+    category: str = ""
+    lender_id: str = ""
+    refusals: tuple[Refusal, ...] = ()
 
 
 # Accounts.
@@ -53,9 +95,43 @@ class AccountOpened(Event, frozen=True):
 
 
 class LimitChanged(Event, frozen=True):
+    """The ordinary limit changed.
+
+    While a temporary limit is in force, `until_day` is its last business day
+    and `temporary_limit_minor` what still counts until then.
+    """
+
     account_id: str
     limit_minor: int
     open_to_buy_minor: int
+    temporary_limit_minor: int = 0
+    until_day: str = ""
+
+
+class TemporaryLimitSet(Event, frozen=True):
+    """Another limit counts up to and with the business day `until_day`."""
+
+    account_id: str
+    limit_minor: int
+    until_day: str
+    ordinary_limit_minor: int
+    open_to_buy_minor: int
+
+
+class TemporaryLimitEnded(Event, frozen=True):
+    """The ordinary limit, `limit_minor`, is back."""
+
+    account_id: str
+    limit_minor: int
+    open_to_buy_minor: int
+
+
+class VelocitySet(Event, frozen=True):
+    """What is counted goes on from what was counted under the limits before."""
+
+    account_id: str
+    velocity: Velocity
+    categories: tuple[CategoryVelocity, ...]
 
 
 class AccountFrozen(Event, frozen=True):
@@ -132,6 +208,7 @@ class Authorized(Event, frozen=True):
     bills_on: int = 0
     lines: tuple[CutLine, ...] = ()
     borne_minor: int = 0
+    reduced: Reduced | None = None
 
 
 class AuthorizationIncremented(Event, frozen=True):
@@ -902,6 +979,9 @@ ShardEvent = (
     Declined
     | AccountOpened
     | LimitChanged
+    | TemporaryLimitSet
+    | TemporaryLimitEnded
+    | VelocitySet
     | AccountFrozen
     | AccountUnfrozen
     | AccountClosed

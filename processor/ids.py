@@ -46,6 +46,11 @@ def slot_of_made_id(made_id: str) -> int | None:
     return slot if slot >= 0 else None
 
 
+def sequence_of_made_id(made_id: str) -> int:
+    """The sequence, in its maker's journal, of the record that made an id."""
+    return int(made_id[8:], 16)
+
+
 def shard_of_slot(slot: int, shard_count: int) -> int:
     """The shard that owns a slot: equal contiguous ranges."""
     return slot * shard_count // limits.SLOTS

@@ -14,6 +14,7 @@ LIMIT_MINOR_MAX: Final = 10**13  # One account's limit.
 RESERVE_MINOR_MAX: Final = 10**15  # One lender's deposits, advance line or cap.
 FORCED_MINOR_MAX: Final = 10**15  # What one lender may owe beyond its line.
 PPM: Final = 1_000_000
+FITTING_STEPS_MAX: Final = 1_024  # Amounts tried for the largest that fits.
 
 # Names.
 ID_LENGTH_MAX: Final = 64
@@ -35,6 +36,8 @@ STATEMENTS_PER_ACCOUNT_MAX: Final = 36  # Kept; older ones are in the journal.
 AUTHORIZATIONS_PER_ACCOUNT_MAX: Final = 1_000  # Open ones.
 FEE_PARTIES_MAX: Final = 8  # Who shares one merchant's fee.
 SUBSIDIES_PER_MERCHANT_MAX: Final = 8
+VELOCITY_CATEGORIES_MAX: Final = 32  # With limits of their own, per account.
+DECLINED_EXPLAINED_MAX: Final = 100_000  # Declined authorizations kept, per shard.
 EXPIRY_SECONDS_MAX: Final = 366 * 24 * 3_600
 
 # Placement.
@@ -47,6 +50,7 @@ INBOX_COMMANDS_MAX: Final = 65_536
 DAY_END_ACCOUNTS_PER_STEP_MAX: Final = 512  # Looked at between two batches.
 PARKED_COMMANDS_MAX: Final = 8_192  # Waiting for reserve, per shard.
 PARKED_MS_MAX: Final = 3_000
+REFUSALS_MAX: Final = 2 * LENDERS_PER_PROGRAM_MAX + 1  # Of one partial approval.
 REMEMBERED_REQUESTS_MAX: Final = 1_000_000  # Answers kept for replay, per journal.
 
 REFERENCE_WAIT_MS_MAX: Final = 2_000  # For the shards to hold what was registered.

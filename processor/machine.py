@@ -15,12 +15,15 @@ from processor import (
     authorizations,
     billing,
     captures,
+    explain,
     forced,
     holds,
     plan_changes,
     reference,
     refunds,
     repayments,
+    temporary_limits,
+    velocity,
     write_offs,
 )
 from processor import commands as c
@@ -35,6 +38,8 @@ ApplyWithCommand = Callable[[ShardState, Any, Any], None]
 _DECIDE: dict[type[c.Command], Decide] = {
     c.OpenAccount: accounts.decide_open_account,
     c.ChangeLimit: accounts.decide_change_limit,
+    c.SetTemporaryLimit: temporary_limits.decide_set_temporary_limit,
+    c.SetVelocity: velocity.decide_set_velocity,
     c.FreezeAccount: accounts.decide_freeze_account,
     c.UnfreezeAccount: accounts.decide_unfreeze_account,
     c.CloseAccount: accounts.decide_close_account,
@@ -71,6 +76,9 @@ _DECIDE: dict[type[c.Command], Decide] = {
 _APPLY: dict[type[e.Event], Apply] = {
     e.AccountOpened: accounts.apply_account_opened,
     e.LimitChanged: accounts.apply_limit_changed,
+    e.TemporaryLimitSet: temporary_limits.apply_temporary_limit_set,
+    e.TemporaryLimitEnded: temporary_limits.apply_temporary_limit_ended,
+    e.VelocitySet: velocity.apply_velocity_set,
     e.AccountFrozen: accounts.apply_account_frozen,
     e.AccountUnfrozen: accounts.apply_account_unfrozen,
     e.AccountClosed: accounts.apply_account_closed,
@@ -132,10 +140,16 @@ def apply(state: ShardState, event: e.Event, command: c.Command | None) -> None:
     state.sequence += 1
     kind = type(event)
     if kind is e.Declined:
-        state.totals.declined_count += 1
+        _apply_declined(state, event, command)
         return
     change = _APPLY.get(kind)
     if change is not None:
         change(state, event)
     else:
         _APPLY_WITH_COMMAND[kind](state, event, command)
+
+
+def _apply_declined(state: ShardState, event: Any, command: Any) -> None:
+    state.totals.declined_count += 1
+    if event.authorization_id:
+        explain.keep_declined(state, event, command)

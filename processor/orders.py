@@ -24,7 +24,7 @@ from processor.tenders import (
 
 
 def is_sound(command: c.Authorize) -> bool:
-    """Whether the tenders are an order of which this purchase is one."""
+    """Whether the tenders are an order of which this purchase is one, and whole."""
     tenders = command.tenders
     order_minor = sum(t.amount_minor + t.discount_minor for t in tenders)
     lines = [t for t in tenders if t.kind is TenderKind.CREDIT_LINE]
@@ -32,6 +32,7 @@ def is_sound(command: c.Authorize) -> bool:
         wrong_order_field(order_minor, tenders) is None
         and len(lines) == 1
         and lines[0].amount_minor == command.amount_minor
+        and not command.partial
     )
 
 

@@ -25,6 +25,11 @@ def lender_of(pool_id: str) -> str:
     return pool_id.removeprefix(_DAILY)
 
 
+def constraint_of(pool_id: str) -> str:
+    """What a pool is called where a purchase had to fit into it."""
+    return "daily_cap" if is_daily(pool_id) else "reserve"
+
+
 def exhausted(pool_id: str) -> DeclineReason:
     """The reason when the pool has too little, anywhere."""
     if is_daily(pool_id):

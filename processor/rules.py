@@ -9,7 +9,7 @@ import msgspec
 from processor import limits
 from processor.apportion import apportion
 from processor.declines import DeclineReason
-from processor.events import Declined, Event, Parts
+from processor.events import Declined, Event, Parts, Refusal
 from processor.messages import Need
 from processor.pools import exhausted, lender_of
 from processor.state import Account, AccountStatus, Program, ShardState
@@ -23,14 +23,6 @@ class NeedsReserve(msgspec.Struct, frozen=True, gc=False):
     is_forced: bool = False  # Settlement may not refuse it.
 
 
-class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """Settlement's word that a pool has only `headroom_minor` anywhere."""
-
-    pool_id: str
-    headroom_minor: int
-    refusal: int
-
-
 Decision = Event | NeedsReserve
 
 
@@ -38,12 +30,12 @@ class Moment(msgspec.Struct, gc=False):
     """What a decision may know besides state and command.
 
     One reading of the clock for the whole batch, and, for a command that has
-    waited for reserve, settlement's refusal, or, for a forced one, what it took
-    beyond what the lenders had.
+    waited for reserve, settlement's refusals, the latest last, or, for a forced
+    one, what it took beyond what the lenders had.
     """
 
     now_ms: int
-    refusal: Refusal | None = None
+    refusals: tuple[Refusal, ...] = ()
     forced_minor: int = 0
 
 
@@ -99,12 +91,10 @@ def reserve_for(
             break
     else:
         return None
-    refusal = moment.refusal
+    refusal = moment.refusals[-1] if moment.refusals else None
     if refusal is not None and refusal.pool_id in pools:
         part = amounts[pools.index(refusal.pool_id)]
-        # What came back to the slice since then counts too.
-        headroom_minor = refusal.headroom_minor
-        headroom_minor += state.slices[refusal.pool_id].free_minor
+        headroom_minor = headroom_anywhere(state, refusal)
         if part > headroom_minor:
             return Declined(
                 exhausted(refusal.pool_id),
@@ -125,14 +115,40 @@ def is_covered(state: ShardState, pools: tuple[str, ...], amounts: Parts) -> boo
     return True
 
 
-def occupy_reserve(state: ShardState, program: Program, parts: Parts) -> None:
-    """Take parts out of the slices for an authorization, and move the carry."""
-    for lender_id, part in zip(program.lenders, parts, strict=True):
-        lease = state.slices[lender_id]
-        assert lease.free_minor >= part
-        lease.free_minor -= part
+def headroom_anywhere(state: ShardState, refusal: Refusal) -> int:
+    """What a pool that was refused has: here, and where settlement found it.
+
+    What came back to the slice since then counts too; what was received since
+    then is counted once.
+    """
+    lease = state.slices[refusal.pool_id]
+    leased_minor = lease.received_minor - lease.returned_minor
+    elsewhere_minor = refusal.headroom_minor - (leased_minor - refusal.leased_minor)
+    return max(0, elsewhere_minor) + lease.free_minor
+
+
+def free_of(state: ShardState, program: Program) -> Parts:
+    """What is free in the slice of each lender here."""
+    return tuple([state.slices[lender_id].free_minor for lender_id in program.lenders])
+
+
+def occupy_reserve(state: ShardState, program: Program, parts: Parts) -> Parts:
+    """Take parts out of the slices for an authorization, and move the carry.
+
+    Returns what was free before, lender by lender.
+    """
+    slices, free_parts, place = state.slices, [], 0
+    for lender_id in program.lenders:
+        lease, part = slices[lender_id], parts[place]
+        place += 1
+        free_minor = lease.free_minor
+        assert free_minor >= part
+        free_parts.append(free_minor)
+        lease.free_minor = free_minor - part
         lease.authorized_minor += part
+    assert place == len(parts)
     program.split_parts = add(program.split_parts, parts)
+    return tuple(free_parts)
 
 
 def release_reserve(state: ShardState, program: Program, parts: Parts) -> None:

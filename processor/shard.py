@@ -25,16 +25,18 @@ from processor import limits
 from processor import messages as m
 from processor.authorizations import decide_expire_authorization
 from processor.billing import day_end_event
-from processor.commands import Command
+from processor.commands import Authorize, Command
 from processor.demand import Demand
 from processor.entries import Reading
+from processor.events import Refusal
 from processor.history import History
 from processor.holds import decide_expire_hold
 from processor.machine import apply, decide
 from processor.node import Node
+from processor.pools import is_daily
 from processor.records import ShardRecord
 from processor.remembered import Remembered
-from processor.rules import Moment, NeedsReserve, Refusal
+from processor.rules import Moment, NeedsReserve
 from processor.state import (
     TABLE_OF_ID,
     AuthorizationStatus,
@@ -42,6 +44,7 @@ from processor.state import (
     ShardState,
     Slice,
 )
+from processor.temporary_limits import decide_end_temporary_limit, run_out
 from processor.views import ACCOUNT_KINDS, view
 
 SETTLEMENT = 0  # The connection to settlement; gateways have positive numbers.
@@ -64,6 +67,7 @@ class Parked(msgspec.Struct):
     first: Waiting
     needs: tuple[m.Need, ...]
     is_forced: bool
+    refusals: tuple[Refusal, ...] = ()  # Settlement's so far.
     behind: deque[Waiting] = msgspec.field(default_factory=deque)
 
 
@@ -97,6 +101,7 @@ class Shard(Node):
         }
         # Accounts to be looked at for what ended days bring; the last one first.
         self._to_end: list[str] = list(state.in_debt)
+        self._run_out: deque[str] = deque(run_out(state))  # Temporary limits.
 
     @property
     def day(self) -> str:
@@ -113,7 +118,8 @@ class Shard(Node):
 
     @property
     def has_work(self) -> bool:
-        return super().has_work or (self.is_open and bool(self._to_end))
+        has_ended = bool(self._run_out or self._to_end)
+        return super().has_work or (self.is_open and has_ended)
 
     def _due_ms(self) -> list[int]:
         due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
@@ -156,6 +162,7 @@ class Shard(Node):
     def _begin_step(self) -> None:
         self._moment.now_ms = self._now_ms
         if self.is_open:
+            self._end_temporary_limits()
             self._expire_due()
             self._give_up_parked()
             self._end_days()
@@ -202,8 +209,8 @@ class Shard(Node):
             _PROTOCOL[type(message)](self, message)
 
     def _query(self, connection: int, query: m.Query) -> None:
-        if self._to_end and query.kind in ACCOUNT_KINDS:
-            self._end_days_of(query.object_id)
+        if (self._run_out or self._to_end) and query.kind in ACCOUNT_KINDS:
+            self._catch_up(query.object_id)
         body = view(self.state, query.kind, query.object_id)
         outcome = m.Outcome.NOT_FOUND if body is None else m.Outcome.READ
         self._deliver(connection, m.Answer(query.correlation, outcome, body or b""))
@@ -253,18 +260,18 @@ class Shard(Node):
             if parked is not None:
                 self._wait_behind(parked, waiting)
                 return
-        self._decide(waiting, None)
+        self._decide(waiting, ())
 
     def _decide(
-        self, waiting: Waiting, refusal: Refusal | None, forced_minor: int = 0
+        self, waiting: Waiting, refusals: tuple[Refusal, ...], forced_minor: int = 0
     ) -> None:
-        self._moment.refusal = refusal
-        if self._to_end:
-            self._end_days_of(self._account_of(waiting.command))
+        if self._run_out or self._to_end:
+            self._catch_up(self._account_of(waiting.command))
+        self._moment.refusals = refusals
         self._moment.forced_minor = forced_minor
         decision = decide(self.state, waiting.command, self._moment)
         if isinstance(decision, NeedsReserve):
-            self._park(waiting, decision)
+            self._park(waiting, decision, refusals)
         else:
             self._answer(
                 waiting.connection, waiting.correlation, waiting.command, decision
@@ -279,7 +286,9 @@ class Shard(Node):
 
     # Waiting for reserve.
 
-    def _park(self, waiting: Waiting, decision: NeedsReserve) -> None:
+    def _park(
+        self, waiting: Waiting, decision: NeedsReserve, refusals: tuple[Refusal, ...]
+    ) -> None:
         if not self.settlement_is_connected:
             self._refuse_waiting(waiting, "settlement cannot be reached")
             return
@@ -293,6 +302,7 @@ class Shard(Node):
             waiting,
             decision.needs,
             decision.is_forced,
+            refusals,
         )
         self._parked[parked.ask] = parked
         self._parked_accounts[parked.account_id] = parked
@@ -332,12 +342,19 @@ class Shard(Node):
         elif not self._answer_again(
             parked.first.connection, parked.first.correlation, parked.first.command
         ):
-            self._decide(parked.first, refusal, forced_minor)
+            self._decide(parked.first, _refusals(parked, refusal), forced_minor)
         for waiting in parked.behind:
             if waiting.gives_up_at_ms <= self._now_ms:
                 self._refuse_waiting(waiting, "settlement did not answer in time")
             else:
                 self._submit(waiting)
+
+    def _forget_caps(self) -> None:
+        """What was refused of a daily cap is no evidence of the one there is now."""
+        for parked in self._parked.values():
+            parked.refusals = tuple(
+                refusal for refusal in parked.refusals if not is_daily(refusal.pool_id)
+            )
 
     def _refuse_waiting(self, waiting: Waiting, why: str) -> None:
         self._not_done(waiting.connection, waiting.correlation, why)
@@ -352,6 +369,19 @@ class Shard(Node):
             self._unpark(ask, None, "settlement did not answer in time")
 
     # What time brings.
+
+    def _end_temporary_limits(self) -> None:
+        """Record the end of what has run out, a batch at most; the rest later.
+
+        Whoever comes before his own turn brings his own end about.
+        """
+        for _ in range(min(len(self._run_out), limits.BATCH_COMMANDS_MAX)):
+            self._end_temporary_limit(self._run_out.popleft())
+
+    def _end_temporary_limit(self, account_id: str) -> None:
+        event = decide_end_temporary_limit(self.state, account_id)
+        if event is not None:
+            self._record(None, event)
 
     def _expire_due(self) -> None:
         """Record what has run out, a batch at most; the rest in the next step."""
@@ -368,6 +398,11 @@ class Shard(Node):
                 assert isinstance(event, e.Event)
                 self._record(None, event)
 
+    def _catch_up(self, account_id: str) -> None:
+        """What ended days bring to an account, before anything is decided about it."""
+        self._end_temporary_limit(account_id)
+        self._end_days_of(account_id)
+
     def _end_days(self) -> None:
         """Do what ended days bring to accounts in debt, so many in a step."""
         for _ in range(limits.DAY_END_ACCOUNTS_PER_STEP_MAX):
@@ -376,7 +411,7 @@ class Shard(Node):
             self._end_days_of(self._to_end.pop())
 
     def _end_days_of(self, account_id: str) -> None:
-        """The same for one account, before anything else is decided about it."""
+        """The same for one account."""
         account = self.state.accounts.get(account_id)
         if account is None:
             return
@@ -397,9 +432,15 @@ class Shard(Node):
         self._unpark(message.ask, None, forced_minor=message.forced_minor)
 
     def _ask_refused(self, message: m.AskRefused) -> None:
+        lease = self.state.slices[message.pool_id]
         self._unpark(
             message.ask,
-            Refusal(message.pool_id, message.headroom_minor, message.refusal),
+            Refusal(
+                message.pool_id,
+                message.headroom_minor,
+                message.refusal,
+                lease.received_minor - lease.returned_minor,
+            ),
         )
 
     def _recalled(self, message: m.RecallSlice) -> None:
@@ -424,6 +465,8 @@ class Shard(Node):
             assert new_count <= len(message.facts)
             facts = message.facts[-new_count:]
             self._record(None, e.ReferenceReceived(message.version, facts))
+            if any(isinstance(fact, e.DailyCapSet) for fact in facts):
+                self._forget_caps()
         self._deliver(SETTLEMENT, m.ReferenceHeld(self.state.reference_version))
 
     def _move_day(self, message: m.MoveDay) -> None:
@@ -431,6 +474,8 @@ class Shard(Node):
         if state.day == message.day:
             self._record(None, e.DayMoved(message.day, message.next_day, state.totals))
             self._to_end = list(state.in_debt)
+            self._run_out = deque(run_out(state))
+            self._forget_caps()
             self._batch_is_over = True
         assert state.ended_day == message.day
         self._deliver(
@@ -441,6 +486,7 @@ class Shard(Node):
     def _welcomed(self, message: m.ShardWelcome) -> None:
         assert self.state.day <= message.day
         self._open()
+        self._end_temporary_limits()
         self._expire_due()
 
     def _refused(self, message: m.ShardRefused) -> None:
@@ -457,6 +503,17 @@ _PROTOCOL: dict[type[m.Message], Any] = {
     m.ShardWelcome: Shard._welcomed,
     m.ShardRefused: Shard._refused,
 }
+
+
+def _refusals(parked: Parked, refusal: Refusal | None) -> tuple[Refusal, ...]:
+    """What settlement has said of this purchase; of a whole one, just now."""
+    command = parked.first.command
+    is_partial = isinstance(command, Authorize) and command.partial
+    kept = parked.refusals if is_partial else ()
+    if refusal is None:
+        return kept
+    # More than there can be only when programs change under a parked purchase.
+    return (*kept[1 - limits.REFUSALS_MAX :], refusal)
 
 
 def _lease(lease: Slice) -> m.Lease:

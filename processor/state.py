@@ -10,9 +10,11 @@ from typing import Final
 import msgspec
 
 from processor.calendar import number_of
+from processor.declines import DeclineReason
 from processor.events import (
     Allocation,
     DayTotals,
+    Declined,
     LenderAmount,
     LenderTotals,
     MerchantTotals,
@@ -22,7 +24,7 @@ from processor.events import (
 )
 from processor.schedules import Plan
 from processor.tenders import Tender, TenderRefund
-from processor.terms import MerchantTerms, Side, Terms
+from processor.terms import MerchantTerms, Side, Terms, Velocity
 
 NEVER = 1 << 40  # A day that does not come.
 
@@ -81,6 +83,38 @@ class Debt(msgspec.Struct, gc=False):
     statements: list[Statement] = []
 
 
+class Meter(msgspec.Struct, gc=False):
+    """Velocity limits, and what was approved under them, in minor units.
+
+    `day` is the business day of the last count, so both counts are zero in a
+    later day or month.  Purchases made before record `since` do not count.
+    """
+
+    bounds: Velocity
+    since: int
+    day: str = ""
+    day_minor: int = 0
+    month_minor: int = 0
+
+
+class Headroom(msgspec.Struct, frozen=True, gc=False):
+    """What one velocity limit left to a purchase; negative when exceeded.
+
+    `reason` is the decline it gives; `category` is empty for all merchants.
+    """
+
+    reason: DeclineReason
+    category: str
+    left_minor: int
+
+
+class AccountVelocity(msgspec.Struct, gc=False):
+    """An account's velocity limits: in all, and by category of merchants."""
+
+    overall: Meter
+    categories: dict[str, Meter]
+
+
 class Account(msgspec.Struct, gc=False):
     """One borrower's line with one program; amounts in minor units.
 
@@ -90,6 +124,8 @@ class Account(msgspec.Struct, gc=False):
     balance is below zero when credit that was spent had to be taken back.
     `wakes_on` is the first business day at whose beginning something is to be
     done: a statement, or a penalty.
+    `limit_minor` is the limit in force; `ordinary_limit_minor` is the one that
+    comes back when that is temporary.
     """
 
     account_id: str
@@ -111,6 +147,8 @@ class Account(msgspec.Struct, gc=False):
     written_off_minor: int = 0
     wakes_on: int = NEVER
     debt: Debt | None = None
+    velocity: AccountVelocity | None = None
+    ordinary_limit_minor: int | None = None
 
     @property
     def is_done_for(self) -> bool:
@@ -199,6 +237,46 @@ class Charge(msgspec.Struct, gc=False):
     subsidy_back_parts: Parts
 
 
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """What there was of a pool anywhere, and settlement's certificate of it."""
+
+    pool_id: str
+    headroom_minor: int
+    refusal: int
+
+
+class ExplainedMore(msgspec.Struct, frozen=True, gc=False):
+    """What a decision saw beyond the usual: velocity limits, refusals, a hold.
+
+    `held_minor` is what the hold had out of which it was taken; `caps` what was
+    free here of the daily cap of each lender that has one.
+    """
+
+    requested_minor: int
+    velocity: tuple[Headroom, ...] = ()
+    refusals: tuple[Refused, ...] = ()
+    held_minor: int | None = None
+    caps: tuple[tuple[str, int], ...] = ()
+
+
+# What a decision about a purchase saw, in minor units, in a tuple because every
+# purchase has one: what was approved (0: nothing), open to buy after that; by
+# lender, what was free here and what it had of all purchases, before that.
+Explained = tuple[int, int, Parts, Parts, ExplainedMore | None]
+
+
+class DeclinedAuthorization(msgspec.Struct, frozen=True, gc=False):
+    """An authorization that was not to be, kept to be explained."""
+
+    account_id: str
+    merchant_id: str
+    program_id: str
+    program_version: int
+    day: str
+    event: Declined
+    explained: Explained
+
+
 class Authorization(msgspec.Struct, gc=False):
     """A purchase from its authorization to its last refund.
 
@@ -209,6 +287,8 @@ class Authorization(msgspec.Struct, gc=False):
 
     `bills_on` is the statement day of its first capture.  `lines` are its
     instalments; None: it is one line, billed on that day, without a charge.
+    `category` is the merchant's when the purchase was made.  A purchase that was
+    captured by force, and nothing else, has nothing to explain.
     """
 
     authorization_id: str
@@ -238,6 +318,8 @@ class Authorization(msgspec.Struct, gc=False):
     tenders: tuple[Tender, ...] = ()  # Of the order, if there are others.
     tenders_back: tuple[TenderRefund, ...] = ()
     charge: Charge | None = None
+    explained: Explained | None = None
+    category: str = ""
 
     @property
     def open_minor(self) -> int:
@@ -417,6 +499,10 @@ class ShardState(msgspec.Struct, gc=False):
     daily_caps: dict[str, int] = {}  # By lender, in minor units.
     counted: dict[str, dict[str, int]] = {}  # Purchase → pool → used of it today.
     forced: dict[str, Forced] = {}  # By authorization.
+    declined: dict[str, DeclinedAuthorization] = {}
+    declined_ids: list[str] = []  # Of these, each new one in place of the oldest.
+    declined_kept: int = 0  # Ever.
+    temporary_limits: dict[str, str] = {}  # Account → the last day in force.
 
     @property
     def today(self) -> int:

@@ -115,7 +115,7 @@ class MerchantTerms(msgspec.Struct, frozen=True, gc=False):
     subsidies: tuple[Subsidy, ...] = ()
 
 
-class Velocity(msgspec.Struct, frozen=True, gc=False):
+class Velocity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """How much may be bought: in one purchase, a business day, a month of them."""
 
     purchase_minor: int | None = None
@@ -123,7 +123,7 @@ class Velocity(msgspec.Struct, frozen=True, gc=False):
     monthly_minor: int | None = None
 
 
-class CategoryVelocity(msgspec.Struct, frozen=True, gc=False):
+class CategoryVelocity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The same at merchants of one category."""
 
     category: str

@@ -7,17 +7,21 @@ from processor.answers import ENCODER
 from processor.billing import interest_due
 from processor.calendar import iso_of
 from processor.debts import lines_of
+from processor.explain import explanation
 from processor.plan_changes import quote_minor
 from processor.state import (
     Account,
+    AccountVelocity,
     Authorization,
     Charge,
     Hold,
     Line,
+    Meter,
     ShardState,
     Statement,
 )
 from processor.terms import Due
+from processor.velocity import used
 
 ACCOUNT_KINDS = frozenset({"account", "statements", "schedule", "early_settlement"})
 
@@ -32,8 +36,30 @@ class LenderPart(msgspec.Struct, frozen=True, gc=False):
     outstanding_minor: int
 
 
-class AccountView(msgspec.Struct, frozen=True, gc=False):
-    """A credit account; amounts in minor units."""
+class VelocityView(msgspec.Struct, frozen=True, gc=False):
+    """Velocity limits and what is used of them, for all merchants or a category.
+
+    Null where there is no such limit; what is left is negative when a limit
+    was set below what was used already.
+    """
+
+    category: str | None
+    purchase_minor: int | None
+    daily_minor: int | None
+    daily_used_minor: int
+    daily_left_minor: int | None
+    monthly_minor: int | None
+    monthly_used_minor: int
+    monthly_left_minor: int | None
+
+
+class AccountView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A credit account; amounts in minor units.
+
+    `velocity` is left out where there are no such limits.  While a temporary
+    limit is in force `limit_minor` is that, `ordinary_limit_minor` comes back
+    after the business day `temporary_until_day`; both are left out otherwise.
+    """
 
     account_id: str
     program_id: str
@@ -55,6 +81,9 @@ class AccountView(msgspec.Struct, frozen=True, gc=False):
     delinquency: str
     statement_day: int
     due_day: int
+    velocity: tuple[VelocityView, ...] = ()
+    ordinary_limit_minor: int | None = None
+    temporary_until_day: str | None = None
 
 
 class StatementView(msgspec.Struct, frozen=True, gc=False):
@@ -203,7 +232,11 @@ class HoldView(msgspec.Struct, frozen=True, gc=False):
 
 
 def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
-    """The JSON of one object by kind and id; None if unknown."""
+    """The JSON of one object by kind and id; None if unknown.
+
+    The kinds are those of an account, "authorization", "hold", and "explanation"
+    (of an authorization).
+    """
     shown: msgspec.Struct | None = None
     if kind in ACCOUNT_KINDS and object_id in state.accounts:
         shown = _OF_ACCOUNT[kind](state, state.accounts[object_id])
@@ -211,6 +244,8 @@ def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
         shown = _authorization(state, state.authorizations[object_id])
     elif kind == "hold" and object_id in state.holds:
         shown = _hold(state.holds[object_id])
+    elif kind == "explanation":
+        shown = explanation(state, object_id)
     return None if shown is None else ENCODER.encode(shown)
 
 
@@ -237,6 +272,35 @@ def _account(state: ShardState, account: Account) -> AccountView:
         bucket_of(days),
         account.statement_day,
         account.due_day,
+        _velocity(account.velocity, state.day),
+        account.ordinary_limit_minor,
+        state.temporary_limits.get(account.account_id),
+    )
+
+
+def _velocity(velocity: AccountVelocity | None, day: str) -> tuple[VelocityView, ...]:
+    if velocity is None:
+        return ()
+    overall = _meter(None, velocity.overall, day)
+    return (
+        overall,
+        *(_meter(name, meter, day) for name, meter in velocity.categories.items()),
+    )
+
+
+def _meter(category: str | None, meter: Meter, day: str) -> VelocityView:
+    bounds = meter.bounds
+    daily, monthly = bounds.daily_minor, bounds.monthly_minor
+    used_day, used_month = used(meter, day)
+    return VelocityView(
+        category,
+        bounds.purchase_minor,
+        daily,
+        used_day,
+        None if daily is None else daily - used_day,
+        monthly,
+        used_month,
+        None if monthly is None else monthly - used_month,
     )
 
 

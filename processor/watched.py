@@ -39,6 +39,17 @@ def pools_of(
     return (*pools, *program.lenders), (*amounts, *parts)
 
 
+def caps_of(state: ShardState, program: Program) -> tuple[tuple[str, int], ...]:
+    """The program's lenders that are capped, and what of the cap is free here."""
+    if not program.is_watched:
+        return ()
+    return tuple(
+        (lender_id, state.slices[daily_pool(lender_id)].free_minor)
+        for lender_id in program.lenders
+        if lender_id in state.daily_caps
+    )
+
+
 # Applied with the fact that authorizes or gives back.
 
 

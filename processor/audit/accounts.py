@@ -4,9 +4,10 @@ The same contract as `purchases`: note, and return the lenders touched.
 """
 
 from processor import events as e
-from processor.audit.books import Account, Books, Hold
+from processor.audit.books import Account, Books, Hold, Tally
 from processor.audit.days import MONTH_DAYS_MAX
 from processor.audit.purchases import Touched
+from processor.terms import Velocity
 
 
 def account_opened(books: Books, event: e.AccountOpened) -> Touched:
@@ -31,8 +32,69 @@ def account_opened(books: Books, event: e.AccountOpened) -> Touched:
 def limit_changed(books: Books, event: e.LimitChanged) -> Touched:
     account = _account(books, event.account_id)
     if account is not None:
-        account.limit_minor = event.limit_minor
+        temporary = (account.limit_minor, account.until_day)
+        if account.until_day:
+            account.ordinary_limit_minor = event.limit_minor
+        else:
+            account.limit_minor = event.limit_minor
+            temporary = (0, "")
+        if (event.temporary_limit_minor, event.until_day) != temporary:
+            books.differ(f"the temporary limit in force is {temporary}.")
         books.check_open_to_buy(account, event.open_to_buy_minor)
+    return ()
+
+
+def temporary_limit_set(books: Books, event: e.TemporaryLimitSet) -> Touched:
+    account = _account(books, event.account_id)
+    if account is None:
+        return None
+    books.check_limit(account)
+    if event.until_day < books.day:
+        books.differ(f"the temporary limit ended with {event.until_day} already.")
+    if not account.until_day:
+        account.ordinary_limit_minor = account.limit_minor
+    if event.ordinary_limit_minor != account.ordinary_limit_minor:
+        books.differ(f"the ordinary limit is {account.ordinary_limit_minor}.")
+    account.limit_minor = event.limit_minor
+    account.until_day = event.until_day
+    books.check_open_to_buy(account, event.open_to_buy_minor)
+    return ()
+
+
+def temporary_limit_ended(books: Books, event: e.TemporaryLimitEnded) -> Touched:
+    account = _account(books, event.account_id)
+    if account is None:
+        return None
+    if not account.until_day or account.until_day >= books.day:
+        books.differ(
+            f"a temporary limit ends on {books.day}, it is in force until "
+            f"{account.until_day or 'never'}."
+        )
+    if event.limit_minor != account.ordinary_limit_minor:
+        books.differ(f"the ordinary limit is {account.ordinary_limit_minor}.")
+    account.limit_minor = event.limit_minor
+    account.until_day = ""
+    books.check_open_to_buy(account, event.open_to_buy_minor)
+    return ()
+
+
+def velocity_set(books: Books, event: e.VelocitySet) -> Touched:
+    """Who had limits before keeps what was counted under them."""
+    account = _account(books, event.account_id)
+    if account is None:
+        return None
+    wanted = {"": event.velocity}
+    for of in event.categories:
+        bounds = Velocity(of.purchase_minor, of.daily_minor, of.monthly_minor)
+        wanted[of.category] = bounds
+    if len(wanted) != 1 + len(event.categories):
+        books.differ("it limits a category twice.")
+    if wanted == {"": Velocity()}:
+        wanted = {}
+    kept = account.tallies
+    account.tallies = {name: kept.get(name) or Tally(wanted[name]) for name in wanted}
+    for name, tally in account.tallies.items():
+        tally.bounds = wanted[name]
     return ()
 
 
@@ -58,6 +120,9 @@ def account_closed(books: Books, event: e.AccountClosed) -> Touched:
     ):
         books.differ(f"account {account.account_id} is closed while it is in use.")
     account.status = "closed"
+    if account.until_day:
+        account.limit_minor = account.ordinary_limit_minor
+        account.until_day = ""
     return ()
 
 

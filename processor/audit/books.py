@@ -7,12 +7,13 @@ objects are summed up, ledger accounts are posted by `postings`, and the two
 must agree.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from processor import events as e
 from processor import limits
 from processor.audit.days import next_on, number_of
 from processor.audit.lines import Adjustment, Carry, Line, Payment
@@ -25,10 +26,17 @@ from processor.events import (
     ReferenceFact,
 )
 from processor.pools import daily_pool, is_daily
-from processor.terms import MerchantTerms, Terms
+from processor.terms import MerchantTerms, Terms, Velocity
 
 if TYPE_CHECKING:
     from processor.commands import Command
+
+
+class Tally(msgspec.Struct, gc=False):
+    """Velocity limits, and what was approved by business day and by month."""
+
+    bounds: Velocity
+    minor: dict[str, int] = {}
 
 
 class Account(msgspec.Struct, gc=False):
@@ -59,6 +67,9 @@ class Account(msgspec.Struct, gc=False):
     looked_at: int = 0
     owing: dict[str, None] = {}
     lost: dict[str, int] = {}  # Written off and not recovered, by lender.
+    ordinary_limit_minor: int = 0  # Comes back after `until_day`.
+    until_day: str = ""  # Of a temporary limit.
+    tallies: dict[str, Tally] = {}  # By category; "" is all of them.
 
     @property
     def open_to_buy_minor(self) -> int:
@@ -112,6 +123,45 @@ class Moved(msgspec.Struct, gc=False):
     back_minor: int = 0
 
 
+class Before(msgspec.Struct, frozen=True, gc=False):
+    """What a purchase met; lenders in order, velocity as reason, category, left."""
+
+    free_parts: tuple[int, ...]
+    split_parts: tuple[int, ...]
+    velocity: tuple[tuple[str, str, int], ...]
+    held_minor: int | None
+    caps: tuple[tuple[str, int], ...]  # Lender, and what of its cap was free.
+
+
+class Declined(msgspec.Struct, frozen=True, gc=False):
+    """An authorization that was declined, and what it met."""
+
+    account_id: str
+    merchant_id: str
+    day: str
+    requested_minor: int
+    open_to_buy_minor: int
+    event: e.Declined
+    before: Before
+
+
+class Reduction(msgspec.Struct, frozen=True, gc=False):
+    """A shard's word that a pool had too little for one unit more: to be proved.
+
+    The slice had received less returned `leased_minor`, and `free_minor` of it
+    was free; the lender's part of one unit more would have been `part_max` at
+    most.  The day is the shard's.
+    """
+
+    sequence: int
+    day: str
+    pool_id: str
+    refusals: tuple[e.Refusal, ...]
+    leased_minor: int
+    free_minor: int
+    part_max: int
+
+
 class Purchase(msgspec.Struct, gc=False):
     """An authorization and what became of it; parts by lender, in order."""
 
@@ -144,6 +194,11 @@ class Purchase(msgspec.Struct, gc=False):
     is_recut: bool = False
     borne_minor: int = 0
     borne_back_minor: int = 0
+    category: str = ""  # Of its merchant, when it was made.
+    counted_in: tuple[Tally, ...] = ()  # From its first day on.
+    approved_minor: int = 0  # At first, and what that left to buy.
+    left_to_buy_minor: int = 0
+    before: Before | None = None
 
     @property
     def owes(self) -> bool:
@@ -206,6 +261,9 @@ class Books:
         self.caps: dict[str, int] = {}  # Lender → its how-manieth cap this is.
         self.caps_before: Counter[str] = Counter()
         self.forced_minor = 0  # What this shard's forced captures were raised by.
+        self.declined: dict[str, Declined] = {}
+        self.declined_ids: deque[str] = deque()
+        self.reductions: list[Reduction] = []  # To be proved.
         self.totals = DayTotals()
         self.ended_totals = DayTotals()  # Of all days before.
         self.day_ends: dict[str, tuple[int, DayTotals]] = {}
@@ -255,11 +313,20 @@ class Books:
 
     def check_open_to_buy(self, account: Account, reported_minor: int) -> None:
         """Limit less all that is open, held and owed is what the event says."""
+        self.check_limit(account)
         own_minor = account.open_to_buy_minor
         if own_minor != reported_minor:
             self.differ(
                 f"it leaves account {account.account_id} {reported_minor} to buy, "
                 f"by its purchases and holds it is {own_minor}."
+            )
+
+    def check_limit(self, account: Account) -> None:
+        """A temporary limit counts no more in a business day after its last."""
+        if account.until_day and account.until_day < self.day:
+            self.differ(
+                f"account {account.account_id} still has the temporary limit that "
+                f"ended with {account.until_day}."
             )
 
     def check_made_id(self, made_id: str) -> None:
@@ -332,6 +399,13 @@ class Books:
         leased = lease.received_minor - lease.returned_minor
         if leased != lease.free_minor + lease.authorized_minor:
             self.differ(f"the daily cap of lender {lender_id} does not add up.")
+
+    def pools_of(self, lenders: Sequence[str]) -> list[str]:
+        """What a purchase of these lenders needs: daily caps and reserves."""
+        capped = [
+            daily_pool(lender_id) for lender_id in lenders if lender_id in self.caps
+        ]
+        return [*capped, *lenders]
 
     def end_caps(self, lenders: Sequence[str]) -> None:
         """What was used of daily caps is free again."""

@@ -9,6 +9,7 @@ decline that its certificate does not prove is a false decline.
 
 from collections.abc import Mapping, Sequence
 
+from processor.audit.books import Reduction
 from processor.audit.declines import ReserveDecline
 from processor.audit.pools import Certificate
 from processor.audit.settlement import SETTLEMENT_ITSELF, SettlementAudit
@@ -39,10 +40,19 @@ class Certificates:
             for claim in shard.reserve_declines:
                 where = f"shard {claim.shard}, record {claim.sequence}"
                 why = self._why_false(claim)
-                if claim.refusal in used:
+                numbers = {x.refusal for x in claim.refusals} | {claim.refusal}
+                if numbers & used:
                     why = f"refusal {claim.refusal} was used for another before"
-                used.add(claim.refusal)
+                used |= numbers
                 self._count(where, why)
+            for reduction in shard.books.reductions:
+                number = shard.identity.number
+                why = self._why_not_reduced(number, reduction)
+                numbers = {refusal.refusal for refusal in reduction.refusals}
+                if numbers & used:
+                    why = f"one of the refusals {numbers} was used for another before"
+                used |= numbers
+                self._count(f"shard {number}, record {reduction.sequence}", why)
         for sequence, pool_id, wanted_minor, event in self._settlement.own_declines:
             claim = ReserveDecline(
                 SETTLEMENT_ITSELF,
@@ -86,7 +96,7 @@ class Certificates:
         own = [point for point in refused.cut if point.shard == claim.shard]
         if own and own[0].sequence >= claim.sequence:
             return f"refusal {claim.refusal} is younger than the decline"
-        if is_daily(claim.pool_id) and not self._is_of_its_day(certificate, claim):
+        if is_daily(claim.pool_id) and not self._is_of_its_day(certificate, claim.day):
             return f"refusal {claim.refusal} is about another business day"
         headroom_minor, told_minor = self._headroom[claim.refusal]
         if refused.needed_minor <= headroom_minor:
@@ -94,8 +104,13 @@ class Certificates:
                 f"lender {claim.pool_id} had {headroom_minor}, "
                 f"{refused.needed_minor} was needed"
             )
+        if claim.is_partial and own:
+            told_minor = _elsewhere(told_minor, own[0], claim.leased_minor)
         # What came free on the shard since the cut counts too.
         told_minor += claim.free_minor
+        rounds_are_over = len(claim.refusals) > claim.pool_count
+        if claim.is_partial and told_minor > 0 and not rounds_are_over:
+            return f"{told_minor} of lender {claim.pool_id} was left for a part"
         part_minor = claim.missing_minor + told_minor
         if claim.missing_minor <= 0 or not (
             claim.part_min <= part_minor <= claim.part_max
@@ -106,9 +121,9 @@ class Certificates:
             )
         return ""
 
-    def _is_of_its_day(self, certificate: Certificate, claim: ReserveDecline) -> bool:
+    def _is_of_its_day(self, certificate: Certificate, claimed_on: str) -> bool:
         """A daily cap is new each day: all the evidence must be of the same one."""
-        if claim.day not in ("", certificate.day):
+        if claimed_on not in ("", certificate.day):
             return False
         shards = self._shards
         return all(
@@ -116,6 +131,36 @@ class Certificates:
             for point in certificate.refused.cut
             if point.shard in shards
         )
+
+    def _why_not_reduced(self, shard: int, claim: Reduction) -> str:
+        """Why a purchase could have been approved for one unit more; "" if not."""
+        of_pool = [x for x in claim.refusals if x.pool_id == claim.pool_id]
+        refusal = of_pool[-1].refusal if of_pool else 0
+        certificate = self._settlement.certificates.get(refusal)
+        if certificate is None:
+            return f"settlement has no refusal {refusal}"
+        refused = certificate.refused
+        if (refused.pool_id, refused.shard) != (claim.pool_id, shard):
+            return f"refusal {refusal} is about another lender or shard"
+        own = [point for point in refused.cut if point.shard == shard]
+        if not own or own[0].sequence >= claim.sequence:
+            return f"refusal {refusal} is younger than the reduction"
+        if is_daily(claim.pool_id) and not self._is_of_its_day(certificate, claim.day):
+            return f"refusal {refusal} is about another business day"
+        headroom_minor, told_minor = self._headroom[refusal]
+        if refused.needed_minor <= headroom_minor:
+            return (
+                f"lender {claim.pool_id} had {headroom_minor}, "
+                f"{refused.needed_minor} was needed"
+            )
+        left_minor = claim.free_minor
+        left_minor += _elsewhere(told_minor, own[0], claim.leased_minor)
+        if claim.part_max <= left_minor:
+            return (
+                f"lender {claim.pool_id} had {left_minor}, one unit more would "
+                f"have taken {claim.part_max}"
+            )
+        return ""
 
     def _prove(self, certificate: Certificate) -> tuple[int, int]:
         """The headroom with and without what was on its way, as the cut has it."""
@@ -153,6 +198,12 @@ class Certificates:
                 f"{name}: record {point.sequence} is of a later epoch than "
                 f"{point.epoch}."
             )
+
+
+def _elsewhere(told_minor: int, point: CutPoint, leased_minor: int) -> int:
+    """What a refusal found, less what the shard itself was granted of it since."""
+    since_minor = leased_minor - (point.received_minor - point.returned_minor)
+    return max(0, told_minor - since_minor)
 
 
 def want_cuts(settlement: SettlementAudit, shards: Sequence[ShardAudit]) -> None:

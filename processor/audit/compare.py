@@ -7,14 +7,28 @@ purchase and every slice are unlikely to be wrong in the same way.
 
 from collections.abc import Iterator, Mapping
 
-from processor.audit.books import Account, Books, Hold, Purchase, Slice
+from processor.audit.books import (
+    Account,
+    Before,
+    Books,
+    Declined,
+    Hold,
+    Purchase,
+    Slice,
+)
 from processor.audit.lines import Adjustment, Line, Payment
 from processor.audit.merchants import ChargeFigures, charge_of
 from processor.audit.reserve import differing_totals
 from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
 from processor.settlement_state import SettlementState
-from processor.state import NEVER, ShardState
+from processor.state import (
+    NEVER,
+    AccountVelocity,
+    DeclinedAuthorization,
+    Explained,
+    ShardState,
+)
 from processor.state import Account as AccountState
 from processor.state import Adjustment as AdjustmentState
 from processor.state import Authorization as AuthorizationState
@@ -22,8 +36,10 @@ from processor.state import Hold as HoldState
 from processor.state import Line as LineState
 from processor.state import Payment as PaymentState
 from processor.state import Slice as SliceState
+from processor.terms import Velocity
 
 Figures = tuple[tuple[str, object, object], ...]  # Name, the audit's, the state's.
+Velocities = dict[str, tuple[Velocity, int, int]]  # Used in the day, the month.
 
 
 def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
@@ -33,17 +49,23 @@ def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
         *_missing("account", books.accounts, state.accounts),
         *_missing("authorization", books.purchases, state.authorizations),
         *_missing("hold", books.holds, state.holds),
+        *_missing("declined authorization", books.declined, state.declined),
         *_missing("slice", books.slices, state.slices),
         *_missing("payment", books.payments, state.payments),
         *_missing("adjustment", books.adjustments, state.adjustments),
         *_differing("the shard", _shard(books, state)),
     ]
     for account_id in books.accounts.keys() & state.accounts.keys():
-        figures = _account(books.accounts[account_id], state.accounts[account_id])
+        figures = _account(
+            books.accounts[account_id], state.accounts[account_id], books.day
+        )
         differences += _differing(f"account {account_id}", figures)
     for made_id in books.purchases.keys() & state.authorizations.keys():
         figures = _purchase(books.purchases[made_id], state.authorizations[made_id])
         differences += _differing(f"authorization {made_id}", figures)
+    for made_id in books.declined.keys() & state.declined.keys():
+        figures = _declined(books.declined[made_id], state.declined[made_id])
+        differences += _differing(f"declined authorization {made_id}", figures)
     for hold_id in books.holds.keys() & state.holds.keys():
         figures = _hold(books.holds[hold_id], state.holds[hold_id])
         differences += _differing(f"hold {hold_id}", figures)
@@ -100,13 +122,23 @@ def _shard(books: Books, state: ShardState) -> Figures:
             },
         ),
         ("withholdings", sorted(books.withheld), sorted(state.withholdings)),
+        (
+            "temporary limits",
+            {x.account_id: x.until_day for x in books.accounts.values() if x.until_day},
+            state.temporary_limits,
+        ),
     )
 
 
-def _account(own: Account, state: AccountState) -> Figures:
+def _account(own: Account, state: AccountState, day: str) -> Figures:
     return (
         ("status", own.status, state.status.value),
         ("limit", own.limit_minor, state.limit_minor),
+        (
+            "ordinary limit",
+            own.ordinary_limit_minor if own.until_day else None,
+            state.ordinary_limit_minor,
+        ),
         ("held", own.held_minor, state.held_minor),
         ("authorized", own.authorized_minor, state.authorized_minor),
         ("outstanding", own.outstanding_minor, state.outstanding_minor),
@@ -115,6 +147,7 @@ def _account(own: Account, state: AccountState) -> Figures:
         ("charges", own.charges_minor, state.charges_minor),
         ("written off", own.written_off_minor, state.written_off_minor),
         ("unpaid", list(own.owing), state.unpaid or []),
+        ("velocity", _tallies(own, day), _meters(state.velocity, day)),
         *_debt(own, state),
     )
 
@@ -129,6 +162,26 @@ def _debt(own: Account, state: AccountState) -> Figures:
         ("next statement", own.next_statement_on, next_on),
         ("minimum left", own.minimum_left_minor, debt.minimum_left_minor),
     )
+
+
+def _tallies(own: Account, day: str) -> Velocities:
+    return {
+        name: (tally.bounds, tally.minor.get(day, 0), tally.minor.get(day[:7], 0))
+        for name, tally in own.tallies.items()
+    }
+
+
+def _meters(velocity: AccountVelocity | None, day: str) -> Velocities:
+    if velocity is None:
+        return {}
+    return {
+        name: (
+            meter.bounds,
+            meter.day_minor if meter.day == day else 0,
+            meter.month_minor if meter.day[:7] == day[:7] else 0,
+        )
+        for name, meter in {"": velocity.overall, **velocity.categories}.items()
+    }
 
 
 def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
@@ -149,6 +202,11 @@ def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
         ("borne back", own.borne_back_minor, state.borne_back_minor),
         ("lines", _own_lines(own), _state_lines(state)),
         ("charge", charge_of(own), _charge(state)),
+        (
+            "decision",
+            (own.approved_minor, own.left_to_buy_minor, own.before),
+            _decision(state.explained),
+        ),
     )
 
 
@@ -215,6 +273,39 @@ def _adjustment(own: Adjustment, state: AdjustmentState) -> Figures:
             own.credit_minor,
             -state.amount_minor if is_debit else state.amount_minor,
         ),
+    )
+
+
+def _declined(own: Declined, state: DeclinedAuthorization) -> Figures:
+    more = state.explained[4]
+    requested_minor = 0 if more is None else more.requested_minor
+    return (
+        ("account", own.account_id, state.account_id),
+        ("merchant", own.merchant_id, state.merchant_id),
+        ("day", own.day, state.day),
+        ("requested", own.requested_minor, requested_minor),
+        ("left to buy", own.open_to_buy_minor, state.explained[1]),
+        ("decline", own.event, state.event),
+        ("decision", own.before, _before(state.explained)),
+    )
+
+
+def _decision(explained: Explained | None) -> tuple[int, int, Before | None]:
+    """What was approved, what that left to buy, and what it met."""
+    if explained is None:
+        return 0, 0, None
+    return explained[0], explained[1], _before(explained)
+
+
+def _before(explained: Explained) -> Before:
+    _, _, free_parts, split_parts, more = explained
+    velocity = () if more is None else more.velocity
+    return Before(
+        free_parts,
+        split_parts,
+        tuple((left.reason.value, left.category, left.left_minor) for left in velocity),
+        None if more is None else more.held_minor,
+        () if more is None else more.caps,
     )
 
 

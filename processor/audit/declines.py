@@ -10,7 +10,10 @@ import msgspec
 from processor import commands as c
 from processor import events as e
 from processor import limits
-from processor.audit.books import Account, Books, Program
+from processor.audit import velocity
+from processor.audit.books import Account, Books, Program, Purchase, Slice
+from processor.audit.merchants import category_of
+from processor.audit.partial import check_whole_decline
 from processor.declines import DeclineReason
 from processor.pools import daily_pool
 
@@ -32,6 +35,10 @@ class ReserveDecline(msgspec.Struct, frozen=True, gc=False):
     free_minor: int
     part_min: int
     part_max: int
+    refusals: tuple[e.Refusal, ...] = ()  # All that stood against a part of it.
+    is_partial: bool = False
+    leased_minor: int = 0  # Received less returned, of the slice.
+    pool_count: int = 0  # That the purchase needed.
 
 
 class Wish(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +48,8 @@ class Wish(msgspec.Struct, frozen=True, gc=False):
     program: Program
     amount_minor: int
     growth_minor: int
+    category: str | None = None  # Of the merchant; None: there is none.
+    purchase: Purchase | None = None  # That would have grown.
 
 
 def check_limit_decline(
@@ -51,9 +60,37 @@ def check_limit_decline(
     if wish is None:
         books.differ("it declines for the limit what does not need any.")
         return
+    books.check_limit(wish.account)
+    check_whole_decline(books, command, wish.account.open_to_buy_minor)
     missing_minor = wish.growth_minor - wish.account.open_to_buy_minor
     if missing_minor <= 0:
         books.differ(f"declined for the limit although {-missing_minor} was to spare.")
+    elif missing_minor != event.missing_minor:
+        books.differ(f"{missing_minor} was missing, not {event.missing_minor}.")
+
+
+def check_velocity_decline(
+    books: Books, command: c.Command | None, event: e.Declined
+) -> None:
+    """The velocity limit named was short, and by exactly what was said."""
+    wish = _wish(books, command)
+    tally = None if wish is None else wish.account.tallies.get(event.category)
+    if wish is None or tally is None or wish.category is None:
+        books.differ("it declines for a velocity limit that there is not.")
+        return
+    if event.category not in ("", wish.category):
+        books.differ(f"it declines for {event.category}, the merchant is of another.")
+    bound_minor = velocity.bound_of(tally, event.reason)
+    if bound_minor is None:
+        books.differ(f"there is no such limit: {event.reason.value}.")
+        return
+    used_minor = velocity.used(tally, event.reason, books.day, wish.purchase)
+    check_whole_decline(books, command, bound_minor - used_minor)
+    missing_minor = used_minor + wish.amount_minor - bound_minor
+    if missing_minor <= 0:
+        books.differ(
+            f"declined for {event.reason.value} although {-missing_minor} was to spare."
+        )
     elif missing_minor != event.missing_minor:
         books.differ(f"{missing_minor} was missing, not {event.missing_minor}.")
 
@@ -76,6 +113,7 @@ def reserve_decline(
         share_ppm = wish.program.shares_ppm[lenders.index(event.lender_id)]
         exact = share_ppm * wish.amount_minor // limits.PPM
         lowest, highest = exact - 1, exact + 2
+    lease = books.slices.get(pool_id) or Slice()
     return ReserveDecline(
         shard,
         books.sequence,
@@ -83,9 +121,13 @@ def reserve_decline(
         pool_id,
         event.refusal,
         event.missing_minor,
-        books.slices[pool_id].free_minor if pool_id in books.slices else 0,
+        lease.free_minor,
         lowest,
         highest,
+        event.refusals,
+        isinstance(command, c.Authorize) and command.partial,
+        lease.received_minor - lease.returned_minor,
+        len(books.pools_of(lenders)),
     )
 
 
@@ -103,14 +145,19 @@ def check_suspended_decline(
 def _wish(books: Books, command: c.Command | None) -> Wish | None:
     if isinstance(command, c.Authorize | c.PlaceHold):
         amount = command.amount_minor
-        return _new_debt(books, command.account_id, amount, amount)
+        category = None
+        if isinstance(command, c.Authorize):
+            category = category_of(books, command.merchant_id)
+        return _new_debt(books, command.account_id, amount, amount, category)
     if isinstance(command, c.IncreaseHold | c.ConvertHold):
         hold = books.holds.get(command.hold_id)
         if hold is None:
             return None
         amount = command.amount_minor or hold.held_minor
-        growth = 0 if isinstance(command, c.ConvertHold) else amount
-        return _new_debt(books, hold.account_id, amount, growth)
+        if isinstance(command, c.ConvertHold):
+            category = category_of(books, command.merchant_id)
+            return _new_debt(books, hold.account_id, amount, 0, category)
+        return _new_debt(books, hold.account_id, amount, amount, None)
     if isinstance(command, c.IncrementAuthorization | c.CaptureAuthorization):
         purchase = books.purchases.get(command.authorization_id)
         if purchase is None:
@@ -119,13 +166,18 @@ def _wish(books: Books, command: c.Command | None) -> Wish | None:
         if isinstance(command, c.CaptureAuthorization):
             amount -= purchase.open_minor
         account = books.accounts[purchase.account_id]
-        return Wish(account, purchase.program, amount, amount)
+        return Wish(
+            account, purchase.program, amount, amount, purchase.category, purchase
+        )
     return None
 
 
-def _new_debt(books: Books, account_id: str, amount: int, growth: int) -> Wish | None:
+def _new_debt(
+    books: Books, account_id: str, amount: int, growth: int, category: str | None
+) -> Wish | None:
     """Under the version of the program that is in force."""
     account = books.accounts.get(account_id)
     if account is None or account.program_id not in books.current_programs:
         return None
-    return Wish(account, books.current_programs[account.program_id], amount, growth)
+    program = books.current_programs[account.program_id]
+    return Wish(account, program, amount, growth, category)

@@ -29,6 +29,12 @@ def terms_received(
     )
 
 
+def category_of(books: Books, merchant_id: str) -> str:
+    """The category a merchant has now; "" for none."""
+    merchant = books.merchants.get(merchant_id)
+    return "" if merchant is None else merchant.terms.category
+
+
 def shares_of(terms: MerchantTerms) -> tuple[PartyShare, ...]:
     """Who has the fee; the platform, when nobody is named."""
     return terms.fee_shares or (PartyShare(PLATFORM, limits.PPM),)

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 from processor import events as e
 from processor import limits
+from processor.audit import velocity
 from processor.audit.books import Account, Books, Program, Purchase
+from processor.audit.explain import before
 from processor.audit.lines import PRINCIPAL
-from processor.audit.merchants import charged
+from processor.audit.merchants import category_of, charged
+from processor.audit.partial import check_reduced
 from processor.audit.schedules import owe_lines
 
 Touched = Sequence[str] | None
@@ -34,7 +37,10 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
         books.differ(f"account {account.account_id} has another program or currency.")
     _check_may_grow(books, account)
     books.check_lends(lenders)
+    met = before(books, account.account_id, program, event.merchant_id, event.hold_id)
+    check_reduced(books, account, program, event, met)
     purchase = _new_purchase(books, account, program, event)
+    purchase.before = met
     _occupy(books, account, purchase, event.amount_minor, event.parts)
     if event.hold_id:
         _convert(books, account, event)
@@ -45,6 +51,8 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
     elif event.lines or event.bills_on or event.borne_minor:
         books.differ("it bills what is not captured.")
     books.totals.authorized_count += 1
+    purchase.approved_minor = event.amount_minor
+    purchase.left_to_buy_minor = account.open_to_buy_minor
     if event.hold_id:  # What the hold occupied needs no room again.
         books.check_open_to_buy(account, event.open_to_buy_minor)
     else:
@@ -81,6 +89,8 @@ def _new_purchase(
     )
     if purchase.plan_id and purchase.plan_id not in program.plans:
         books.differ(f"there is no plan {purchase.plan_id}.")
+    purchase.category = category_of(books, event.merchant_id)
+    velocity.begin(account, purchase)
     return purchase
 
 
@@ -224,6 +234,8 @@ def _occupy(
         if is_counted and books.caps:
             books.count(purchase, lender_id, parts[i], is_back=False)
     books.count_split(purchase.program, purchase.program.split, amount, parts)
+    if is_counted:
+        velocity.count(books, account, purchase, amount)
 
 
 def _leave_open(books: Books, purchase: Purchase, amount: int, parts: e.Parts) -> None:
@@ -245,6 +257,7 @@ def _release(
     books: Books, account: Account, purchase: Purchase, amount: int, parts: e.Parts
 ) -> None:
     account.authorized_minor -= amount
+    velocity.give_back(purchase, amount)
     for i, lender_id in enumerate(purchase.lenders):
         books.spend(lender_id, -parts[i]).authorized_minor -= parts[i]
         if books.caps:

@@ -29,6 +29,22 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
         e.LimitChanged,
         (("account_id", "account_id"), ("limit_minor", "limit_minor")),
     ),
+    c.SetTemporaryLimit: (
+        e.TemporaryLimitSet,
+        (
+            ("account_id", "account_id"),
+            ("limit_minor", "limit_minor"),
+            ("until_day", "until_day"),
+        ),
+    ),
+    c.SetVelocity: (
+        e.VelocitySet,
+        (
+            ("account_id", "account_id"),
+            ("velocity", "velocity"),
+            ("categories", "categories"),
+        ),
+    ),
     c.FreezeAccount: (e.AccountFrozen, (("account_id", "account_id"),)),
     c.UnfreezeAccount: (e.AccountUnfrozen, (("account_id", "account_id"),)),
     c.CloseAccount: (e.AccountClosed, (("account_id", "account_id"),)),
@@ -199,6 +215,7 @@ _OF_ITSELF = frozenset(
         e.StatementIssued,
         e.PenaltyCharged,
         e.DueMoved,
+        e.TemporaryLimitEnded,
         e.SliceReceived,
         e.SliceReturned,
         e.DayMoved,
@@ -261,6 +278,9 @@ class Requests:
         if asked in _HAS_AMOUNT and not getattr(command, "of_order", False):
             amount: int | None = command.amount_minor  # type: ignore[attr-defined]
             done: int = event.amount_minor  # type: ignore[attr-defined]
+            reduced = getattr(event, "reduced", None)
+            if reduced is not None and getattr(command, "partial", False):
+                done = reduced.requested_minor
             if amount is not None and amount != done:
                 return f"{asked.__name__} asked for {amount}, got {done}."
         return ""

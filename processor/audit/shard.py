@@ -30,12 +30,15 @@ from processor.audit.declines import (
     ReserveDecline,
     check_limit_decline,
     check_suspended_decline,
+    check_velocity_decline,
     reserve_decline,
 )
+from processor.audit.explain import keep_declined
 from processor.audit.postings import legs
 from processor.audit.purchases import Touched
 from processor.audit.requests import Requests
 from processor.audit.rows import Rows, name_of
+from processor.audit.velocity import VELOCITY_REASONS
 from processor.declines import DeclineReason
 from processor.ids import shard_of_slot, slot_of_account
 from processor.journal import Batch, Identity
@@ -131,8 +134,12 @@ class ShardAudit:
     def _declined(self, record: ShardRecord, event: e.Declined) -> None:
         self.books.totals.declined_count += 1
         self.counts[f"Declined {event.reason.value}"] += 1
+        if event.authorization_id:
+            keep_declined(self.books, record.command, event)
         if event.reason is DeclineReason.CREDIT_LIMIT_EXCEEDED:
             check_limit_decline(self.books, record.command, event)
+        elif event.reason in VELOCITY_REASONS:
+            check_velocity_decline(self.books, record.command, event)
         elif event.reason is DeclineReason.LENDER_SUSPENDED:
             check_suspended_decline(self.books, record.command, event)
         elif event.reason in (
@@ -168,6 +175,9 @@ class ShardAudit:
 _EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {
     e.AccountOpened: accounts.account_opened,
     e.LimitChanged: accounts.limit_changed,
+    e.TemporaryLimitSet: accounts.temporary_limit_set,
+    e.TemporaryLimitEnded: accounts.temporary_limit_ended,
+    e.VelocitySet: accounts.velocity_set,
     e.AccountFrozen: accounts.account_frozen,
     e.AccountUnfrozen: accounts.account_unfrozen,
     e.AccountClosed: accounts.account_closed,

@@ -15,6 +15,7 @@ from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason as Reason
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
+from processor.terms import CategoryVelocity, Velocity
 from tests.property.naive_charges import day_of_charges, take_charge, take_charge_back
 from tests.property.naive_model import (
     Account,
@@ -31,6 +32,18 @@ from tests.property.naive_model import (
 )
 
 OF_A_POOL = (Reason.RESERVE_EXHAUSTED, Reason.DAILY_CAP_EXCEEDED)
+NAMED = {
+    Reason.ACCOUNT_CLOSED,
+    Reason.ACCOUNT_FROZEN,
+    Reason.TOO_MANY_AUTHORIZATIONS,
+    Reason.VELOCITY_PURCHASE,
+    Reason.VELOCITY_DAILY,
+    Reason.VELOCITY_MONTHLY,
+    Reason.CREDIT_LIMIT_EXCEEDED,
+    Reason.LENDER_SUSPENDED,
+    Reason.DAILY_CAP_EXCEEDED,
+    Reason.RESERVE_EXHAUSTED,
+}
 
 
 @dataclass
@@ -44,6 +57,7 @@ class Judge:
     def judge(self, command: c.Command, event: e.Event, now_ms: int) -> Answer:
         """Check a fact, add it, and say what its answer must be."""
         self.expected.now_ms = now_ms
+        assert self.expected.account_of(command) not in self.expected.run_out()
         reasons = self.expected.reasons(command)
         if isinstance(event, e.Declined):
             if event.reason in OF_A_POOL:
@@ -54,11 +68,25 @@ class Judge:
                 assert event.missing_minor == reasons[event.reason]
                 is_suspended = event.lender_id in self.expected.suspended
                 assert is_suspended == (event.reason is Reason.LENDER_SUSPENDED)
+                category = self.expected.category_of.get(event.reason, "")
+                assert event.category == category
             self.count("declined")
+            self.check_declined_name(command, event)
             return declined_answer(event)
         assert {} == reasons
         answer: Answer = getattr(self, f"take_{command.wire_name()}")(command, event)
         return {"status": "approved"} | answer
+
+    def check_declined_name(self, command: c.Command, event: e.Declined) -> None:
+        """What is declined for money or status has a name, to ask why."""
+        is_named = event.reason in NAMED and isinstance(
+            command, c.Authorize | c.ConvertHold
+        )
+        assert bool(event.authorization_id) == is_named
+        assert event.at_ms == (self.expected.now_ms if is_named else 0)
+        if is_named:
+            account_id = self.expected.account_of(command)
+            self.check_name(event.authorization_id, "au", account_id)
 
     def judge_refusal(self, command: c.Command, event: e.Declined) -> None:
         """A decline for reserve rests on a refusal, and on what is free here now."""
@@ -68,6 +96,13 @@ class Judge:
         assert pool_id == (f"daily/{lender_id}" if is_of_cap else lender_id)
         assert event.missing_minor > 0
         part = event.missing_minor + headroom + self.expected.free(pool_id)
+        if isinstance(command, c.Authorize) and command.partial:
+            found = self.check_refusals(event.refusals)[pool_id]
+            pools = self.pools_of(self.would_split(command)[0])
+            assert found == 0 or len(event.refusals) > len(pools)
+            if event.missing_minor == 1:
+                return  # It may be the least, of a wish that splits otherwise.
+            part = event.missing_minor + found
         program, amount = self.would_split(command)
         before = self.expected.split_so_far(program.program_id, program.version)
         reached = sum(before) + amount
@@ -110,14 +145,63 @@ class Judge:
 
     def take_change_limit(self, command: c.ChangeLimit, event: e.LimitChanged) -> Any:
         account_id = command.account_id
-        change = command.limit_minor - self.expected.limit(account_id)
+        change = command.limit_minor - self.expected.ordinary_limit(account_id)
         self.expected.add("limit", account_id, change)
         open_to_buy = self.expected.open_to_buy(account_id)
-        assert event == e.LimitChanged(account_id, command.limit_minor, open_to_buy)
-        return {
+        temporary = self.expected.accounts[account_id].temporary
+        assert event == e.LimitChanged(
+            account_id, command.limit_minor, open_to_buy, *(temporary or (0, ""))
+        )
+        answer: Answer = {
             "account_id": account_id,
             "limit_minor": command.limit_minor,
             "open_to_buy_minor": open_to_buy,
+        }
+        if temporary is not None:
+            answer["temporary_limit_minor"] = temporary[0]
+            answer["temporary_until_day"] = temporary[1]
+        return answer
+
+    def take_set_temporary_limit(
+        self, command: c.SetTemporaryLimit, event: e.TemporaryLimitSet
+    ) -> Any:
+        expected, account_id = self.expected, command.account_id
+        temporary = (command.limit_minor, command.until_day)
+        expected.accounts[account_id].temporary = temporary
+        ordinary = expected.ordinary_limit(account_id)
+        open_to_buy = expected.open_to_buy(account_id)
+        assert event == e.TemporaryLimitSet(
+            account_id, *temporary, ordinary, open_to_buy
+        )
+        return {
+            "account_id": account_id,
+            "limit_minor": command.limit_minor,
+            "until_day": command.until_day,
+            "ordinary_limit_minor": ordinary,
+            "open_to_buy_minor": open_to_buy,
+        }
+
+    def take_set_velocity(self, command: c.SetVelocity, event: e.VelocitySet) -> Any:
+        """A bound that was there goes on counting, a new one begins here."""
+        account_id = command.account_id
+        assert event == e.VelocitySet(account_id, command.velocity, command.categories)
+        account = self.expected.accounts[account_id]
+        bounds: dict[str, Velocity | CategoryVelocity] = {"": command.velocity}
+        bounds |= {limits.category: limits for limits in command.categories}
+        if not command.categories and command.velocity == Velocity():
+            bounds = {}
+        here = len(self.expected.lines)
+        account.velocity = {
+            name: (
+                (wanted.purchase_minor, wanted.daily_minor, wanted.monthly_minor),
+                account.velocity.get(name, (None, here))[1],
+            )
+            for name, wanted in bounds.items()
+        }
+        return {
+            "account_id": account_id,
+            "velocity": msgspec.to_builtins(command.velocity),
+            "categories": msgspec.to_builtins(list(command.categories)),
         }
 
     def take_freeze_account(
@@ -136,6 +220,7 @@ class Judge:
         self, command: c.CloseAccount, event: e.AccountClosed
     ) -> Any:
         assert event == e.AccountClosed(command.account_id)
+        self.expected.accounts[command.account_id].temporary = None
         return self.set_status(command.account_id, "closed")
 
     def set_status(self, account_id: str, status: str) -> Answer:
@@ -145,9 +230,79 @@ class Judge:
     def take_authorize(self, command: c.Authorize, event: e.Authorized) -> Any:
         assert (event.hold_id, event.hold_taken_minor) == ("", 0)
         assert event.hold_released_minor == 0
-        return self.take_purchase(
-            event, command.account_id, command.amount_minor, command
-        )
+        account_id, amount = command.account_id, command.amount_minor
+        if not command.partial:
+            assert event.reduced is None
+            return self.take_purchase(event, account_id, amount, command)
+        amount, reduced = self.portion(command, event)
+        answer = self.take_purchase(event, account_id, amount, command)
+        answer["requested_minor"] = command.amount_minor
+        return answer | {name: value for name, value in reduced.items() if value}
+
+    def portion(self, command: c.Authorize, event: e.Authorized) -> tuple[int, Answer]:
+        """The part that must have been approved, and what it was reduced by."""
+        expected = self.expected
+        rooms = expected.rooms(command.account_id, command.merchant_id)
+        name, category, room = min(rooms, key=lambda found: found[2])
+        most = min(room, command.amount_minor)
+        reduced = event.reduced
+        if reduced is not None and reduced.limited_by in ("reserve", "daily_cap"):
+            assert 0 < event.amount_minor < most
+            self.check_most(command, event, reduced)
+            most, name, category = event.amount_minor, reduced.limited_by, ""
+        elif most == command.amount_minor:
+            assert reduced is None
+            return most, {}
+        assert reduced is not None
+        assert reduced.requested_minor == command.amount_minor
+        assert (reduced.limited_by, reduced.category) == (name, category)
+        return most, {
+            "limited_by": name,
+            "category": category,
+            "lender_id": reduced.lender_id,
+        }
+
+    def check_most(
+        self, command: c.Authorize, event: e.Authorized, reduced: e.Reduced
+    ) -> None:
+        """By the refusals, one unit more could not have been had."""
+        pool_id = reduced.lender_id
+        if reduced.limited_by == "daily_cap":
+            pool_id = f"daily/{pool_id}"
+        found = self.check_refusals(reduced.refusals)[pool_id]
+        part = self.quota(command, reduced.lender_id, event.amount_minor + 1)
+        assert found < part + 1
+        if part.denominator == 1:
+            assert found < part
+
+    def check_refusals(self, refusals: tuple[e.Refusal, ...]) -> dict[str, int]:
+        """What each pool that was refused has anywhere, by the latest word."""
+        expected = self.expected
+        found = {}
+        for refusal in refusals:
+            told = expected.refusals[refusal.refusal]
+            assert told == (refusal.pool_id, refusal.headroom_minor)
+            leased = expected.total("receive", refusal.pool_id)
+            leased -= expected.total("return", refusal.pool_id)
+            elsewhere = refusal.headroom_minor - (leased - refusal.leased_minor)
+            free = expected.free(refusal.pool_id)
+            found[refusal.pool_id] = max(0, elsewhere) + free
+        return found
+
+    def pools_of(self, program: e.ProgramRegistered) -> list[str]:
+        """What a purchase under a program needs: reserves and daily caps."""
+        lenders = [share.lender_id for share in program.shares]
+        capped = [x for x in lenders if x in self.expected.capped]
+        return [*(f"daily/{lender_id}" for lender_id in capped), *lenders]
+
+    def quota(self, command: c.Command, lender_id: str, amount: int) -> Fraction:
+        """A lender's exact part of an amount, before any rounding."""
+        program, _ = self.would_split(command)
+        before = self.expected.split_so_far(program.program_id, program.version)
+        i = [share.lender_id for share in program.shares].index(lender_id)
+        ppm = program.shares[i].share_ppm
+        reached = sum(before) + amount
+        return Fraction(ppm * reached, 1_000_000) - before[i]
 
     def take_convert_hold(self, command: c.ConvertHold, event: e.Authorized) -> Any:
         hold = self.expected.holds[command.hold_id]
@@ -189,6 +344,7 @@ class Judge:
             expires,
             expected.day,
             command.reference,
+            expected.category(command.merchant_id),
         )
         expected.add("authorize", key, amount, event.parts)
         self.count("authorized")
@@ -335,6 +491,7 @@ class Judge:
                 expected.now_ms,
                 expected.day,
                 command.reference,
+                expected.category(command.merchant_id),
             )
         assert key == command.authorization_id or event.is_new
         program, is_open = expected.program_of(key), expected.open_of(key)
@@ -537,6 +694,12 @@ class Judge:
                 assert event.amount_minor == expected.total("hold", key) > 0
                 expected.add("hold", key, -event.amount_minor)
                 expected.add("expired", key, 1)
+            case e.TemporaryLimitEnded():
+                account_id = event.account_id
+                assert account_id in expected.run_out()
+                expected.accounts[account_id].temporary = None
+                assert event.limit_minor == expected.ordinary_limit(account_id)
+                assert event.open_to_buy_minor == expected.open_to_buy(account_id)
             case e.SliceReceived():
                 more = event.received_minor - expected.total("receive", event.pool_id)
                 assert more > 0
@@ -633,6 +796,10 @@ def declined_answer(event: e.Declined) -> Answer:
         answer["headroom_missing_minor"] = event.missing_minor
     if event.lender_id:
         answer["lender_id"] = event.lender_id
+    if event.category:
+        answer["category"] = event.category
+    if event.authorization_id:
+        answer["authorization_id"] = event.authorization_id
     return answer
 
 

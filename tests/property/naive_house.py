@@ -113,6 +113,7 @@ class NaiveHouse:
     acknowledged: Counter[int] = field(default_factory=Counter)  # By shard: sequence.
     refused: dict[int, e.ReserveRefused] = field(default_factory=dict)
     asked_at: dict[tuple[int, int, int], list[int]] = field(default_factory=dict)
+    refusals_used: set[int] = field(default_factory=set)
     recorded: dict[tuple[str, Key], e.Event] = field(default_factory=dict)
     cuts: dict[str, str] = field(default_factory=dict)
     closed: dict[str, e.DayTotals] = field(default_factory=dict)
@@ -432,6 +433,8 @@ class NaiveHouse:
                 self.seen.append(record.event)
             if isinstance(record.event, e.Declined):
                 self.check_decline(number, record.event)
+            elif isinstance(record.event, e.Authorized) and record.event.reduced:
+                self.check_reduced(number, record.event.reduced)
             if isinstance(record.event, e.Repaid) and record.event.withholding_id:
                 key, merchant = record.event.withholding_id, record.event.withheld_from
                 assert self.withheld[key] == (merchant, record.event.amount_minor)
@@ -460,8 +463,32 @@ class NaiveHouse:
         assert event.missing_minor > 0
         free = self.shards[number].free(pool_id)
         part = event.missing_minor + refused.unleased_minor + free
+        if event.refusals:  # A part of it was asked for.
+            self.check_refusals(number, event.refusals)
+            return
         # Others may have been split meanwhile: both are within two of the quota.
         assert abs(part - refused.needed_minor) < 4
+
+    def check_reduced(self, number: int, reduced: e.Reduced) -> None:
+        """A reduction for reserve rests on refusals that were made for it."""
+        prefix = {"reserve": "", "daily_cap": "daily/"}.get(reduced.limited_by)
+        if prefix is not None:
+            self.check_refusals(number, reduced.refusals)
+            pools = [refusal.pool_id for refusal in reduced.refusals]
+            assert prefix + reduced.lender_id in pools
+        else:
+            assert reduced.refusals == ()
+
+    def check_refusals(self, number: int, refusals: tuple[e.Refusal, ...]) -> None:
+        """Each was made for this shard, said this, and serves one purchase alone."""
+        for refusal in refusals:
+            refused = self.refused[refusal.refusal]
+            assert (refused.shard, refused.pool_id) == (number, refusal.pool_id)
+            if refusal.pool_id.startswith("daily/"):
+                assert self.shards[number].day == self.refused_on[refusal.refusal]
+            assert refused.unleased_minor == refusal.headroom_minor
+            assert refusal.refusal not in self.refusals_used
+            self.refusals_used.add(refusal.refusal)
 
     def note(self, where: str, command: Any, event: e.Event) -> None:
         key = (where, (command.caller, command.request_id))
@@ -527,14 +554,14 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
 
 def refund(shard: ShardBooks, event: e.Refunded) -> None:
     totals = shard.totals[shard.day]
-    bought = shard.purchases[event.authorization_id]
+    bought, amount = shard.purchases[event.authorization_id], event.amount_minor
     for name, part in zip(bought.lenders, event.parts, strict=True):
         shard.refunded[name] += part
         totals["lenders", name, "refunded_minor"] += part
     claim(totals, bought, "claim_refunded_minor", event.principal_parts)
-    totals["merchants", bought.merchant, "refunded_minor"] += event.amount_minor
+    totals["merchants", bought.merchant, "refunded_minor"] += amount
     totals["merchants", bought.merchant, "refunded_count"] += 1
-    totals["merchants", bought.merchant, "payout_minor", "EUR"] -= event.amount_minor
+    totals["merchants", bought.merchant, "payout_minor", "EUR"] -= amount
     charge(totals, bought, event.charge_back, "_back")
 
 

@@ -22,6 +22,8 @@ from processor.terms import MerchantTerms
 Parts = tuple[int, ...]
 Answer = dict[str, Any]
 Reasons = dict[Reason, int]
+Bounded = tuple[int | None, int | None, int | None]
+VELOCITY = (Reason.VELOCITY_PURCHASE, Reason.VELOCITY_DAILY, Reason.VELOCITY_MONTHLY)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Line:
     amount: int
     parts: Parts = ()
     day: str = ""
-    is_counted: bool = True  # Towards daily caps.
+    is_counted: bool = True  # Towards daily caps and velocity limits.
+    at: int = 0  # Its place among all lines.
 
 
 @dataclass
@@ -47,6 +50,7 @@ class Purchase:
     expires_at_ms: int
     day: str
     reference: str
+    category: str = ""
 
 
 @dataclass
@@ -65,6 +69,10 @@ class Account:
     program: str
     currency: str
     status: str = "open"
+    temporary: tuple[int, str] | None = None  # A limit and its last day.
+    # By category ("" for all): the bounds of a purchase, a day, a month, and the
+    # first line that counts.
+    velocity: dict[str, tuple[Bounded, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -96,6 +104,7 @@ class NaiveShard:
     suspended: set[str] = field(default_factory=set)
     capped: dict[str, int] = field(default_factory=dict)  # Lender → lines before it.
     forced: set[str] = field(default_factory=set)
+    category_of: dict[Reason, str] = field(default_factory=dict)  # Of a decline.
     now_ms: int = 0
 
     def learn_merchant(self, fact: e.MerchantRegistered | e.MerchantChanged) -> None:
@@ -104,6 +113,11 @@ class NaiveShard:
         versions.append(fact.terms or MerchantTerms())
         if isinstance(fact, e.MerchantChanged):
             assert len(versions) == fact.version
+
+    def category(self, merchant_id: str) -> str:
+        """The category a merchant has now."""
+        versions = self.merchants.get(merchant_id)
+        return versions[-1].category if versions else ""
 
     # Adding up.
 
@@ -117,7 +131,7 @@ class NaiveShard:
     ) -> None:
         """Write one line, if it moves anything."""
         if amount:
-            line = Line(kind, key, amount, parts, self.day, is_counted)
+            line = Line(kind, key, amount, parts, self.day, is_counted, len(self.lines))
             self.lines.append(line)
             self.lines_of.setdefault(key, []).append(line)
 
@@ -170,7 +184,29 @@ class NaiveShard:
         return self.total("credit", account_id)
 
     def limit(self, account_id: str) -> int:
+        account = self.accounts.get(account_id)
+        temporary = account.temporary if account is not None else None
+        if temporary is not None and self.day <= temporary[1]:
+            return temporary[0]
+        return self.ordinary_limit(account_id)
+
+    def ordinary_limit(self, account_id: str) -> int:
         return self.total("limit", account_id)
+
+    def account_of(self, command: c.Command) -> str:
+        """The account a command is about, by whatever name it calls it."""
+        name: str = getattr(command, command.ROUTED_BY)
+        if name in self.purchases:
+            return self.purchases[name].account
+        return self.holds[name].account if name in self.holds else name
+
+    def run_out(self) -> list[str]:
+        """Whose temporary limit counts no more, though nobody has said so yet."""
+        return [
+            name
+            for name, account in self.accounts.items()
+            if account.temporary is not None and account.temporary[1] < self.day
+        ]
 
     def open_to_buy(self, account_id: str) -> int:
         occupied = self.held(account_id) + self.authorized(account_id)
@@ -278,6 +314,7 @@ class NaiveShard:
 
     def reasons(self, command: c.Command) -> Reasons:
         """Every reason that applies, in any order, and what is missing."""
+        self.category_of.clear()
         found: Reasons = getattr(self, f"why_not_{command.wire_name()}")(command)
         return found
 
@@ -293,6 +330,77 @@ class NaiveShard:
     def why_not_limit(self, account_id: str, amount: int) -> Reasons:
         missing = amount - self.open_to_buy(account_id)
         return {Reason.CREDIT_LIMIT_EXCEEDED: missing} if missing > 0 else {}
+
+    def why_not_velocity(
+        self, account_id: str, category: str, amount: int, standing: int = 0
+    ) -> Reasons:
+        """What exceeds a bound for all merchants, or else one for the category."""
+        found: Reasons = {}
+        velocity = self.accounts[account_id].velocity
+        for name in dict.fromkeys(("", category)):
+            if name not in velocity:
+                continue
+            bounds, first = velocity[name]
+            used = (standing, *self.velocity_used(account_id, name, first))
+            for reason, bound, so_far in zip(VELOCITY, bounds, used, strict=True):
+                missing = 0 if bound is None else so_far + amount - bound
+                if missing > 0 and reason not in found:
+                    found[reason] = missing
+                    self.category_of[reason] = name
+        return found
+
+    def rooms(self, account_id: str, merchant_id: str) -> list[tuple[str, str, int]]:
+        """What each bound leaves to a purchase, with its name and category."""
+        velocity = self.accounts[account_id].velocity
+        left = []
+        for name in dict.fromkeys(("", self.category(merchant_id))):
+            if name in velocity:
+                bounds, first = velocity[name]
+                used = (0, *self.velocity_used(account_id, name, first))
+                left += [
+                    (i, name, bound - used[i])
+                    for i, bound in enumerate(bounds)
+                    if bound is not None
+                ]
+        found = [(VELOCITY[i].value, name, room) for i, name, room in sorted(left)]
+        return [*found, ("limit", "", self.open_to_buy(account_id))]
+
+    def velocity_used(
+        self, account_id: str, category: str, first: int
+    ) -> tuple[int, int]:
+        """Today's and this month's approved lines, less what went back."""
+        today, month = 0, 0
+        for key in self.purchases_of(account_id):
+            purchase = self.purchases[key]
+            if category not in ("", purchase.category):
+                continue
+            is_counted = self.lines_of[key][0].at >= first
+            for line in self.lines_of[key]:
+                if line.kind == "authorize" and line.at >= first:
+                    amount = line.amount if line.is_counted else 0
+                    day = line.day
+                elif line.kind == "back" and is_counted:
+                    amount, day = -line.amount, purchase.day
+                else:
+                    continue
+                today += amount if day == self.day else 0
+                month += amount if day[:7] == self.day[:7] else 0
+        return today, month
+
+    def why_not_growth(self, key: str, amount: int) -> Reasons:
+        purchase = self.purchases[key]
+        standing = self.total("authorize", key) - self.total("back", key)
+        return self.why_not_velocity(
+            purchase.account, purchase.category, amount, standing
+        )
+
+    def why_not_set_velocity(self, command: c.SetVelocity) -> Reasons:
+        found = self.why_not_change_limit(c.ChangeLimit("", "", command.account_id, 0))
+        names = [limits.category for limits in command.categories]
+        is_repeated = len({"", *names}) <= len(names)  # "" is all of them.
+        if command.account_id in self.accounts and is_repeated:
+            found[Reason.CATEGORY_REPEATED] = 0
+        return found
 
     def why_not_one_more(self, account_id: str) -> Reasons:
         if len(self.open_purchases(account_id)) >= self.bounds.authorizations_max:
@@ -337,6 +445,12 @@ class NaiveShard:
         found.pop(Reason.ACCOUNT_FROZEN, None)  # A frozen account has a limit too.
         return found
 
+    def why_not_set_temporary_limit(self, command: c.SetTemporaryLimit) -> Reasons:
+        found = self.why_not_change_limit(c.ChangeLimit("", "", command.account_id, 0))
+        if command.until_day < self.day:
+            found[Reason.UNTIL_DAY_PAST] = 0
+        return found
+
     def why_not_freeze_account(self, command: c.FreezeAccount) -> Reasons:
         if command.account_id not in self.accounts:
             return {Reason.ACCOUNT_NOT_FOUND: 0}
@@ -373,8 +487,14 @@ class NaiveShard:
             found[Reason.CURRENCY_MISMATCH] = 0
         found |= self.why_not_status(command.account_id)
         found |= self.why_not_one_more(command.account_id)
+        # Of a wish that may be met in part it matters whether one unit fits.
+        amount = 1 if command.partial else command.amount_minor
+        category = self.category(command.merchant_id)
+        short = self.why_not_velocity(command.account_id, category, amount)
+        short |= self.why_not_limit(command.account_id, amount)
+        missing = command.amount_minor - amount
         found |= self.why_not_lent(self.program_of_account(command.account_id))
-        return found | self.why_not_limit(command.account_id, command.amount_minor)
+        return found | {reason: missing + least for reason, least in short.items()}
 
     def why_not_increment_authorization(
         self, command: c.IncrementAuthorization
@@ -386,6 +506,7 @@ class NaiveShard:
         if not self.open_of(command.authorization_id):
             found[Reason.AUTHORIZATION_NOT_OPEN] = 0
         found |= self.why_not_lent(self.program_of(command.authorization_id))
+        found |= self.why_not_growth(command.authorization_id, command.amount_minor)
         return found | self.why_not_limit(purchase.account, command.amount_minor)
 
     def why_not_capture_authorization(self, command: c.CaptureAuthorization) -> Reasons:
@@ -402,6 +523,7 @@ class NaiveShard:
             ppm = self.program_of(key).capture_tolerance_ppm
             if extra > Fraction(standing * ppm, 1_000_000):
                 found[Reason.CAPTURE_EXCEEDS_AUTHORIZED] = extra
+            found |= self.why_not_growth(key, extra)
             found |= self.why_not_limit(purchase.account, extra)
             found |= self.why_not_lent(self.program_of(key))
         return found
@@ -471,6 +593,11 @@ class NaiveShard:
         if (command.amount_minor or 0) > held:
             found[Reason.CONVERSION_EXCEEDS_HELD] = (command.amount_minor or 0) - held
         found |= self.why_not_lent(self.program_of_account(hold.account))
+        found |= self.why_not_velocity(
+            hold.account,
+            self.category(command.merchant_id),
+            command.amount_minor or held,
+        )
         return found | self.why_not_one_more(hold.account)
 
     def why_not_repay(self, command: c.Repay) -> Reasons:

@@ -4,6 +4,7 @@ Hypothesis plays the callers, the clock, settlement's wire and the power supply.
 """
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from random import Random
 from typing import Any
 
@@ -20,8 +21,13 @@ from hypothesis.stateful import (
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
-from processor.settlement_rules import following_day
-from processor.terms import MerchantTerms, PartyShare, Subsidy
+from processor.terms import (
+    CategoryVelocity,
+    MerchantTerms,
+    PartyShare,
+    Subsidy,
+    Velocity,
+)
 from tests.property.naive_model import Bounds
 from tests.property.profiles import trying
 from tests.property.shard_bench import ShardBench, reference_facts
@@ -60,6 +66,9 @@ amounts = st.one_of(
     st.integers(1, 60), st.integers(1, 400), st.sampled_from(["left", "over"])
 )
 parts = st.one_of(st.none(), amounts)
+bounds = st.none() | st.integers(0, 300)
+velocities = st.builds(Velocity, bounds, bounds, st.none() | st.integers(100, 900))
+categories = st.sampled_from(["food", "food", "toys"])
 # How far things go before the next command: not at all, one step (settlement
 # hears it, but its answer stays on the wire), to rest.
 ways = st.sampled_from(["queue", "step", "rest", "rest", "rest"])
@@ -91,7 +100,7 @@ class ShardMachine(RuleBasedStateMachine):
         settlement.reference = [
             *(e.LenderRegistered(name, "EUR", "", 0) for name in LENDERS),
             e.MerchantRegistered("m1", "", TERMS[0]),
-            e.MerchantRegistered("m2", ""),
+            e.MerchantRegistered("m2", "", MerchantTerms("food")),
             *reference_facts(SHARES, tolerance_ppm),
         ]
         self.bench.connect()
@@ -138,6 +147,39 @@ class ShardMachine(RuleBasedStateMachine):
         self.ask(c.ChangeLimit, account, limit, way=way)
 
     @rule(
+        account=accounts,
+        limit=st.integers(0, 3_000),
+        days=st.sampled_from([-1, 0, 0, 1, 2]),
+        way=ways,
+    )
+    def set_temporary_limit(
+        self, account: str, limit: int, days: int, way: str
+    ) -> None:
+        until_day = day_plus(self.expected.day, days)
+        self.ask(c.SetTemporaryLimit, account, limit, until_day, way=way)
+
+    @rule(
+        account=accounts,
+        velocity=velocities,
+        categories=st.lists(st.tuples(categories, velocities), max_size=2),
+        way=ways,
+    )
+    def set_velocity(
+        self,
+        account: str,
+        velocity: Velocity,
+        categories: list[tuple[str, Velocity]],
+        way: str,
+    ) -> None:
+        of_categories = tuple(
+            CategoryVelocity(
+                name, bounds.purchase_minor, bounds.daily_minor, bounds.monthly_minor
+            )
+            for name, bounds in categories
+        )
+        self.ask(c.SetVelocity, account, velocity, of_categories, way=way)
+
+    @rule(
         account=st.sampled_from(["a", "b", "c", "d", MISSING]),
         kind=st.sampled_from([c.FreezeAccount, *[c.UnfreezeAccount] * 3]),
         way=ways,
@@ -158,6 +200,7 @@ class ShardMachine(RuleBasedStateMachine):
         amount=amounts,
         currency=currencies,
         capture=st.booleans(),
+        partial=st.booleans(),
         way=ways,
     )
     def authorize(
@@ -167,11 +210,13 @@ class ShardMachine(RuleBasedStateMachine):
         amount: int | str,
         currency: str,
         capture: bool,
+        partial: bool,
         way: str,
     ) -> None:
-        left = self.expected.open_to_buy(account)
-        fields = (account, merchant, exact(amount, left), currency, capture, "ref")
-        self.ask(c.Authorize, *fields, way=way)
+        amount_minor = exact(amount, self.expected.open_to_buy(account))
+        fields = (account, merchant, amount_minor, currency, capture, "ref")
+        more = ("", (), partial)
+        self.ask(c.Authorize, *fields, *more, way=way)
 
     @rule(account=accounts, merchant=merchants, count=st.integers(2, 6), amount=amounts)
     def authorize_many(
@@ -347,13 +392,14 @@ class ShardMachine(RuleBasedStateMachine):
         self.bench.step()
 
     @precondition(lambda self: self.bench.connected)
-    @rule()
-    def move_day(self) -> None:
+    @rule(weeks=st.sampled_from([0, 0, 2]))
+    def move_day(self, weeks: int) -> None:
         settlement = self.bench.settlement
         if len(settlement.day_moves) == len(settlement.days_ended):
             day = self.expected.day
-            settlement.day_moves.append((day, following_day(day)))
-            settlement.to_shard.append(m.MoveDay(day, following_day(day)))
+            next_day = day_plus(day, max(1, 7 * weeks))
+            settlement.day_moves.append((day, next_day))
+            settlement.to_shard.append(m.MoveDay(day, next_day))
 
     @precondition(lambda self: self.bench.connected)
     @rule(name=st.sampled_from(sorted(NEW_SHARES)), old=st.booleans())
@@ -425,6 +471,11 @@ class ShardMachine(RuleBasedStateMachine):
         self.bench.crash()
 
 
+def day_plus(day: str, days: int) -> str:
+    """So many days later, or before."""
+    return (date.fromisoformat(day) + timedelta(days)).isoformat()
+
+
 def exact(amount: int | str, left: int, over: int = 1) -> int:
     """An amount in minor units from a number or a relation to what is left."""
     if isinstance(amount, int):
@@ -468,7 +519,8 @@ def _authorize(machine: ShardMachine, random: Random) -> None:
     merchant = random.choice(("m1", "m2"))
     amount = random.choice([_amount(random), random.randint(1, 90)])
     capture = random.random() < 0.5
-    machine.authorize(_account(random), merchant, amount, "EUR", capture, _way(random))
+    fields = (_account(random), merchant, amount, "EUR", capture)
+    machine.authorize(*fields, random.random() < 0.4, _way(random))
 
 
 def _authorize_many(machine: ShardMachine, random: Random) -> None:
@@ -529,7 +581,7 @@ def _world(machine: ShardMachine, random: Random) -> None:
     suspended = sorted(machine.expected.suspended)
     if suspended and machine.bench.connected and random.random() < 0.7:
         machine.suspend_or_resume(suspended[0])
-    match random.randint(0, 15):
+    match random.randint(0, 18):
         case 0:
             machine.change_limit(_account(random), random.randint(200, 2_000), "rest")
         case 1:
@@ -546,7 +598,7 @@ def _world(machine: ShardMachine, random: Random) -> None:
         case 8:
             machine.wait(random.choice([300, 3_000, 31_000, 61_000]))
         case 9 if machine.bench.connected:
-            machine.move_day()
+            machine.move_day(random.choice([0, 0, 2]))
         case 10 if machine.bench.connected:
             machine.new_version(random.choice(["pair", "trio"]), random.random() < 0.5)
         case 15 if machine.bench.connected:
@@ -558,6 +610,22 @@ def _world(machine: ShardMachine, random: Random) -> None:
         case 13 | 14 if machine.bench.connected:
             cap = random.choice([None, random.randint(0, 300), random.randint(0, 300)])
             machine.cap_the_day(lender, cap)
+        case 16 | 17:
+            _set_velocity(machine, random)
+        case 18:
+            limit, days = random.randint(0, 3_000), random.randint(-1, 2)
+            machine.set_temporary_limit(_account(random), limit, days, _way(random))
+
+
+def _set_velocity(machine: ShardMachine, random: Random) -> None:
+    def bounded() -> Velocity:
+        purchase = random.choice([None, 20, 60])
+        daily = random.choice([None, 50, 150])
+        return Velocity(purchase, daily, random.choice([None, 150, 400]))
+
+    of_food = random.choice([[], [("food", bounded())]])
+    velocity = random.choice([Velocity(), bounded(), bounded()])
+    machine.set_velocity(_account(random), velocity, of_food, "rest")
 
 
 LIFE: tuple[tuple[int, Rule], ...] = (

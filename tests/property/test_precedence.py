@@ -14,11 +14,13 @@ import pytest
 from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason
+from processor.terms import CategoryVelocity, MerchantTerms, Velocity
 from tests.property.naive_model import Bounds
 from tests.property.shard_bench import ShardBench, reference_facts
 
 ACCOUNTS = ("open", "frozen", "closed", "full", "missing")
 AMOUNTS = (1, 60, 10_000)
+TOYS = (CategoryVelocity("toys", 50), CategoryVelocity("toys"))
 FULL = 2  # Open holds and authorizations that an account may have.
 
 
@@ -29,7 +31,7 @@ def bench() -> Iterator[ShardBench]:
     bench.settlement.unleased = {"L1": 1_000_000}
     bench.settlement.reference = [
         e.LenderRegistered("L1", "EUR", "", 0),
-        e.MerchantRegistered("m", ""),
+        e.MerchantRegistered("m", "", MerchantTerms("toys")),
         *reference_facts({"solo": {"L1": 1_000_000}}, 0),
     ]
     bench.connect()
@@ -41,6 +43,8 @@ def bench() -> Iterator[ShardBench]:
     for name in ("full", "full"):
         ask(bench, c.PlaceHold, name, 10, "EUR")
         ask(bench, c.Authorize, name, "m", 10, "EUR")
+    ask(bench, c.SetVelocity, "full", Velocity(5_000, 61, 500), TOYS[:1])
+    ask(bench, c.SetVelocity, "frozen", Velocity(monthly_minor=60))
     ask(bench, c.FreezeAccount, "frozen")
     close_for_ever(bench, "closed")
     yield bench
@@ -87,6 +91,7 @@ def all_wishes(bench: ShardBench) -> Iterator[tuple[Any, ...]]:
     for kind in (c.FreezeAccount, c.UnfreezeAccount, c.CloseAccount):
         yield from product([kind], ACCOUNTS)
     yield from product([c.ChangeLimit], ACCOUNTS, [200])
+    yield from product([c.SetVelocity], ACCOUNTS, [Velocity()], [(), TOYS])
     yield from product([c.Authorize], ACCOUNTS, merchants, AMOUNTS, currencies)
     yield from product([c.PlaceHold], ACCOUNTS, AMOUNTS, currencies)
     yield from product([c.Repay], ACCOUNTS, AMOUNTS, currencies)
@@ -118,6 +123,10 @@ def test_the_earliest_of_several_reasons_is_reported(bench: ShardBench) -> None:
         DeclineReason.HOLD_NOT_FOUND,
         DeclineReason.MERCHANT_NOT_FOUND,
         DeclineReason.CURRENCY_MISMATCH,
+        DeclineReason.CATEGORY_REPEATED,
+        DeclineReason.VELOCITY_PURCHASE,
+        DeclineReason.VELOCITY_DAILY,
+        DeclineReason.VELOCITY_MONTHLY,
         DeclineReason.ACCOUNT_CLOSED,
         DeclineReason.ACCOUNT_FROZEN,
         DeclineReason.ACCOUNT_NOT_FROZEN,

@@ -276,7 +276,9 @@ class Town:
         merchant = f"m{self.random.randrange(self.merchants)}"
         account = self.random.choice(self.accounts)
         capture = self.random.random() < 0.6
-        self.wish(c.Authorize, account, merchant, amount, "EUR", capture)
+        partial = self.random.random() < 0.3
+        fields = (account, merchant, amount, "EUR", capture, "")
+        self.wish(c.Authorize, *fields, "", (), partial)
 
     def follow_up(self) -> None:
         if not self.purchases:

@@ -15,6 +15,7 @@ EVENTS = set(typing.get_args(e.ShardEvent)) | set(typing.get_args(e.SettlementEv
 UNASKED = {
     e.AuthorizationExpired,
     e.HoldExpired,
+    e.TemporaryLimitEnded,
     e.SliceReceived,
     e.SliceReturned,
     e.DayMoved,

@@ -15,6 +15,7 @@ from processor import commands as c
 from processor.audit.compare import compare_with_state
 from processor.audit.report import AuditReport, audit
 from processor.audit.shard import ShardAudit
+from processor.terms import CategoryVelocity, MerchantTerms, Velocity
 from tests.unit.house_in_memory import House
 
 FIRST_DAY = "2026-03-02"
@@ -43,7 +44,7 @@ class Crowd:
         self.ask(
             c.RegisterProgram, "solo", "GBP", (c.Share("west", 1_000_000),), 60, 30
         )
-        self.ask(c.RegisterMerchant, "shop")
+        self.ask(c.RegisterMerchant, "shop", "", MerchantTerms("clothes"))
         self.accounts = [f"account-{n}" for n in range(12)]
         for n, account_id in enumerate(self.accounts):
             program_id = "solo" if n % 4 == 0 else "joint"
@@ -63,6 +64,8 @@ class Crowd:
         for answer in answers:
             outcome = answer.get("reason", answer["status"])
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+            partly = f"partly: {answer.get('limited_by')}"
+            self.outcomes[partly] = self.outcomes.get(partly, 0) + 1
             self.purchases += [answer.get("authorization_id")] * (
                 answer["status"] == "approved" and "expires_at_ms" in answer
             )
@@ -80,8 +83,12 @@ class Crowd:
         amount = dice.randint(1, 3_000)
         maybe = dice.choice([None, None, dice.randint(1, 1_500)])
         flag = dice.random() < 0.5
+        until_day = dice.choice([FIRST_DAY, "2026-03-03", "2026-03-04"])
+        clothes = CategoryVelocity("clothes", amount, monthly_minor=20 * amount)
         wishes: list[tuple[Any, ...]] = [
             *[(c.Authorize, account_id, "shop", amount, "GBP", flag)] * 6,
+            *[(c.Authorize, account_id, "shop", amount, "GBP", flag, "", "", (), True)]
+            * 3,
             *[(c.CaptureAuthorization, purchase, maybe, flag)] * 3,
             *[(c.Refund, purchase, maybe)] * 2,
             *[(c.Repay, account_id, amount, "GBP")] * 2,
@@ -92,6 +99,9 @@ class Crowd:
             (c.ReleaseHold, hold, maybe),
             (c.ConvertHold, hold, "shop", maybe, flag, not flag),
             (c.ChangeLimit, account_id, dice.randint(20_000, 60_000)),
+            (c.SetTemporaryLimit, account_id, dice.randint(10_000, 90_000), until_day),
+            (c.SetVelocity, account_id, Velocity(None, dice.randint(2_000, 20_000))),
+            (c.SetVelocity, account_id, Velocity(), (clothes,)),
             (c.FreezeAccount if amount < 100 else c.UnfreezeAccount, account_id),
             (c.WithdrawReserve, dice.choice(["north", "south", "west"]), amount),
             (c.DepositReserve, dice.choice(["north", "west"]), amount),
@@ -145,6 +155,9 @@ def test_what_the_machines_wrote_stands_the_audit(seed: int) -> None:
     assert len(report.days) == 3
     assert crowd.outcomes["approved"] > 300, f"seed {seed}"
     assert crowd.outcomes["reserve_exhausted"] > 0, f"seed {seed}"
+    assert crowd.outcomes["velocity_daily"] > 0, f"seed {seed}"
+    by_lenders = ("partly: reserve", "partly: daily_cap")
+    assert sum(crowd.outcomes.get(x, 0) for x in by_lenders) > 0, f"seed {seed}"
 
 
 @pytest.mark.parametrize("seed", range(3))

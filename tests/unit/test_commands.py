@@ -21,6 +21,8 @@ def test_the_names_on_the_wire_are_what_they_always_were() -> None:
     assert [
         "open_account",
         "change_limit",
+        "set_temporary_limit",
+        "set_velocity",
         "freeze_account",
         "unfreeze_account",
         "close_account",

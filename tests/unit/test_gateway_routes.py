@@ -10,7 +10,15 @@ from gateway.keys import KeyFile
 from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute, QueryRoute, Role
 from processor import commands as c
 from processor.messages import Answer, Outcome
-from processor.terms import MerchantTerms, PartyShare, Side, Subsidy, Waivable
+from processor.terms import (
+    CategoryVelocity,
+    MerchantTerms,
+    PartyShare,
+    Side,
+    Subsidy,
+    Velocity,
+    Waivable,
+)
 from tests.unit.gateway_fake import (
     APPROVED,
     AUTHORIZE,
@@ -41,6 +49,19 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
         c.OpenAccount(*WHO, "alice", "p", "GBP", 0),
     ),
     ("/v1/accounts/alice/limit", {"limit_minor": 7}, c.ChangeLimit(*WHO, "alice", 7)),
+    (
+        "/v1/accounts/alice/temporary-limit",
+        {"limit_minor": 7, "until_day": "2011-02-03"},
+        c.SetTemporaryLimit(*WHO, "alice", 7, "2011-02-03"),
+    ),
+    (
+        "/v1/accounts/alice/velocity",
+        {
+            "velocity": {"daily_minor": 7},
+            "categories": [{"category": "food", "purchase_minor": 3}],
+        },
+        c.SetVelocity(*WHO, "alice", Velocity(None, 7), (CategoryVelocity("food", 3),)),
+    ),
     ("/v1/accounts/alice/freeze", {}, c.FreezeAccount(*WHO, "alice")),
     ("/v1/accounts/alice/unfreeze", None, c.UnfreezeAccount(*WHO, "alice")),
     ("/v1/accounts/alice/close", None, c.CloseAccount(*WHO, "alice")),
@@ -48,6 +69,11 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
         "/v1/authorizations",
         AUTHORIZE | {"capture": True, "reference": "order 1 £"},
         c.Authorize(*WHO, "alice", "corner-shop", 12_500, "GBP", True, "order 1 £"),
+    ),
+    (
+        "/v1/authorizations",
+        AUTHORIZE | {"partial": True},
+        c.Authorize(*WHO, "alice", "corner-shop", 12_500, "GBP", partial=True),
     ),
     (
         f"/v1/authorizations/{AU}/capture",

@@ -14,6 +14,7 @@ from processor import messages as m
 from processor.framing import frame
 from processor.ids import IdKind, make_id
 from processor.remembered import Remembered
+from processor.terms import CategoryVelocity, Velocity
 
 ROOT = Path(__file__).parents[2]
 SOURCE = (ROOT / "processor" / "limits.py").read_text()
@@ -49,6 +50,16 @@ def test_the_largest_command_fits_many_times_into_a_frame() -> None:
     )
     bulk = [m.Submit(2**40, command)] * limits.BULK_COMMANDS_MAX
     assert len(frame(bulk)) < limits.FRAME_BYTES_MAX
+
+
+def test_velocity_limits_are_no_longer_on_the_stream_than_in_a_body() -> None:
+    """So a bulk body full of them fits into a frame."""
+    categories = tuple(
+        CategoryVelocity(f"{i}") for i in range(limits.VELOCITY_CATEGORIES_MAX)
+    )
+    command = c.SetVelocity("x", "y", "z", Velocity(), categories)
+    assert len(msgspec.msgpack.encode(command)) <= len(msgspec.json.encode(command))
+    assert 2 * limits.BULK_BODY_BYTES_MAX <= limits.FRAME_BYTES_MAX
 
 
 def test_the_largest_program_fits_into_a_body_and_a_reference_frame() -> None:

@@ -38,12 +38,16 @@ def test_a_suspended_lender_stops_what_is_new_and_nothing_else() -> None:
     hold = shard.ask(c.PlaceHold, "b", 10, "EUR")["hold_id"]
     told(shard, e.LenderSuspended("L2"))
     declined = authorize(shard, 1, "b")
+    made_id = declined["authorization_id"]
     assert {
         "status": "declined",
         "reason": "lender_suspended",
         "transient": True,
         "lender_id": "L2",
+        "authorization_id": made_id,
     } == declined
+    explained = shard.read("explanation", made_id)
+    assert explained["binding"] == {"constraint": "lender_suspended", "lender_id": "L2"}
     for wish in (
         (c.IncrementAuthorization, bought, 1),
         (c.CaptureAuthorization, bought, 101),
