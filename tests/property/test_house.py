@@ -269,7 +269,7 @@ def test_a_daily_cap_can_be_spent_to_its_last_minor_unit_every_day(
 def test_a_town_lives_to_see_every_rule_for_lenders() -> None:
     """The stories above are about something: each of these happens in some."""
     seen: set[str] = set()
-    for seed in range(6):
+    for seed in range(12):
         town = a_town(seed, 2, 40 if seed % 2 else 400)
         town.live(turns=1_500, trouble=1)
         town.finish()

@@ -76,6 +76,8 @@ def test_a_decline_is_told_with_its_reason_and_what_was_wanted() -> None:
     assert ("declined", 1_001) == (told["kind"], told["amount_minor"])
     assert "credit_limit_exceeded" == told["reason"]
     assert "authorize" == told["command"]["name"]
+    key = told["ids"].pop("authorization_id")  # Under which it is explained.
+    assert shard.read("explanation", key)["decision"] == "declined"
     assert {"merchant_id": "m"} == told["ids"]
     assert told["before"] == told["after"]
 

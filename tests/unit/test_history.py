@@ -267,7 +267,6 @@ def test_every_event_and_command_of_a_shard_is_known_to_it() -> None:
     kinds = [*get_args(e.ShardEvent), *get_args(c.AccountCommand)]
     found = {kind for kind in kinds if find_by_fields(kind) is not None}
     assert {
-        e.Declined,  # By its command.
         e.SliceReceived,
         e.SliceReturned,
         e.DayMoved,
