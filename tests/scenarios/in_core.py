@@ -41,6 +41,11 @@ class CoreStage:
     def __init__(self) -> None:
         self._house: ReadableHouse
 
+    @property
+    def house(self) -> House:
+        """The house of the story that was played last."""
+        return self._house
+
     def names_for(self, story: Story) -> Names:
         self._house = ReadableHouse(SHARDS, story.given.today or SOME_DAY)
         return Names(_TAG, story.given, SHARDS)
