@@ -15,6 +15,7 @@ answer is made from the steps' answers alone.  Once money is withheld, whatever
 goes wrong is "unknown" (504): never a decline, and never "nothing was done".
 """
 
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 import msgspec
@@ -49,6 +50,8 @@ class Told(msgspec.Struct, frozen=True):
     transient: bool = False
 
 
+Ask = Callable[[c.Command], Awaitable[Answer]]
+
 _told = msgspec.json.Decoder(Told).decode
 
 
@@ -65,7 +68,7 @@ class PosRepaymentEndpoint(CommandEndpoint):
             command = self._command(caller, request_id, "", data)
             assert isinstance(command, c.WithholdFromMerchant)
             self._door.admit(1)
-            body, is_replay = await self._carry_out(command)
+            body, is_replay = await carry_out(command, self._ask)
         except Refusal as refusal:
             counters.took(perf_counter() - started_seconds)
             counters.was_refused(refusal.kind.slug)
@@ -78,52 +81,56 @@ class PosRepaymentEndpoint(CommandEndpoint):
         await send(replayed_start(len(body)) if is_replay else ok_start(len(body)))
         await send({"type": "http.response.body", "body": body})
 
-    async def _carry_out(self, wish: c.WithholdFromMerchant) -> tuple[bytes, bool]:
-        """The answer, and whether it was given before."""
-        answer = await self._ask(wish)
-        withheld = _told(answer.body)
-        if withheld.status == DECLINED:
-            return answer.body, _is_replay(answer)
-        if not withheld.withheld_minor:
-            return _approved(wish, withheld, ""), _is_replay(answer)
-        answer = await self._finish(
-            c.Repay(
-                wish.caller,
-                f"{wish.request_id} repay",
-                wish.account_id,
-                withheld.withheld_minor,
-                wish.currency,
-                withheld_from=wish.merchant_id,
-                withholding_id=withheld.withholding_id,
-            )
-        )
-        repaid = _told(answer.body)
-        if repaid.status == APPROVED:
-            return _approved(wish, withheld, repaid.repayment_id), _is_replay(answer)
-        released_minor = 0
-        if repaid.reason != DeclineReason.WITHHOLDING_SPENT:
-            answer = await self._finish(
-                c.ReleaseWithholding(
-                    wish.caller, f"{wish.request_id} release", withheld.withholding_id
-                )
-            )
-            released_minor = withheld.withheld_minor
-        return _declined(repaid, withheld, released_minor), _is_replay(answer)
-
     async def _ask(self, command: c.Command) -> Answer:
         awaited = Awaited()
         self._door.submit(command, awaited, perf_counter())
         return await self._door.answer(command, awaited)
 
-    async def _finish(self, command: c.Command) -> Answer:
-        """A step after the first: what stops it leaves the whole unknown."""
-        try:
-            return await self._ask(command)
-        except Refusal as refusal:
-            detail = refusal.problem.detail
-            raise unknown(
-                f"the amount is withheld from the merchant, but then: {detail}"
-            ) from None
+
+async def carry_out(wish: c.WithholdFromMerchant, ask: Ask) -> tuple[bytes, bool]:
+    """The answer to a wish, and whether it was given before; step by step."""
+    answer = await ask(wish)
+    withheld = _told(answer.body)
+    if withheld.status == DECLINED:
+        return answer.body, _is_replay(answer)
+    if not withheld.withheld_minor:
+        return _approved(wish, withheld, ""), _is_replay(answer)
+    answer = await _finish(
+        ask,
+        c.Repay(
+            wish.caller,
+            f"{wish.request_id} repay",
+            wish.account_id,
+            withheld.withheld_minor,
+            wish.currency,
+            withheld_from=wish.merchant_id,
+            withholding_id=withheld.withholding_id,
+        ),
+    )
+    repaid = _told(answer.body)
+    if repaid.status == APPROVED:
+        return _approved(wish, withheld, repaid.repayment_id), _is_replay(answer)
+    released_minor = 0
+    if repaid.reason != DeclineReason.WITHHOLDING_SPENT:
+        answer = await _finish(
+            ask,
+            c.ReleaseWithholding(
+                wish.caller, f"{wish.request_id} release", withheld.withholding_id
+            ),
+        )
+        released_minor = withheld.withheld_minor
+    return _declined(repaid, withheld, released_minor), _is_replay(answer)
+
+
+async def _finish(ask: Ask, command: c.Command) -> Answer:
+    """A step after the first: what stops it leaves the whole unknown."""
+    try:
+        return await ask(command)
+    except Refusal as refusal:
+        detail = refusal.problem.detail
+        raise unknown(
+            f"the amount is withheld from the merchant, but then: {detail}"
+        ) from None
 
 
 def _is_replay(answer: Answer) -> bool:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from gateway.calculations import CALCULATIONS
-from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES
+from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, SAGA_ROUTES
 from processor.declines import DeclineReason
 from tests.scenarios.page import PAGE, page
 from tests.scenarios.printed import printed
@@ -54,7 +54,8 @@ def untold() -> list[str]:
                 if isinstance(step.deed, Closings):
                     told.add(step.deed.close.command.wire_name())
                 told |= {x.value for x in step.expected if x.words == "reason"}
-    offered = [route.command.wire_name() for route in COMMAND_ROUTES]
+    routes = (*COMMAND_ROUTES, *SAGA_ROUTES)
+    offered = [route.command.wire_name() for route in routes]
     offered += [f"read {route.kind}" for route in QUERY_ROUTES]
     offered += [calculation_name(one) for one in CALCULATIONS]
     offered += [reason.value for reason in DeclineReason]

@@ -52,8 +52,10 @@ def _found(words: str, answer: Answer, names: Names) -> tuple[str, Any]:
     for part in words.replace(" ", "_").split("."):
         if isinstance(found, dict):
             whole = {names.story(name): name for name in found}
-            key = field_named(part, whole) or part
-            found = found.get(whole.get(key, key), _MISSING)
+            name = field_named(part, whole) or part
+            found = found.get(whole.get(name, name), _MISSING)
+            if not unit_of(key) or unit_of(name):
+                key = name  # Otherwise the outer one has it: `payout_minor.EUR`.
         elif isinstance(found, list):
             key, found = part, _item(found, part, names)
         else:

@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 
 from gateway.calculations import Calculation
+from gateway.pos_repayments import carry_out
 from gateway.problems import NOT_FOUND, Refusal
-from gateway.routes import CommandRoute, QueryRoute
+from gateway.routes import SAGA_ROUTES, CommandRoute, QueryRoute
+from processor import commands as c
 from processor import messages as m
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
 from processor.node import Node
@@ -62,7 +64,17 @@ class CoreStage:
         given = arguments(route.command, fields)
         by = caller or CALLER
         command = route.command(caller=by, request_id=request_id, **given)
+        if route in SAGA_ROUTES:
+            assert isinstance(command, c.WithholdFromMerchant)
+            return asyncio.run(self._in_steps(command))
         return _told(self._house.ask(command)[0])
+
+    async def _in_steps(self, command: c.WithholdFromMerchant) -> Told:
+        async def ask(step: c.Command) -> m.Answer:
+            return self._house.ask(step)[0]
+
+        body, is_replay = await carry_out(command, ask)
+        return Told({**msgspec.json.decode(body), "replayed": is_replay}, body)
 
     def ask_all(
         self, route: CommandRoute, request_id: str, wishes: list[dict[str, Any]]

@@ -40,7 +40,7 @@ class HttpStage:
         self._connection = HTTPConnection(address.hostname or "", address.port)
         self._stories = 0
         self._tag = ""
-        self._names: Names
+        self._names: Names | None = None  # Of the last story.
 
     def names_for(self, story: Story) -> Names:
         self._stories += 1
@@ -134,7 +134,7 @@ class HttpStage:
                 lambda: self._get(f"{_DAYS}/{day}").answer["status"] == "closed",
             )
             # Who is read has all that ended days bring, and not before.
-            for account_id in self._names.accounts():
+            for account_id in self._names.accounts() if self._names else ():
                 self._get(f"/v1/accounts/{account_id}")
         return told
 

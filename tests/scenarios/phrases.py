@@ -13,6 +13,8 @@ from typing import Any
 _SLOTS = {
     "amount_minor": r"[\d,.]*\d",
     "limit_minor": r"[\d,.]*\d",
+    "advance_line_minor": r"[\d,.]*\d",
+    "daily_cap_minor": r"[\d,.]*\d",
 }
 
 
@@ -49,6 +51,20 @@ PHRASES = (
     # Lenders.
     Phrase("{lender_id} deposits {amount_minor}", "deposit_reserve"),
     Phrase("{lender_id} withdraws {amount_minor}", "withdraw_reserve"),
+    Phrase(
+        "set the advance line of {lender_id} to {advance_line_minor}",
+        "change_advance_line",
+    ),
+    Phrase("suspend {lender_id}", "suspend_lender"),
+    Phrase("resume {lender_id}", "resume_lender"),
+    Phrase("cap {lender_id} at {daily_cap_minor} a day", "set_daily_cap"),
+    Phrase("lift the daily cap of {lender_id}", "set_daily_cap"),
+    Phrase(
+        "propose the {direction} {movement_id} of {amount_minor} for {lender_id}",
+        "propose_funds",
+    ),
+    Phrase("approve the movement {movement_id}", "approve_funds"),
+    Phrase("reject the movement {movement_id}", "reject_funds"),
     # Purchases.
     Phrase(
         "{account_id} buys {amount_minor} at {merchant_id}",
@@ -56,6 +72,10 @@ PHRASES = (
         (("capture", True),),
     ),
     Phrase("authorize {amount_minor} for {account_id} at {merchant_id}", "authorize"),
+    Phrase(
+        "force {amount_minor} of {account_id} at {merchant_id}",
+        "force_capture",
+    ),
     Phrase("increment {authorization_id} by {amount_minor}", "increment_authorization"),
     Phrase("capture {amount_minor} of {authorization_id}", "capture_authorization"),
     Phrase("capture {authorization_id}", "capture_authorization"),
@@ -64,6 +84,10 @@ PHRASES = (
     Phrase("refund {amount_minor} of {authorization_id}", "refund"),
     Phrase("refund {authorization_id}", "refund"),
     Phrase("{account_id} repays {amount_minor}", "repay"),
+    Phrase(
+        "{account_id} repays {amount_minor} out of what {merchant_id} is owed",
+        "withhold_from_merchant",
+    ),
     # Direct debits, and what the borrower has to get.
     Phrase("{account_id} pays {amount_minor} by direct debit", "repay", _DEBIT),
     Phrase("the debit {repayment_id} settles", "finalize_repayment"),

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from gateway.calculations import CALCULATIONS, Calculation
-from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute
+from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, SAGA_ROUTES, CommandRoute
 from tests.scenarios.amounts import seconds_of
 from tests.scenarios.phrases import PHRASES
 from tests.scenarios.story import (
@@ -27,7 +27,9 @@ from tests.scenarios.story import (
 )
 from tests.scenarios.values import NotUnderstood, built, fields_in, parted, value_of
 
-_COMMANDS = {route.command.wire_name(): route for route in COMMAND_ROUTES}
+_COMMANDS = {
+    route.command.wire_name(): route for route in (*COMMAND_ROUTES, *SAGA_ROUTES)
+}
 _READINGS = {route.kind: route for route in QUERY_ROUTES}
 _PASS = re.compile(r"(.+) pass(?:es)?")
 _CLOSINGS = re.compile(r"every day closes until (\d{4}-\d\d-\d\d)")
