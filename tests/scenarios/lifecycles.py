@@ -52,11 +52,11 @@ def _steps(house: House) -> Iterator[Step]:
 
 def _statuses(state: ShardState, record: Any) -> dict[tuple[str, str], str]:
     """The status of each object that a record names, or is about."""
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for told in (record.event, record.command):
         for field, (kind, table) in _OBJECTS.items():
-            name = getattr(told, field, None)
-            thing = getattr(state, table).get(name)
+            name = getattr(told, field, "")
+            thing: Any = getattr(state, table).get(name)
             if thing is not None:
                 found[kind, name] = thing.status.value
                 account = state.accounts.get(getattr(thing, "account_id", ""))
