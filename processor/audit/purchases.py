@@ -11,7 +11,7 @@ from processor import events as e
 from processor import limits
 from processor.audit.books import Account, Books, Program, Purchase
 from processor.audit.lines import PRINCIPAL
-from processor.audit.merchants import charged
+from processor.audit.merchants import charged, is_charge
 from processor.audit.schedules import owe_lines
 
 Touched = Sequence[str] | None
@@ -27,6 +27,7 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
     if not (
         books.is_split("the amount", event.amount_minor, event.parts, lenders)
         and _is_credit_split(books, event, lenders)
+        and is_charge(books, event.charge)
         and _is_own_hold(books, event)
     ):
         return None
@@ -113,6 +114,7 @@ def captured(books: Books, event: e.Captured) -> Touched:
             "the release", event.released_minor, event.released_parts, lenders
         )
         and _is_credit_split(books, event, lenders)
+        and is_charge(books, event.charge)
     ):
         return None
     books.check_made_id(event.capture_id)
@@ -292,6 +294,7 @@ def force_captured(books: Books, event: e.ForceCaptured) -> Touched:
         books.is_split("the capture", event.amount_minor, event.parts, lenders)
         and books.is_split("the extra", extra, event.extra_parts, lenders)
         and _is_credit_split(books, event, lenders)
+        and is_charge(books, event.charge)
     ):
         return None
     if event.is_new:
@@ -307,6 +310,9 @@ def force_captured(books: Books, event: e.ForceCaptured) -> Touched:
     ):
         books.differ(f"{event.authorization_id} is of another account or merchant.")
     books.check_made_id(event.capture_id)
+    until_ms = books.at_ms if event.is_new else purchase.expires_at_ms
+    if event.expires_at_ms != until_ms:
+        books.differ(f"it expires at {event.expires_at_ms}, not at {until_ms}.")
     if account.status == "closed":
         books.differ(f"account {event.account_id} is closed, nothing may happen to it.")
     if extra != max(0, event.amount_minor - purchase.open_minor):
@@ -329,7 +335,7 @@ def _check_forced(
         books.differ(f"it is said to be {event.over_limit_minor} over the limit.")
     purchase.forced_minor += event.lender_advance_minor
     books.forced_minor += event.lender_advance_minor
-    if event.lender_advance_minor > event.extra_minor:
+    if not 0 <= event.lender_advance_minor <= event.extra_minor:
         books.differ(f"{event.lender_advance_minor} was paid for {event.extra_minor}.")
 
 
