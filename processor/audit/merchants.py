@@ -78,6 +78,20 @@ def charged(
         _payer(books.totals, payer_id, currency).subsidy_minor += part
 
 
+def is_charge(books: Books, charge: e.MerchantCharge | None) -> bool:
+    """Whether there is one part for everybody; without that nothing can be posted."""
+    if charge is None:
+        return True
+    for what, parts, names in (
+        ("fee", charge.fee_parts, charge.parties),
+        ("subsidy", charge.subsidy_parts, charge.payers),
+    ):
+        if len(parts) != len(names):
+            books.differ(f"its {what} has {len(parts)} parts for {len(names)}.")
+            return False
+    return True
+
+
 def fee_due(terms: MerchantTerms, amount: int) -> int:
     """The fee of a capture: half up, then minimum, cap and the capture itself."""
     fee, rest = divmod(amount * terms.fee_ppm, limits.PPM)
@@ -94,20 +108,17 @@ def _is_whole(
     parties: tuple[str, ...],
     payers: tuple[str, ...],
 ) -> bool:
-    """One part for everybody there is, none negative, and they sum up."""
+    """Everybody there is has a part, none is negative, and they sum up."""
     if (charge.parties, charge.payers) != (parties, payers):
         books.differ(
             f"its charge names {charge.parties + charge.payers}, not "
             f"{parties + payers}."
         )
         return False
-    for what, minor, parts, names in (
-        ("fee", charge.fee_minor, charge.fee_parts, parties),
-        ("subsidy", charge.subsidy_minor, charge.subsidy_parts, payers),
+    for what, minor, parts in (
+        ("fee", charge.fee_minor, charge.fee_parts),
+        ("subsidy", charge.subsidy_minor, charge.subsidy_parts),
     ):
-        if len(parts) != len(names):
-            books.differ(f"its {what} has {len(parts)} parts for {len(names)}.")
-            return False
         if sum(parts) != minor or any(part < 0 for part in parts):
             books.differ(f"the parts of its {what} of {minor} are {list(parts)}.")
     return True

@@ -13,7 +13,7 @@ from processor.audit import velocity
 from processor.audit.books import Account, Books, Program, Purchase
 from processor.audit.explain import before
 from processor.audit.lines import PRINCIPAL
-from processor.audit.merchants import category_of, charged
+from processor.audit.merchants import category_of, charged, is_charge
 from processor.audit.partial import check_reduced
 from processor.audit.schedules import owe_lines
 
@@ -30,6 +30,7 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
     if not (
         books.is_split("the amount", event.amount_minor, event.parts, lenders)
         and _is_credit_split(books, event, lenders)
+        and is_charge(books, event.charge)
         and _is_own_hold(books, event)
     ):
         return None
@@ -123,6 +124,7 @@ def captured(books: Books, event: e.Captured) -> Touched:
             "the release", event.released_minor, event.released_parts, lenders
         )
         and _is_credit_split(books, event, lenders)
+        and is_charge(books, event.charge)
     ):
         return None
     books.check_made_id(event.capture_id)
@@ -305,6 +307,7 @@ def force_captured(books: Books, event: e.ForceCaptured) -> Touched:
         books.is_split("the capture", event.amount_minor, event.parts, lenders)
         and books.is_split("the extra", extra, event.extra_parts, lenders)
         and _is_credit_split(books, event, lenders)
+        and is_charge(books, event.charge)
     ):
         return None
     if event.is_new:
@@ -320,6 +323,9 @@ def force_captured(books: Books, event: e.ForceCaptured) -> Touched:
     ):
         books.differ(f"{event.authorization_id} is of another account or merchant.")
     books.check_made_id(event.capture_id)
+    until_ms = books.at_ms if event.is_new else purchase.expires_at_ms
+    if event.expires_at_ms != until_ms:
+        books.differ(f"it expires at {event.expires_at_ms}, not at {until_ms}.")
     if account.status == "closed":
         books.differ(f"account {event.account_id} is closed, nothing may happen to it.")
     if extra != max(0, event.amount_minor - purchase.open_minor):
@@ -342,7 +348,7 @@ def _check_forced(
         books.differ(f"it is said to be {event.over_limit_minor} over the limit.")
     purchase.forced_minor += event.lender_advance_minor
     books.forced_minor += event.lender_advance_minor
-    if event.lender_advance_minor > event.extra_minor:
+    if not 0 <= event.lender_advance_minor <= event.extra_minor:
         books.differ(f"{event.lender_advance_minor} was paid for {event.extra_minor}.")
 
 

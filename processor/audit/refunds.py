@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from processor import events as e
 from processor.audit.books import Account, Books, Purchase
 from processor.audit.lines import FEE, PRINCIPAL
-from processor.audit.merchants import charged_back
+from processor.audit.merchants import charged_back, is_charge
 from processor.audit.paying import check_part, is_billed
 from processor.audit.purchases import Touched, lower_debt
 
@@ -45,6 +45,7 @@ def _is_shaped(books: Books, purchase: Purchase, event: e.Refunded) -> bool:
     if not (
         books.is_split("the refund", event.amount_minor, event.parts, lenders)
         and books.is_split("the principal", principal, event.principal_parts, lenders)
+        and is_charge(books, event.charge_back)
     ):
         return False
     credit = sum(event.fee_credits)

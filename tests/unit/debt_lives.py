@@ -17,7 +17,10 @@ from processor.terms import (
     Bucket,
     Component,
     Due,
+    MerchantTerms,
+    PartyShare,
     Side,
+    Subsidy,
     Terms,
     Waivable,
 )
@@ -44,6 +47,18 @@ PRINCIPAL_FIRST = Terms(
 )
 LENIENT = Terms(10, 0, 0)
 PPM = 1_000_000
+PRICINGS = (
+    MerchantTerms(),
+    MerchantTerms("food", 21_500, 3, 700),
+    MerchantTerms(
+        "",
+        9_990,
+        1,
+        None,
+        (PartyShare("bank", 333_333), PartyShare("platform", 666_667)),
+        (Subsidy("brand", 12_345), Subsidy("mall", 1)),
+    ),
+)
 
 
 class DebtLives:
@@ -62,7 +77,7 @@ class DebtLives:
         self.register("joint", STRICT, north=333_333, south=366_667, west=300_000)
         self.register("pair", PRINCIPAL_FIRST, north=300_000, south=700_000)
         self.register("solo", LENIENT, west=PPM)
-        self.ask(c.RegisterMerchant, "shop")
+        self.ask(c.RegisterMerchant, "shop", "", PRICINGS[seed % 3])
         self.accounts = [f"account-{n}" for n in range(accounts)]
         for n, account_id in enumerate(self.accounts):
             program_id = ("joint", "pair", "joint", "solo")[n % 4]
@@ -114,6 +129,8 @@ class DebtLives:
             self.settle_early(*fields)
             return
         body = self.ask(kind, *fields, caller=caller)
+        if kind is c.WithholdFromMerchant:
+            self.repay_out_of(fields[0], body)
         if kind is c.WriteOff and body["status"] == "approved":
             for _ in range(self.dice.randint(0, 3)):
                 self.recover(fields[0])
@@ -125,7 +142,23 @@ class DebtLives:
             *self.buying(account_id, amount),
             *self.paying(account_id, amount),
             *self.losing(account_id, amount),
+            *self.at_the_shop(account_id, amount),
         ]
+
+    def at_the_shop(self, account_id: str, amount: int) -> list[tuple[Any, ...]]:
+        purchase = self.dice.choice(["", self.one("authorization_id")])
+        force = (c.ForceCapture, account_id, "shop", amount, "GBP", "", purchase)
+        withhold = (c.WithholdFromMerchant, account_id, "shop", amount, "GBP")
+        return [self.dice.choice([force, withhold])]
+
+    def repay_out_of(self, account_id: str, withheld: dict[str, Any]) -> None:
+        """What was withheld from the shop repays the account, or is released."""
+        key = withheld["withholding_id"]
+        if key:
+            amount = withheld["withheld_minor"]
+            wish = (account_id, amount, "GBP", "", "", False, "shop", key)
+            if self.ask(c.Repay, *wish)["status"] == "declined":
+                self.ask(c.ReleaseWithholding, key)
 
     def buying(self, account_id: str, amount: int) -> list[tuple[Any, ...]]:
         dice, purchase = self.dice, self.one("authorization_id")
@@ -149,6 +182,8 @@ class DebtLives:
         dice, purchase = self.dice, self.one("authorization_id")
         target = dice.choice(["", "", "", purchase])
         repay = (c.Repay, account_id, amount, "GBP", "", target, dice.random() < 0.6)
+        charge, maybe = dice.choice(list(Waivable)), dice.choice([None, amount])
+        waive = (c.WaiveCharges, account_id, charge, maybe, target)
         return [
             *[repay] * 5,
             *[(c.ReturnRepayment, self.one("repayment_id"))] * 3,
@@ -156,13 +191,7 @@ class DebtLives:
             (c.PayOutCredit, account_id, dice.choice([None, amount])),
             *[(c.SettleEarly, account_id, target)] * 2,
             *[(c.ExtendPlan, purchase, dice.randint(1, 9))] * 2,
-            (
-                c.WaiveCharges,
-                account_id,
-                dice.choice(list(Waivable)),
-                dice.choice([None, amount]),
-                target,
-            ),
+            *[waive] * 2,
         ]
 
     def losing(self, account_id: str, amount: int) -> list[tuple[Any, ...]]:
@@ -206,6 +235,8 @@ class DebtLives:
             self.version += 1
             terms = self.dice.choice([STRICT, PRINCIPAL_FIRST, LENIENT])
             self.register("pair", terms, self.version - 1, north=500_000, south=500_000)
+        if self.dice.random() < 0.05:
+            self.ask(c.ChangeMerchant, "shop", self.dice.choice(PRICINGS))
         self.house.pass_time(86_400_000)
 
     def live(self, days: int, acts: int) -> None:
