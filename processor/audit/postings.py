@@ -291,6 +291,7 @@ def _hold_lowered(event: e.HoldReleased | e.HoldExpired, names: Names) -> list[L
 def _forced(event: e.ForceCaptured, names: Names) -> list[Leg]:
     purchase = names.purchases[event.authorization_id]
     booked = _debt(purchase, event.amount_minor, event.parts)
+    booked += _charged(purchase, event.charge, 1)
     if event.extra_minor:
         booked += _occupied(purchase, event.extra_minor, event.extra_parts)
     return booked + _credit_used(purchase, event.credit_used_minor, event.credit_parts)

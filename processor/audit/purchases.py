@@ -314,6 +314,7 @@ def force_captured(books: Books, event: e.ForceCaptured) -> Touched:
         parts = event.extra_parts
         _occupy(books, account, purchase, extra, parts, is_counted=False)
     _become_debt(books, account, purchase, event.amount_minor, event.parts)
+    charged(books, purchase, event.amount_minor, event.charge)
     _use_credit(books, account, purchase, event)
     _check_forced(books, account, purchase, event)
     return lenders

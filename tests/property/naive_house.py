@@ -587,6 +587,7 @@ def force(shard: ShardBooks, event: e.ForceCaptured) -> None:
     bought = shard.purchases[event.authorization_id]
     authorize(shard, bought, event.extra_parts, 1, is_counted=False)
     capture(shard, bought, event.parts)
+    charge(totals, bought, event.charge, "")
     claim(totals, bought, "claim_repaid_minor", event.credit_parts)
 
 

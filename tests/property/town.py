@@ -322,7 +322,8 @@ class Town:
             self.wish(c.ReleaseWithholding, key)
         else:
             account, merchant = first.command.account_id, first.command.merchant_id
-            self.wish(c.Repay, account, minor, "EUR", "", merchant, key)
+            fields = (account, minor, "EUR", "", "", False, merchant, key)
+            self.wish(c.Repay, *fields)
 
     def fund(self) -> None:
         lender_id, amount = self.random.choice(list(LENDERS)), 1
