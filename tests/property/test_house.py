@@ -269,12 +269,13 @@ def test_a_daily_cap_can_be_spent_to_its_last_minor_unit_every_day(
 def test_a_town_lives_to_see_every_rule_for_lenders() -> None:
     """The stories above are about something: each of these happens in some."""
     seen: set[str] = set()
-    for seed in range(12):
+    for seed in range(20):
         town = a_town(seed, 2, 40 if seed % 2 else 400)
         town.live(turns=1_500, trouble=1)
         town.finish()
         seen |= {type(event).__name__ for event in town.house.expected.seen}
         seen |= {wish.answer.get("reason", "") for wish in town.wishes}
+        seen |= {wish.answer.get("limited_by", "") for wish in town.wishes}
     assert {
         "AdvanceForced",
         "ForcedAdvanceRepaid",
@@ -287,4 +288,6 @@ def test_a_town_lives_to_see_every_rule_for_lenders() -> None:
         "daily_cap_exceeded",
         "lender_suspended",
         "same_caller",
+        "reserve",
+        "daily_cap",
     } <= seen

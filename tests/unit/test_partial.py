@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 
 from processor import commands as c
 from processor import events as e
@@ -12,6 +13,7 @@ from processor import messages as m
 from processor.audit.report import AuditReport, audit
 from processor.ids import shard_of_slot, slot_of_account
 from processor.records import RECORDS_ENCODER, SHARD_RECORDS, ShardRecord
+from processor.tenders import Tender, TenderKind
 from processor.terms import Velocity
 from tests.unit.house_in_memory import House
 from tests.unit.journals_by_hand import rechained
@@ -179,6 +181,94 @@ def test_what_was_received_since_a_refusal_is_counted_once() -> None:
     shard.told(m.AskRefused(1, "L1", 50, 1), m.GrantSlice("L1", 50))
     shard.told(m.AskGranted(2))
     assert (50, 100, "reserve") == portion(json.loads(shard.answers[number].body))
+
+
+# Daily caps, with settlement played by hand.
+
+
+def capped(shard: OneShard, cap: int | None) -> None:
+    version = shard.state.reference_version + 1
+    shard.told(m.ReferenceSent(version, (e.DailyCapSet("L1", cap),)))
+
+
+def wish_under_a_cap(headroom: int = 1_000) -> tuple[OneShard, int]:
+    """Under a cap of 50 a part of 100 is asked for; 30 is left of the cap."""
+    shard = a_shard(L1=headroom).connected()
+    capped(shard, 50)
+    fields = ("a", "m", 100, "EUR", False, "", "", (), True)
+    (number,) = shard.submit(c.Authorize("caller", "x", *fields))
+    shard.told(m.AskRefused(1, "daily/L1", 30, 7))
+    assert (m.Need("daily/L1", 30), m.Need("L1", 30)) == asked(shard).needs
+    return shard, number
+
+
+def test_a_daily_cap_leaves_what_is_left_of_it() -> None:
+    shard, number = wish_under_a_cap()
+    shard.told(m.GrantSlice("daily/L1", 30), m.AskGranted(2))
+    answer = json.loads(shard.answers[number].body)
+    assert (30, 100, "daily_cap") == portion(answer)
+    assert "L1" == answer["lender_id"]
+    explained = shard.read("explanation", answer["authorization_id"])
+    assert {"constraint": "daily_cap", "lender_id": "L1"} == explained["binding"]
+    assert (30, 30) == (
+        explained["would_have_passed_minor"],
+        explained["certain_minor"],
+    )
+    check_clean(shard)
+
+
+def test_of_cap_and_reserve_the_tighter_counts() -> None:
+    shard, number = wish_under_a_cap(headroom=4)
+    shard.told(m.AskRefused(2, "L1", 6, 8))
+    assert (m.Need("daily/L1", 10), m.Need("L1", 10)) == asked(shard).needs
+    shard.told(m.GrantSlice("daily/L1", 30), m.GrantSlice("L1", 10), m.AskGranted(3))
+    assert (10, 100, "reserve") == portion(json.loads(shard.answers[number].body))
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_refusal_of_a_cap_that_is_no_more_is_forgotten(is_moved: bool) -> None:
+    shard, number = wish_under_a_cap()
+    if is_moved:
+        shard.told(m.MoveDay(shard.state.day, "2026-01-02"))
+    else:
+        capped(shard, 60)
+    shard.told(m.GrantSlice("daily/L1", 100), m.AskGranted(2))
+    assert (100, 100, "") == portion(json.loads(shard.answers[number].body))
+
+
+def test_nothing_left_of_a_cap_is_a_decline_for_it() -> None:
+    shard = a_shard(L1=1_000).connected()
+    capped(shard, 50)
+    fields = ("a", "m", 100, "EUR", False, "", "", (), True)
+    (number,) = shard.submit(c.Authorize("caller", "x", *fields))
+    shard.told(m.AskRefused(1, "daily/L1", 0, 7))
+    answer = json.loads(shard.answers[number].body)
+    assert ("daily_cap_exceeded", 100) == (
+        answer["reason"],
+        answer["headroom_missing_minor"],
+    )
+    explained = shard.read("explanation", answer["authorization_id"])
+    assert "daily_cap" == explained["binding"]["constraint"]
+    assert [True, True, False] == [x["is_final"] for x in explained["constraints"]]
+
+
+def test_a_suspended_lender_comes_before_what_was_refused() -> None:
+    shard, number = wish_under_a_cap()
+    version = shard.state.reference_version + 1
+    shard.told(m.ReferenceSent(version, (e.LenderSuspended("L1"),)))
+    shard.told(m.AskRefused(2, "daily/L1", 0, 8))
+    assert "lender_suspended" == json.loads(shard.answers[number].body)["reason"]
+
+
+def test_an_order_is_no_part() -> None:
+    tenders = (
+        Tender(TenderKind.CREDIT_LINE, "line", 90),
+        Tender(TenderKind.COUPON, "coupon", 10),
+    )
+    fields = ("a", "m", 90, "EUR", False, "", "", tenders)
+    shard = a_shard(L1=1_000)
+    assert "order_not_sound" == shard.ask(c.Authorize, *fields, True)["reason"]
+    assert "approved" == shard.ask(c.Authorize, *fields)["status"]
 
 
 # The reserve, with settlement itself, and the audit of all journals.

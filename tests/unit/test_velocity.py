@@ -319,3 +319,55 @@ def test_the_audit_holds_its_own_count_against_the_shards() -> None:
         check_clean(shard)
     assert [] == audit_of(shard).differences
     assert 3 == len(VELOCITY_REASONS)
+
+
+def change_category(shard: OneShard, category: str) -> None:
+    version = shard.state.merchants["toys"].version + 1
+    fact = e.MerchantChanged("toys", "", MerchantTerms(category), version)
+    shard.told(m.ReferenceSent(shard.state.reference_version + 1, (fact,)))
+
+
+def test_a_purchase_keeps_the_category_it_was_made_in() -> None:
+    shard = limited(
+        Velocity(), CategoryVelocity("toys", None, 100), CategoryVelocity("food", 5)
+    )
+    key = approved(shard, 30, "toys")
+    change_category(shard, "food")
+    answer = shard.ask(c.IncrementAuthorization, key, 71)
+    assert ("velocity_daily", 1, "toys") == why_not(answer)
+    assert ("velocity_purchase", 1, "food") == why_not(buy(shard, 6, "toys"))
+    shard.ask(c.IncrementAuthorization, key, 70)
+    assert (100, 100) == used(shard, "toys")
+    shard.ask(c.ReverseAuthorization, key)
+    assert (0, 0) == used(shard, "toys")
+    check_clean(shard)
+
+
+def test_what_is_captured_by_force_is_not_counted() -> None:
+    shard = limited(Velocity(daily_minor=100))
+    key = approved(shard, 60)
+    forced = ("a", "m", 150, "EUR", "", key)
+    assert "approved" == shard.ask(c.ForceCapture, *forced)["status"]
+    assert "approved" == shard.ask(c.ForceCapture, *forced[:-1])["status"]
+    assert (60, 60) == used(shard)
+    check_clean(shard)
+
+
+def test_a_purchase_that_is_all_force_was_bound_by_nothing() -> None:
+    shard = limited(Velocity(daily_minor=100))
+    answer = shard.ask(c.ForceCapture, "a", "m", 150, "EUR")
+    explained = shard.read("explanation", answer["authorization_id"])
+    assert {"constraint": "forced"} == explained["binding"]
+    assert (150, 150, []) == (
+        explained["approved_minor"],
+        explained["would_have_passed_minor"],
+        explained["constraints"],
+    )
+    assert shard.now_ms == explained["at_ms"]
+
+
+def test_a_category_without_a_name_is_all_of_them() -> None:
+    shard = limited(Velocity(daily_minor=100))
+    nameless = (CategoryVelocity("", 1),)
+    answer = shard.ask(c.SetVelocity, "a", Velocity(), nameless)
+    assert "category_repeated" == answer["reason"]
