@@ -260,9 +260,10 @@ def test_another_caller_owns_other_requests(tmp_path: Path) -> None:
 
 
 def test_what_is_worked_out_is_answered_like_a_reading(tmp_path: Path) -> None:
-    steps = """    work out refund allocation, amount 3.00, tenders coupon c 1.00 and card d 3.00
+    question = "    work out refund allocation, tenders coupon c 1.00 and card d 3.00"
+    steps = f"""{question}, amount 3.00
       -> refundable 3.00, refunds.d.amount 3.00, refunds.c.amount 0.00
-    work out refund allocation, amount 3.01, tenders coupon c 1.00 and card d 3.00
+{question}, amount 3.01
       -> refused not-computable, field amount_minor
 """
     assert "" == report(tmp_path, steps)
