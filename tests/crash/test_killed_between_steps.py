@@ -53,7 +53,7 @@ def test_nodes_killed_between_the_steps_lose_and_double_nothing(tmp_path: Path) 
     random = Random(20260101)
     with running_server(tmp_path / "data", "--shards", "2") as server:
         names = furnish(server, 6)
-        terms = {"terms": {"fee_ppm": FEE_PPM}}
+        terms = {"pricing": {"fee_ppm": FEE_PPM}}
         server.post("/v1/merchants/shop/terms", "terms", terms)
         for name in names:
             bought = server.post("/v1/authorizations", f"buy-{name}", buy(name))
