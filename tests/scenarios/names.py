@@ -134,7 +134,7 @@ def moved(day: str, years: int) -> str:
 def years_until(dates: Iterable[str], current_day: str) -> int:
     """The fewest years to move days by, so that all are in years to come."""
     years = sorted(int(day[:4]) for day in dates)
-    told = range(years[0] - 1, years[-1] + 2)
+    told = range(years[0], years[-1] + 1)
     for by in count(int(current_day[:4]) + 1 - years[0]):
         if all(calendar.isleap(year) == calendar.isleap(year + by) for year in told):
             return by

@@ -171,10 +171,15 @@ def request_id_of(step: Step) -> str:
 
 
 def _told_before(going: Play, step: Step) -> Iterator[Told]:
-    """What was told under the request id of a step before it."""
+    """What was told to the same caller under the request id of a step before it."""
     for played in going.steps:
-        if played.told and request_id_of(played.step) == request_id_of(step):
+        if played.told and _request_of(played.step) == _request_of(step):
             yield played.told
+
+
+def _request_of(step: Step) -> tuple[str, str]:
+    caller = step.deed.caller if isinstance(step.deed, Wish) else ""
+    return caller, request_id_of(step)
 
 
 def _line_of(answer: Answer) -> str:

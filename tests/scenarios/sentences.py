@@ -71,8 +71,10 @@ def _working_out(text: str, currency: str) -> WorkingOut:
     named = {calculation_name(one): one for one in CALCULATIONS}
     if head not in named:
         raise NotUnderstood(f"`work out` takes one of {', '.join(named)}")
-    types = _types_of(named[head].body)
-    return WorkingOut(named[head], fields_in(segments, types, currency))
+    kind = named[head].body
+    fields = fields_in(segments, _types_of(kind), currency)
+    _check_complete(head, kind, fields)
+    return WorkingOut(named[head], fields)
 
 
 def wish_of(sentence: str, currency: str) -> Wish:
@@ -88,12 +90,9 @@ def wish_of(sentence: str, currency: str) -> Wish:
     if twice:
         raise NotUnderstood(f"{', '.join(twice)} is given twice")
     fields |= more
-    required = _required(route.command)
-    if "currency" in required:
+    if "currency" in _required(route.command):
         fields.setdefault("currency", currency)
-    missing = [name for name in required if name not in fields]
-    if missing:
-        raise NotUnderstood(f"{route.command.wire_name()} needs {', '.join(missing)}")
+    _check_complete(route.command.wire_name(), route.command, fields)
     in_order = {name: fields[name] for name in types if name in fields}
     request_id = ids[0].removeprefix(_REQUEST_ID) if ids else ""
     caller = callers[0].removeprefix(_BY) if callers else ""
@@ -138,6 +137,14 @@ def _types_of(command: type[msgspec.Struct]) -> dict[str, inspect.Type]:
 
 def _required(command: type[msgspec.Struct]) -> list[str]:
     return [field.name for field in _fields(command) if field.required]
+
+
+def _check_complete(
+    what: str, kind: type[msgspec.Struct], fields: dict[str, Any]
+) -> None:
+    missing = [name for name in _required(kind) if name not in fields]
+    if missing:
+        raise NotUnderstood(f"{what} needs {', '.join(missing)}")
 
 
 def arguments(kind: type[msgspec.Struct], fields: dict[str, Any]) -> dict[str, Any]:

@@ -138,6 +138,8 @@ def test_a_kept_id_must_stay_the_same(tmp_path: Path) -> None:
         ("    ada buys 20.00 at shop, colour red\n", 12, "names no field"),
         ("    authorize ada, amount 20.00\n", 12, "needs merchant_id"),
         ("    read weather north\n", 12, "`read` takes one of"),
+        ("    work out the weather\n", 12, "`work out` takes one of"),
+        ("    work out instalment trial\n", 12, "needs program_id, plan_id, amount"),
         ("    2 moons pass\n", 12, "is no time"),
         ("    2 days pass\n", 12, "only in the core"),
         ("      -> approved\n", 12, "belongs to a step"),
@@ -235,6 +237,36 @@ def test_an_amount_has_the_decimals_of_its_currency() -> None:
     assert wish_of("ada repays 1.250", "KWD").fields["amount_minor"] == 1_250
     with pytest.raises(NotUnderstood):
         wish_of("ada repays 1.5", "EUR")
+
+
+def test_who_asks_is_no_field_of_the_body() -> None:
+    wish = wish_of("ada repays 1.00, by clerk", "EUR")
+
+    assert wish.caller == "clerk"
+    assert "caller" not in wish.fields
+
+
+def test_another_caller_owns_other_requests(tmp_path: Path) -> None:
+    again = """    hold 1.00 for ada, request id h
+      -> approved, replayed no
+      dr account_held:ada 1.00   cr holds_open:EUR 1.00
+    hold 1.00 for ada, request id h, by clerk
+      -> approved, replayed no
+      dr account_held:ada 1.00   cr holds_open:EUR 1.00
+    hold 1.00 for ada, request id h, by clerk
+      -> approved, replayed yes
+"""
+    assert "" == report(tmp_path, again)
+
+
+def test_what_is_worked_out_is_answered_like_a_reading(tmp_path: Path) -> None:
+    question = "    work out refund allocation, tenders coupon c 1.00 and card d 3.00"
+    steps = f"""{question}, amount 3.00
+      -> refundable 3.00, refunds.d.amount 3.00, refunds.c.amount 0.00
+{question}, amount 3.01
+      -> refused not-computable, field amount_minor
+"""
+    assert "" == report(tmp_path, steps)
 
 
 def test_the_request_id_is_no_field_of_the_body() -> None:
