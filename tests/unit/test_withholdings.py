@@ -123,7 +123,7 @@ def test_payouts_and_withholdings_are_rebuilt_from_the_journal() -> None:
 def test_a_repayment_out_of_a_payout_is_one_like_any_other() -> None:
     shard = a_shard(L1=500)
     shard.ask(c.Authorize, "a", "m", 100, "EUR", True)
-    repaid = shard.ask(c.Repay, "a", 60, "EUR", "", "m", "wh_1")
+    repaid = shard.ask(c.Repay, "a", 60, "EUR", "", "", False, "m", "wh_1")
     assert (60, 0) == (repaid["principal_minor"], repaid["credit_minor"])
     event = shard.records[-1].event
     assert isinstance(event, e.Repaid)
@@ -134,7 +134,7 @@ def test_a_repayment_out_of_a_payout_is_one_like_any_other() -> None:
 def test_a_withholding_is_spent_once_whatever_is_remembered() -> None:
     shard = a_shard(L1=500)
     shard.ask(c.Authorize, "a", "m", 100, "EUR", True)
-    shard.ask(c.Repay, "a", 60, "EUR", "", "m", "wh_1")
-    again = shard.ask(c.Repay, "a", 60, "EUR", "", "m", "wh_1")
+    shard.ask(c.Repay, "a", 60, "EUR", "", "", False, "m", "wh_1")
+    again = shard.ask(c.Repay, "a", 60, "EUR", "", "", False, "m", "wh_1")
     assert "withholding_spent" == again["reason"]
     assert 40 == shard.read("account", "a")["outstanding_minor"]
