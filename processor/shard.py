@@ -408,7 +408,7 @@ class Shard(Node):
         for _ in range(limits.DAY_END_ACCOUNTS_PER_STEP_MAX):
             if not self._to_end or len(self._records) > limits.BATCH_COMMANDS_MAX:
                 return
-            self._end_days_of(self._to_end.pop())
+            self._catch_up(self._to_end.pop())
 
     def _end_days_of(self, account_id: str) -> None:
         """The same for one account."""
