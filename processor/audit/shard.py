@@ -218,4 +218,3 @@ _EFFECTS: dict[type[e.Event], Callable[[Books, Any], Touched]] = {
     # Lenders.
     e.ForceCaptured: purchases.force_captured,
 }
-KINDS = frozenset({*_EFFECTS, e.Declined})  # That the audit knows.

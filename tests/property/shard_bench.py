@@ -14,7 +14,6 @@ from processor import commands as c
 from processor import events as e
 from processor import history, limits
 from processor import messages as m
-from processor.audit import shard as audit_of_shards
 from processor.audit.compare import compare_with_state
 from processor.audit.shard import ShardAudit
 from processor.journal import Batch, Identity
@@ -59,7 +58,6 @@ class ShardBench:
         self.settlement = FakeSettlement()
         self.expected.refusals = self.settlement.refusals
         self.batches: list[Batch] = []
-        self.kinds: set[type[e.Event]] = set()
         self.digests: list[str] = []
         self.follower = ShardReplay(self.identity)
         self.noted = ShardState(0, 1, FIRST_DAY)  # One record behind the other.
@@ -185,8 +183,6 @@ class ShardBench:
 
     def check_audit(self) -> None:
         """The audit's second calculation finds nothing, and ends where we are."""
-        if not self.kinds <= audit_of_shards.KINDS:
-            return  # The audit of debts is not there yet.
         model = ShardAudit(self.identity)
         for batch in rechained(self.identity, self.batches):
             model.batch(batch)
@@ -198,7 +194,6 @@ class ShardBench:
 
     def judge_record(self, record: ShardRecord) -> None:
         command, event = record.command, record.event
-        self.kinds.add(type(event))
         if command is None:
             self.judge.observe(event, self.now_ms)
             return
