@@ -22,6 +22,7 @@ from processor.events import (
     PenaltyCharged,
     StatementIssued,
 )
+from processor.overdrawn import billed_minor
 from processor.repayments import count_claims
 from processor.schedules import Method, Payer, interest_on
 from processor.state import (
@@ -30,6 +31,7 @@ from processor.state import (
     Authorization,
     Debt,
     Line,
+    Overdrawn,
     ShardState,
     Statement,
 )
@@ -139,9 +141,12 @@ def _statement(state: ShardState, account: Account, debt: Debt) -> StatementIssu
             carried_minor += line.principal_minor + line.charges_minor
         elif line.bills_on < statement_on:
             past_due_minor += line.principal_minor + line.charges_minor
+    # What was billed before is late: its due day was up to this one.
+    past_due_minor += billed_minor(account)
+    overdrawn_minor = account.overdrawn_minor - billed_minor(account)
     credit_minor = max(0, account.credit_minor)
-    owed_minor = past_due_minor + principal_minor + charges_minor
-    minimum_minor = past_due_minor + charges_minor
+    owed_minor = past_due_minor + principal_minor + charges_minor + overdrawn_minor
+    minimum_minor = past_due_minor + charges_minor + overdrawn_minor
     minimum_minor += -(-principal_minor * terms.minimum_due_ppm // limits.PPM)
     return StatementIssued(
         account.account_id,
@@ -154,6 +159,7 @@ def _statement(state: ShardState, account: Account, debt: Debt) -> StatementIssu
         credit_minor,
         account.outstanding_minor,
         carried_minor,
+        overdrawn_minor,
     )
 
 
@@ -236,13 +242,19 @@ def apply_statement_issued(state: ShardState, event: StatementIssued) -> None:
             event.credit_minor,
             event.outstanding_minor,
             event.carried_minor,
+            event.overdrawn_minor,
         )
     )
     del debt.statements[: -limits.STATEMENTS_PER_ACCOUNT_MAX]
+    if event.overdrawn_minor:
+        debt.overdrawn.append(Overdrawn(event.due_on, event.overdrawn_minor))
     # What the credit balance pays of it is still to be counted as paid.
-    debt.minimum_left_minor = event.minimum_due_minor + event.credit_minor
+    billed_in_all = principal_minor + interest_minor + fee_minor
+    billed_in_all += event.past_due_minor + event.carried_minor + event.overdrawn_minor
+    to_be_used_minor = min(event.credit_minor, billed_in_all)
+    debt.minimum_left_minor = event.minimum_due_minor + to_be_used_minor
     debt.next_statement_on = statement_after(event.statement_on, account.statement_day)
-    if account.unpaid is None:
+    if account.unpaid is None and not account.overdrawn_minor:
         account.wakes_on = NEVER
         del state.in_debt[event.account_id]
         return

@@ -182,9 +182,17 @@ def pay(
     account.outstanding_minor -= principal_minor
     account.charges_minor -= charges_minor
     assert account.charges_minor >= 0
-    if account.debt is not None:
-        account.debt.minimum_left_minor -= _billed(state, account, allocations)
+    lower_minimum(account, _billed(state, account, allocations))
     return principal_minor, charges_minor
+
+
+def lower_minimum(account: Account, amount_minor: int) -> None:
+    """Less is owed of what was billed: so much of the minimum is not asked any more.
+
+    Whether it was paid, refunded, forgiven or covered by credit is all the same.
+    """
+    if account.debt is not None:
+        account.debt.minimum_left_minor -= amount_minor
 
 
 def _billed(

@@ -434,6 +434,8 @@ class StatementIssued(Event, frozen=True):
     Days are numbers.  Due is all that is billed and unpaid, past due included,
     less the credit balance; the minimum is of it.  `carried_minor` is what was
     billed before and falls due anew, because the minimum was paid.
+    `overdrawn_minor` is what the credit balance is below zero and no statement
+    has billed before.
     """
 
     account_id: str
@@ -446,6 +448,7 @@ class StatementIssued(Event, frozen=True):
     credit_minor: int
     outstanding_minor: int
     carried_minor: int = 0
+    overdrawn_minor: int = 0
 
 
 class LineCharge(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -498,7 +501,10 @@ class PlanExtended(Event, frozen=True):
 
 
 class SettledEarly(Event, frozen=True):
-    """One purchase or all were paid off before they were due."""
+    """One purchase or all were paid off before they were due.
+
+    `credit_minor` of it filled an overdrawn credit balance.
+    """
 
     account_id: str
     repayment_id: str
@@ -508,6 +514,7 @@ class SettledEarly(Event, frozen=True):
     allocations: tuple[Allocation, ...]
     open_to_buy_minor: int
     provisional: bool = False
+    credit_minor: int = 0
 
 
 # Debts that are not paid by the borrower, and corrections.
@@ -521,13 +528,17 @@ class LenderAmount(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class WrittenOff(Event, frozen=True):
-    """What an account owed was given up; it is frozen from now on."""
+    """What an account owed was given up; it is frozen from now on.
+
+    `credit_minor` of it was an overdrawn credit balance: the platform's loss.
+    """
 
     account_id: str
     write_off_id: str
     amount_minor: int
     allocations: tuple[Allocation, ...]
     open_to_buy_minor: int
+    credit_minor: int = 0
 
 
 class WriteOffReversed(Event, frozen=True):
@@ -540,12 +551,13 @@ class WriteOffReversed(Event, frozen=True):
 
 
 class RecoveryRecorded(Event, frozen=True):
-    """Money came in on what was written off; the lenders have it."""
+    """Money came in on what was written off; who lost it has it."""
 
     account_id: str
     recovery_id: str
     amount_minor: int
     parts: tuple[LenderAmount, ...]
+    platform_minor: int = 0
 
 
 class RecoveryReversed(Event, frozen=True):

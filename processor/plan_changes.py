@@ -22,6 +22,7 @@ from processor.debts import (
     cut_anew,
     drop_if_paid,
     lines_of,
+    lower_minimum,
     program_of,
 )
 from processor.declines import DeclineReason
@@ -105,10 +106,14 @@ def _numbered(line: Owed) -> Owed:
 
 
 def quote_minor(state: ShardState, account: Account, authorization_id: str) -> int:
-    """What settles one purchase, or all, today; minor units."""
+    """What settles one purchase, or all, today; minor units.
+
+    All that is owed is with what the credit balance is overdrawn.
+    """
     recuts = early_recuts(state, account, authorization_id)
     owed = _early_owed(state, account, authorization_id, recuts)
-    return sum(sum(line.left.values()) for line in owed)
+    overdrawn_minor = 0 if authorization_id else account.overdrawn_minor
+    return overdrawn_minor + sum(sum(line.left.values()) for line in owed)
 
 
 def decide_settle_early(
@@ -120,14 +125,16 @@ def decide_settle_early(
     account = state.accounts[command.account_id]
     recuts = early_recuts(state, account, command.authorization_id)
     owed = _early_owed(state, account, command.authorization_id, recuts)
-    quote = sum(sum(line.left.values()) for line in owed)
+    owed_minor = sum(sum(line.left.values()) for line in owed)
+    overdrawn_minor = 0 if command.authorization_id else account.overdrawn_minor
+    quote = owed_minor + overdrawn_minor
     if not quote:
         return declined(DeclineReason.NOTHING_OWED)
     if command.amount_minor != quote:
         return declined(
             DeclineReason.AMOUNT_IS_NOT_THE_QUOTE, quote - command.amount_minor
         )
-    allocations, left_minor = allocate(state, account, owed, quote)
+    allocations, left_minor = allocate(state, account, owed, owed_minor)
     assert not left_minor
     principal_minor = sum(paid.amount_minor for paid in allocations)
     return e.SettledEarly(
@@ -137,8 +144,9 @@ def decide_settle_early(
         sum(line.fee_minor for recut in recuts for line in recut.lines),
         recuts,
         allocations,
-        account.open_to_buy_minor + principal_minor,
+        account.open_to_buy_minor + principal_minor + overdrawn_minor,
         command.provisional,
+        overdrawn_minor,
     )
 
 
@@ -152,7 +160,7 @@ def apply_settled_early(state: ShardState, event: e.SettledEarly) -> None:
         event.repayment_id,
         event.amount_minor,
         event.allocations,
-        0,
+        event.credit_minor,
         event.provisional,
     )
     assert account.open_to_buy_minor == event.open_to_buy_minor
@@ -239,3 +247,4 @@ def apply_waived(state: ShardState, event: e.ChargesWaived) -> None:
         assert line.charges_minor >= 0
         drop_if_paid(account, purchase)
     account.charges_minor -= event.amount_minor
+    lower_minimum(account, event.amount_minor)

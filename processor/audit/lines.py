@@ -83,6 +83,8 @@ class Payment(msgspec.Struct, gc=False):
     lenders: dict[str, int]  # A recovery's parts.
     guarantor_id: str = ""
     status: str = "provisional"
+    overdrawn: dict[int, int] = {}  # What it paid of that, by due day.
+    platform_minor: int = 0  # What of a loss or a recovery is the platform's.
 
 
 class Adjustment(msgspec.Struct, gc=False):

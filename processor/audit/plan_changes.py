@@ -11,6 +11,7 @@ from processor.audit.books import Account, Books, Purchase
 from processor.audit.days import monthly, next_on
 from processor.audit.lines import COMPONENTS, FEE, PRINCIPAL, Line, line_of
 from processor.audit.money import note_payment
+from processor.audit.overdrawn import owed_minor
 from processor.audit.paying import (
     Taken,
     account_of,
@@ -57,7 +58,7 @@ def settled_early(books: Books, event: e.SettledEarly) -> Touched:
         return None
     _check_all_paid(books, account, event, only)
     pay(books, account, event.allocations)
-    note_payment(books, event, 0)
+    note_payment(books, account, event)
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return ()
 
@@ -90,7 +91,10 @@ def _check_all_paid(
         if is_billed(books, account, owed.line):
             own[owed.key] = owed.left
     check_order(books, event.allocations, own)
-    quote = sum(sum(minor) for minor in own.values())
+    overdrawn = 0 if only else owed_minor(account)
+    if event.credit_minor != overdrawn:
+        books.differ(f"it fills {event.credit_minor} of {overdrawn} overdrawn.")
+    quote = overdrawn + sum(sum(minor) for minor in own.values())
     if event.amount_minor != quote:
         books.differ(f"{event.amount_minor} settles what comes to {quote}.")
     fee = sum(line.fee_minor for recut in event.recuts for line in recut.lines)
@@ -181,6 +185,7 @@ def charges_waived(books: Books, event: e.ChargesWaived) -> Touched:
         purchase = books.purchases[name]
         purchase.lines[line].back[index] += amount
         account.charges_minor -= amount
+        account.minimum_left_minor -= amount
         if not purchase.owes:
             account.owing.pop(name, None)
     return ()
