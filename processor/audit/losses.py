@@ -110,9 +110,9 @@ def recovered(books: Books, event: e.RecoveryRecorded) -> Touched:
             f"{event.amount_minor} is recovered of {account.written_off_minor}."
         )
     names = sorted(account.lost.keys() | lenders.keys())
-    lost = [account.own_loss_minor]
-    lost += [max(0, account.lost.get(name, 0)) for name in names]
-    parts = [event.platform_minor, *(lenders.get(name, 0) for name in names)]
+    lost = [max(0, account.lost.get(name, 0)) for name in names]
+    lost.append(account.own_loss_minor)
+    parts = [lenders.get(name, 0) for name in names] + [event.platform_minor]
     check_part(books, "what is recovered", lost, event.amount_minor, parts)
     books.payments[event.recovery_id] = Payment(
         "recovery",
