@@ -495,11 +495,22 @@ def _undone(
         event.account_id,
         event.amount_minor,
         principal_minor,
-        event.amount_minor - principal_minor - event.credit_minor,
+        _charges_again(event, principal_minor),
         event.credit_minor,
         event.open_to_buy_minor,
         max(0, -event.open_to_buy_minor),
     )
+
+
+def _charges_again(
+    event: e.RepaymentReturned | e.WriteOffReversed | e.ClaimReversed,
+    principal_minor: int,
+) -> int:
+    """Charges that are owed again; of a plan that is restored, only what is billed."""
+    charges_minor = event.amount_minor - principal_minor - event.credit_minor
+    if isinstance(event, e.RepaymentReturned):
+        charges_minor += sum(plan.charges_minor for plan in event.plans)
+    return charges_minor
 
 
 def _paid_out(command: c.Command, event: e.CreditPaidOut) -> CreditAnswer:

@@ -9,6 +9,8 @@ dated on one is issued when the next business day begins, and penalties are by
 calendar days.
 """
 
+from collections.abc import Sequence
+
 from processor import limits
 from processor.allocation import allocate, owed_lines
 from processor.calendar import due_after, statement_after
@@ -186,17 +188,23 @@ def interest_due(
     plan = program_of(state, purchase).plans.get(purchase.plan_id)
     if plan is None or plan.method is Method.FLAT_FEE or plan.payer is Payer.MERCHANT:
         return 0
+    lines = lines_of(account, purchase)
     balance_minor = sum(
-        line.principal_minor
-        for line in lines_of(account, purchase)
-        if line.bills_on >= billed.bills_on
+        line.principal_minor for line in lines if line.bills_on >= billed.bills_on
     )
-    for line in lines_of(account, purchase):
-        if line is billed:
-            return interest_on(balance_minor, plan.rate_ppm)
-        if line.bills_on == billed.bills_on:
-            return 0  # Two captures, billed together: the balance counts once.
-    raise AssertionError("a line of another purchase")
+    if lines[bears_interest(lines, billed.bills_on)] is not billed:
+        return 0  # Several lines, billed together: the balance counts once.
+    return interest_on(balance_minor, plan.rate_ppm)
+
+
+def bears_interest(lines: Sequence[Line], bills_on: int) -> int:
+    """The place of the line that a period's interest is charged on.
+
+    The first with principal unpaid; the first of all if there is none.
+    """
+    places = [i for i, line in enumerate(lines) if line.bills_on == bills_on]
+    owing = [i for i in places if lines[i].principal_minor]
+    return (owing or places)[0]
 
 
 def _credit_used(state: ShardState, account: Account) -> CreditUsed | None:

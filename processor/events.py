@@ -386,10 +386,34 @@ class RepaymentFinal(Event, frozen=True):
     account_id: str
 
 
+class LineRestored(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What is back on one line, and what of it was refunded meanwhile."""
+
+    line: int
+    principal_minor: int
+    refunded_minor: int
+    fee_minor: int
+    fee_back_minor: int
+    interest_minor: int
+
+
+class PlanRestored(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A plan goes on that an early settlement had ended, without that one's `line`.
+
+    `charges_minor` is what is billed of charges after it, less before it.
+    """
+
+    authorization_id: str
+    line: int
+    lines: tuple[LineRestored, ...]
+    charges_minor: int
+
+
 class RepaymentReturned(Event, frozen=True):
     """A repayment bounced: its allocations are undone, one by one.
 
-    `credit_minor` came off the credit balance, below zero if it was spent.
+    `credit_minor` came off the credit balance, below zero if it was spent.  Of an
+    early settlement the `plans` are restored then.
     """
 
     repayment_id: str
@@ -398,6 +422,7 @@ class RepaymentReturned(Event, frozen=True):
     undone: tuple[Undone, ...]
     credit_minor: int
     open_to_buy_minor: int
+    plans: tuple[PlanRestored, ...] = ()
 
 
 class CreditUsed(Event, frozen=True):

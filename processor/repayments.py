@@ -13,6 +13,7 @@ from processor.debts import pay, unpay
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
 from processor.overdrawn import add_credit, take_credit
+from processor.restored import apply_restored, restored_plans
 from processor.rules import Decision, Moment, declined
 from processor.state import (
     Account,
@@ -147,6 +148,7 @@ def _decline_status(payment: Payment) -> e.Declined:
 def apply_final(state: ShardState, event: e.RepaymentFinal) -> None:
     payment = state.payments[event.repayment_id]
     payment.status = PaymentStatus.FINAL
+    payment.moved = ()
     payment.allocations = ()
     payment.overdrawn = ()
 
@@ -170,6 +172,7 @@ def decide_return(
         undone,
         credit_minor,
         account.open_to_buy_minor - principal_minor - credit_minor,
+        restored_plans(state, account, payment),
     )
 
 
@@ -178,8 +181,11 @@ def apply_returned(state: ShardState, event: e.RepaymentReturned) -> None:
     payment = state.payments[event.repayment_id]
     count_claims(state, payment.allocations, -1)
     unpay(state, account, payment.allocations, event.undone)
+    for plan in event.plans:
+        apply_restored(state, account, plan)
     take_credit(state, account, event.credit_minor, payment.overdrawn)
     payment.status = PaymentStatus.REVERSED
+    payment.moved = ()
     payment.allocations = ()
     payment.overdrawn = ()
     state.totals.returned_minor += event.amount_minor

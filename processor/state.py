@@ -409,12 +409,29 @@ class PaymentStatus(StrEnum):
     REVERSED = "reversed"
 
 
+class MovedLine(msgspec.Struct, frozen=True, gc=False):
+    """What an early settlement took off one line."""
+
+    line: int
+    principal_minor: int
+    fee_minor: int
+
+
+class MovedPlan(msgspec.Struct, frozen=True, gc=False):
+    """What an early settlement made one `line` of; which bore the interest."""
+
+    authorization_id: str
+    line: int
+    lines: tuple[MovedLine, ...]
+    interest_line: int
+
+
 class Payment(msgspec.Struct, gc=False):
     """What paid debts, and what it takes to undo it.
 
     `parts` and `platform_minor` say who lost what by a write-off, or was given it
     by a recovery; `overdrawn` what it paid of what statements had billed of an
-    overdrawn credit balance.
+    overdrawn credit balance, `moved` the plans that it ended early.
     """
 
     account_id: str
@@ -426,6 +443,7 @@ class Payment(msgspec.Struct, gc=False):
     parts: tuple[LenderAmount, ...] = ()
     platform_minor: int = 0
     overdrawn: tuple[Overdrawn, ...] = ()
+    moved: tuple[MovedPlan, ...] = ()
 
 
 class AdjustmentStatus(StrEnum):

@@ -172,6 +172,7 @@ def _returned(event: e.RepaymentReturned, names: Names) -> list[Leg]:
         (f"borrower_credit:{account_id}", event.credit_minor),
         *_opened_again(account_id, payment_id, event.undone, names),
         *_not_remitted(payment_id, event.undone, names),
+        *_billed(account_id, sum(plan.charges_minor for plan in event.plans), names),
     ]
 
 

@@ -21,6 +21,7 @@ from processor.audit.paying import (
     undo,
 )
 from processor.audit.purchases import Touched
+from processor.audit.restored import restore_plans
 from processor.audit.withholdings import repaid_by_merchant
 
 
@@ -108,6 +109,7 @@ def returned(books: Books, event: e.RepaymentReturned) -> Touched:
     account, payment = found
     if not undo(books, account, payment.allocations, event.undone):
         return None
+    restore_plans(books, account, payment, event)
     check_undone(books, account, payment, event)
     books.totals.returned_minor += event.amount_minor
     books.totals.returned_count += 1

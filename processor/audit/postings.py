@@ -38,6 +38,8 @@ allocation of a payment, "opened again" for what its return undoes of them.
 |   to credit meanwhile  |                               |   parts not opened again   |
 | repayment returned,    | lender_remittance:L  parts;   | cash or guarantor:G  am.   |
 |   claim reversed       |   charge parts opened again   |                            |
+|   and plans restored:  | charge_income:P  charges that | charges:A  same            |
+|   not owed (or owed)   |   are not billed any more     |                            |
 | refunded               | merchant_payable:M  amount    | lender_reserve:L  parts    |
 |                        | lender_claim:L  principal p.  | loan:A  principal          |
 |                        | lender_due:L  p. - principal  | borrower_credit:A  credit  |

@@ -40,6 +40,15 @@ def interest_of(purchase: Purchase, bills_on: int) -> int:
     return nearest(sum(line.principal_minor for line in later) * plan.rate)
 
 
+def bearing(purchase: Purchase, bills_on: int) -> int:
+    """The index of the line that a period's interest is charged on.
+
+    Of several that are billed together, the first on which principal is unpaid.
+    """
+    together = [i for i, x in enumerate(purchase.lines) if x.bills_on == bills_on]
+    return min(together, key=lambda i: (not purchase.lines[i].principal_minor, i))
+
+
 # What comes next.
 
 
@@ -109,7 +118,6 @@ def statement(books: Books, account: Account) -> e.StatementIssued:
     """The statement of the account's next statement day, as things stand."""
     on = account.next_statement_on
     new, past_due, carried, carried_principal = [], 0, 0, 0
-    has_interest = set()
     for name, number, purchase, line in _lines(books, account):
         if line.bills_on < on < line.due_on:
             carried += line.principal_minor + line.charges_minor
@@ -119,9 +127,8 @@ def statement(books: Books, account: Account) -> e.StatementIssued:
         if line.bills_on != on:
             continue
         interest = line.left(INTEREST)
-        if name not in has_interest:  # Two captures: the balance counts once.
+        if number == bearing(purchase, on) + 1:
             interest += interest_of(purchase, on)
-            has_interest.add(name)
         new.append(
             e.BilledLine(name, number, line.principal_minor, interest, line.left(FEE))
         )

@@ -351,12 +351,10 @@ class Clerk:
     def _statement(self, day: date, told: list[dict[str, Any]]) -> None:
         new = dict.fromkeys(("principal", "interest", "fee"), 0)
         past = carried = revolving = 0
-        billed: set[str] = set()
         for line in self.lines:
             if line.bills == day and line.purchase in self.order:
-                if line.rate_ppm and line.purchase not in billed:
+                if line.rate_ppm and line is self._bearer(line.purchase, day):
                     line.interest += self._interest(line)
-                    billed.add(line.purchase)
                 for component in new:
                     new[component] += line.left(component)
             elif line.bills < day and line.due > day:
@@ -394,6 +392,11 @@ class Clerk:
         told.append({"kind": "statement"} | shown)
         is_over = not self.order and not self.pits
         self.next_statement = None if is_over else self.next_month(day)
+
+    def _bearer(self, purchase: str, day: date) -> Instalment:
+        """Of a purchase's lines of one bill, the first that is not paid ahead."""
+        mine = [x for x in self.lines if x.purchase == purchase and x.bills == day]
+        return next((line for line in mine if line.left("principal")), mine[0])
 
     def _interest(self, billed: Instalment) -> int:
         balance = sum(

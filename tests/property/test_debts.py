@@ -180,9 +180,7 @@ class Life:
             assert self.ask(c.ReturnRepayment, key)["reason"] == "repayment_is_final"
             return None
         answer = self.ask(c.ReturnRepayment, key)
-        assert answer["credit_minor"] == self.clerk.give_back(
-            taken, credit, filled
-        )
+        assert answer["credit_minor"] == self.clerk.give_back(taken, credit, filled)
         assert answer["over_limit_minor"] == max(0, -answer["open_to_buy_minor"])
         assert self.ask(c.ReturnRepayment, key)["reason"] == "already_reversed"
         return None
