@@ -13,7 +13,7 @@ from processor.debts import lines_of
 from processor.state import Account, ShardState
 from processor.views import view
 from tests.property.profiles import trying
-from tests.unit.debt_lives import DebtLives
+from tests.unit.debt_lives import PLANS, DebtLives
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -72,11 +72,14 @@ def settled(lives: DebtLives, account_id: str, purchase: str = "") -> str:
 @given(seed=seeds)
 @trying(examples=40, is_seeded=True)
 def test_what_bounces_at_once_leaves_everything_as_it_was(seed: int) -> None:
-    lives = DebtLives(seed)
+    lives, dice = DebtLives(seed), Random(seed)
     done = 0
     for _ in range(5):
         lives.live(days=7, acts=9)
         for account_id in lives.accounts:
+            plan = dice.choice(PLANS).plan_id
+            lives.ask(c.UnfreezeAccount, account_id)
+            lives.ask(c.Authorize, account_id, "shop", 4_321, "GBP", True, "", plan)
             _, account = state_of(lives, account_id)
             for purchase in ["", *(account.unpaid or [])][:3]:
                 before = owed(lives, account_id)
@@ -103,6 +106,7 @@ def test_a_refund_in_between_takes_as_much_as_it_would_have(seed: int) -> None:
             if not bought.plan_id or not left:
                 continue
             before = account.outstanding_minor - account.credit_minor
+            fees_paid = sum(line.fee_paid_minor for line in bought.lines or ())
             key = settled(lives, account_id, purchase)
             amount = dice.choice([left, dice.randint(1, left)])
             lives.ask(c.Refund, purchase, amount)
@@ -119,5 +123,7 @@ def test_a_refund_in_between_takes_as_much_as_it_would_have(seed: int) -> None:
                 assert line.principal_minor >= 0
                 assert 0 <= line.refunded_minor <= line.cut_minor
             after = account.outstanding_minor - account.credit_minor
-            assert a_day_later or after == before - amount
+            # Fees that had been paid before it may be back as well.
+            least = before - amount - fees_paid
+            assert a_day_later or least <= after <= before - amount
     assert lives.audit().differences == []
