@@ -51,12 +51,11 @@ def day_end_event(state: ShardState, account: Account) -> Event | None:
         if used is not None:
             return used
     through_on = min(today - 1, debt.next_statement_on)
-    late = _late_lines(state, account, through_on)
-    if late and debt.minimum_left_minor <= 0:
-        moved = _moved(state, account, late)
+    if debt.minimum_left_minor <= 0:
+        moved = _moved(state, account, through_on)
         if moved is not None:
             return moved
-    penalties = _penalties(state, late, through_on)
+    penalties = _penalties(state, _late_lines(state, account, through_on), through_on)
     if penalties:
         return PenaltyCharged(account.account_id, through_on, penalties)
     if debt.next_statement_on < today:
@@ -86,10 +85,11 @@ def _late_lines(state: ShardState, account: Account, through_on: int) -> list[Nu
     ]
 
 
-def _moved(
-    state: ShardState, account: Account, late: list[Numbered]
-) -> DueMoved | None:
-    """With the minimum paid, the lines of the last statement roll on."""
+def _moved(state: ShardState, account: Account, through_on: int) -> DueMoved | None:
+    """With the minimum paid, the lines of the last statement roll on.
+
+    The day after they were due: days of grace are for who has not paid it.
+    """
     assert account.debt is not None
     if not account.debt.statements:
         return None
@@ -99,8 +99,8 @@ def _moved(
         return None
     lines = tuple(
         LineCharge(purchase.authorization_id, number, line.principal_minor)
-        for purchase, number, line in late
-        if line.due_on == last.due_on
+        for purchase, number, line in _lines(state, account)
+        if line.principal_minor and line.due_on == last.due_on <= through_on
     )
     if not lines:
         return None

@@ -6,7 +6,7 @@ from processor.allocation import owed_lines
 from processor.answers import ENCODER
 from processor.billing import interest_due
 from processor.calendar import iso_of
-from processor.debts import lines_of
+from processor.debts import lines_of, program_of
 from processor.explain import explanation
 from processor.overdrawn import past_due
 from processor.plan_changes import quote_minor
@@ -60,6 +60,9 @@ class AccountView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     `velocity` is left out where there are no such limits.  While a temporary
     limit is in force `limit_minor` is that, `ordinary_limit_minor` comes back
     after the business day `temporary_until_day`; both are left out otherwise.
+    Past due is what was not paid by its due day, and so are the days counted;
+    `delinquency` also minds the days of grace: current, grace, 1-30 ... 180+,
+    or written_off.  Credit below zero is owed at once.
     """
 
     account_id: str
@@ -270,7 +273,7 @@ def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
 
 
 def _account(state: ShardState, account: Account) -> AccountView:
-    past_due_minor, days = _past_due(state, account)
+    late = _late(state, account)
     return AccountView(
         account.account_id,
         account.program_id,
@@ -287,9 +290,9 @@ def _account(state: ShardState, account: Account) -> AccountView:
         len(account.unpaid or ()),
         account.charges_minor,
         account.written_off_minor,
-        past_due_minor,
-        days,
-        bucket_of(days),
+        sum(part.amount_minor for part in late),
+        max([state.today - part.due_on for part in late], default=0),
+        _delinquency(account, late, state.today),
         account.statement_day,
         account.due_day,
         _velocity(account.velocity, state.day),
@@ -324,16 +327,39 @@ def _meter(category: str | None, meter: Meter, day: str) -> VelocityView:
     )
 
 
-def _past_due(state: ShardState, account: Account) -> tuple[int, int]:
-    """What is past due, and for how many days the oldest of it."""
-    late = [line for line in owed_lines(state, account) if line.due is Due.PAST_DUE]
-    overdrawn = past_due(account, state.today)
-    due_on = [line.due_on for line in late] + [part.due_on for part in overdrawn]
-    if not due_on:
-        return 0, 0
-    late_minor = sum(sum(line.left.values()) for line in late)
-    late_minor += sum(part.amount_minor for part in overdrawn)
-    return late_minor, state.today - min(due_on)
+class _Late(msgspec.Struct, frozen=True, gc=False):
+    """What is past due, since when, and until when there is grace for it."""
+
+    amount_minor: int
+    due_on: int
+    grace_on: int
+
+
+def _late(state: ShardState, account: Account) -> list[_Late]:
+    """All that is past due: lines, and what was overdrawn."""
+    found = []
+    for line in owed_lines(state, account):
+        if line.due is Due.PAST_DUE:
+            grace_days = program_of(state, line.purchase).terms.grace_days
+            left_minor = sum(line.left.values())
+            found.append(_Late(left_minor, line.due_on, line.due_on + grace_days))
+    grace_days = state.programs[account.program_id].terms.grace_days
+    for part in past_due(account, state.today):
+        grace_on = part.due_on + grace_days
+        found.append(_Late(part.amount_minor, part.due_on, grace_on))
+    return found
+
+
+def _delinquency(account: Account, late: list[_Late], today: int) -> str:
+    """The bucket of the oldest debt whose days of grace are over.
+
+    "grace": something is past due, but still in its days of grace.
+    "written_off": something was given up and is not recovered.
+    """
+    if account.written_off_minor:
+        return "written_off"
+    days = [today - part.due_on for part in late if part.grace_on < today]
+    return "grace" if late and not days else bucket_of(max(days, default=0))
 
 
 def bucket_of(days_past_due: int) -> str:
@@ -351,13 +377,13 @@ def _statements(state: ShardState, account: Account) -> StatementsView:
     owed = [
         line for line in owed_lines(state, account) if line.due is not Due.IN_ADVANCE
     ]
-    past_due_minor, _ = _past_due(state, account)
+    late = _late(state, account)
     is_billed = debt is not None and account.account_id in state.in_debt
     return StatementsView(
         account.account_id,
         iso_of(debt.next_statement_on) if debt is not None and is_billed else None,
         account.overdrawn_minor + sum(sum(line.left.values()) for line in owed),
-        past_due_minor,
+        sum(part.amount_minor for part in late),
         account.overdrawn_minor,
         max(0, debt.minimum_left_minor) if debt is not None else 0,
         tuple(_statement(s) for s in reversed(debt.statements if debt else [])),

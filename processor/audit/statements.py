@@ -90,14 +90,15 @@ def _through(books: Books, account: Account) -> int:
 
 
 def lines_to_move(books: Books, account: Account) -> Sum:
-    """Late lines of the last statement, if the minimum was paid."""
+    """Lines of the last statement after their due day, if the minimum was paid."""
     everything = _terms(books, account).minimum_due_ppm == limits.PPM
     if account.minimum_left_minor > 0 or everything or not account.last_due_on:
         return {}
     return {
         (name, number): line.principal_minor
-        for name, number, _, line in _late(books, account)
-        if line.due_on == account.last_due_on
+        for name, number, _, line in _lines(books, account)
+        if line.principal_minor > 0
+        and line.due_on == account.last_due_on <= _through(books, account)
     }
 
 

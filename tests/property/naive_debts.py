@@ -334,8 +334,8 @@ class Clerk:
             return
         if self.last_due is None or self.next_statement is None:
             return
-        for line in self._late(day):
-            if line.due == self.last_due:
+        for line in self.lines:
+            if line.left("principal") and line.due == self.last_due <= day:
                 line.due = self.due_of(self.next_statement)
 
     def _penalties(self, day: date, told: list[dict[str, Any]]) -> None:
