@@ -12,6 +12,7 @@ import msgspec
 
 from processor import commands as c
 from processor import events as e
+from processor.declines import DeclineReason
 from processor.terms import CategoryVelocity, Velocity
 
 ENCODER = msgspec.json.Encoder()
@@ -23,14 +24,18 @@ DECLINED = "declined"
 class DeclinedAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A refusal.  `transient`: a new request could turn out otherwise.
 
-    With an `authorization_id` the decision can be explained; there is nothing
-    to capture under it.
+    Of these at most one stands in it: the headroom that was missing of a limit, a
+    cap or a reserve; the excess of the amount over what there is; the quote that
+    the amount had to be.  With an `authorization_id` the decision can be
+    explained; there is nothing to capture under it.
     """
 
     status: str
     reason: str
     transient: bool
     headroom_missing_minor: int | None = None
+    excess_minor: int | None = None
+    quote_minor: int | None = None
     lender_id: str = ""
     category: str = ""
     authorization_id: str = ""
@@ -359,11 +364,18 @@ def answer_to(command: c.Command, event: e.Event) -> bytes:
 
 
 def _declined(command: c.Command, event: e.Declined) -> DeclinedAnswer:
+    is_quote = event.reason is DeclineReason.AMOUNT_IS_NOT_THE_QUOTE
+    is_excess = event.reason.is_excess
+    is_headroom = not is_quote and not is_excess
     return DeclinedAnswer(
         DECLINED,
         event.reason.value,
         event.reason.is_transient,
-        event.missing_minor or None,
+        (event.missing_minor or None) if is_headroom else None,
+        (event.missing_minor or None) if is_excess else None,
+        command.amount_minor + event.missing_minor
+        if isinstance(command, c.SettleEarly) and is_quote
+        else None,
         event.lender_id,
         event.category,
         event.authorization_id,

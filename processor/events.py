@@ -49,7 +49,8 @@ class Declined(Event, frozen=True):
     """The command was refused, durably: the same id keeps this answer.
 
     `missing_minor` is the headroom that was missing, where the reason is
-    money.  For the reserve and the daily cap, `lender_id` is the lender that
+    money; what the amount is too much by, where the reason is that; or what it
+    lacks to the quote (less than nothing: it is too much).  For the reserve and the daily cap, `lender_id` is the lender that
     was short and `refusal` the number under which settlement refused; a
     suspended lender is named too.  For a velocity limit of one category of
     merchants, `category` names it.  An authorization that was declined for
