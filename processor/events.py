@@ -50,13 +50,13 @@ class Declined(Event, frozen=True):
 
     `missing_minor` is the headroom that was missing, where the reason is
     money; what the amount is too much by, where the reason is that; or what it
-    lacks to the quote (less than nothing: it is too much).  For the reserve and the daily cap, `lender_id` is the lender that
-    was short and `refusal` the number under which settlement refused; a
-    suspended lender is named too.  For a velocity limit of one category of
-    merchants, `category` names it.  An authorization that was declined for
-    money or for its account's status has an id, and the time of the decision,
-    so that it can be explained.  `refusals` are all that stood against a partial
-    approval, in the order they came.
+    lacks to the quote (less than nothing: it is too much).  For the reserve and
+    the daily cap, `lender_id` is the lender that was short and `refusal` the
+    number under which settlement refused; a suspended lender is named too.  For
+    a velocity limit of one category of merchants, `category` names it.  An
+    authorization that was declined for money or for its account's status has an
+    id, and the time of the decision, so that it can be explained.  `refusals` are
+    all that stood against a partial approval, in the order they came.
     """
 
     reason: DeclineReason

@@ -70,7 +70,8 @@ def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decisio
         account.open_to_buy_minor + principal_minor + credit_minor,
         command.withheld_from,
         command.withholding_id,
-        command.provisional,
+        # What was withheld is here already: it cannot bounce.
+        command.provisional and not command.withholding_id,
     )
 
 

@@ -52,8 +52,13 @@ def repaid(books: Books, event: e.Repaid) -> Touched:
             f"{event.credit_minor} of it is credit, it is {left + overdrawn_minor}."
         )
     pay(books, account, event.allocations)
+    wish = books.command
+    may_bounce = isinstance(wish, c.Repay) and wish.provisional
     if event.withholding_id or event.withheld_from:
         repaid_by_merchant(books, account.currency, event)
+        may_bounce = False  # The money is here already.
+    if event.provisional != may_bounce:
+        books.differ(f"it is booked as {'' if event.provisional else 'not '}to bounce.")
     note_payment(books, account, event)
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return ()

@@ -20,6 +20,7 @@ from processor.terms import Bucket, Component, Due, Side, Terms, Waivable
 from tests.property.naive_debts import MATRIX, Clerk
 from tests.property.naive_debts import Terms as ClerkTerms
 from tests.property.profiles import trying
+from tests.unit.one_audit import check_clean
 from tests.unit.one_shard import OneShard
 
 PPM = 1_000_000
@@ -352,6 +353,7 @@ def live(seed: int, steps: int) -> Life:
 @trying(examples=150, is_seeded=True)
 def test_a_debt_life_is_as_the_clerk_has_it(seed: int) -> None:
     life = live(seed, steps=60)
+    check_clean(life.shard)
     again = OneShard(life.shard.batches)
     assert msgspec.to_builtins(again.state) == msgspec.to_builtins(life.shard.state)
 
