@@ -161,7 +161,10 @@ class RefundAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
 
 
 class RepaymentAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """What came in, and what it paid; what is left is the borrower's credit."""
+    """What came in, and what it paid; what is left is the borrower's credit.
+
+    Where his credit balance was below zero that fills it first.
+    """
 
     repayment_id: str
     account_id: str
@@ -224,12 +227,13 @@ class ExtensionAnswer(ApprovedAnswer, frozen=True, gc=False):
 
 
 class WriteOffAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """What was given up: principal, and charges."""
+    """What was given up: principal, overdrawn credit, and the rest are charges."""
 
     write_off_id: str
     account_id: str
     amount_minor: int
     principal_minor: int
+    overdrawn_minor: int
 
 
 class RecoveryAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -554,6 +558,7 @@ def _written_off(command: c.Command, event: e.WrittenOff) -> WriteOffAnswer:
         event.account_id,
         event.amount_minor,
         sum(paid.amount_minor for paid in event.allocations),
+        event.credit_minor,
     )
 
 

@@ -58,7 +58,8 @@ def repaid(books: Books, event: e.Repaid) -> Touched:
         repaid_by_merchant(books, account.currency, event)
         may_bounce = False  # The money is here already.
     if event.provisional != may_bounce:
-        books.differ(f"it is booked as {'' if event.provisional else 'not '}to bounce.")
+        said, own = ("provisional", "final")[:: 1 if event.provisional else -1]
+        books.differ(f"it is booked as {said}, not as {own}.")
     note_payment(books, account, event)
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return ()
