@@ -6,9 +6,9 @@ from processor.allocation import owed_lines
 from processor.answers import ENCODER
 from processor.billing import interest_due
 from processor.calendar import iso_of
-from processor.debts import lines_of, program_of
+from processor.debts import lines_of
+from processor.delinquency import delinquency, late_of
 from processor.explain import explanation
-from processor.overdrawn import past_due
 from processor.plan_changes import quote_minor
 from processor.state import (
     Account,
@@ -273,7 +273,7 @@ def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
 
 
 def _account(state: ShardState, account: Account) -> AccountView:
-    late = _late(state, account)
+    late = late_of(state, account)
     return AccountView(
         account.account_id,
         account.program_id,
@@ -292,7 +292,7 @@ def _account(state: ShardState, account: Account) -> AccountView:
         account.written_off_minor,
         sum(part.amount_minor for part in late),
         max([state.today - part.due_on for part in late], default=0),
-        _delinquency(account, late, state.today),
+        delinquency(account, late, state.today),
         account.statement_day,
         account.due_day,
         _velocity(account.velocity, state.day),
@@ -327,57 +327,12 @@ def _meter(category: str | None, meter: Meter, day: str) -> VelocityView:
     )
 
 
-class _Late(msgspec.Struct, frozen=True, gc=False):
-    """What is past due, since when, and until when there is grace for it."""
-
-    amount_minor: int
-    due_on: int
-    grace_on: int
-
-
-def _late(state: ShardState, account: Account) -> list[_Late]:
-    """All that is past due: lines, and what was overdrawn."""
-    found = []
-    for line in owed_lines(state, account):
-        if line.due is Due.PAST_DUE:
-            grace_days = program_of(state, line.purchase).terms.grace_days
-            left_minor = sum(line.left.values())
-            found.append(_Late(left_minor, line.due_on, line.due_on + grace_days))
-    grace_days = state.programs[account.program_id].terms.grace_days
-    for part in past_due(account, state.today):
-        grace_on = part.due_on + grace_days
-        found.append(_Late(part.amount_minor, part.due_on, grace_on))
-    return found
-
-
-def _delinquency(account: Account, late: list[_Late], today: int) -> str:
-    """The bucket of the oldest debt whose days of grace are over.
-
-    "grace": something is past due, but still in its days of grace.
-    "written_off": something was given up and is not recovered.
-    """
-    if account.written_off_minor:
-        return "written_off"
-    days = [today - part.due_on for part in late if part.grace_on < today]
-    return "grace" if late and not days else bucket_of(max(days, default=0))
-
-
-def bucket_of(days_past_due: int) -> str:
-    """The delinquency bucket (逾期分档): current, 1-30, 31-60 ... 180+ days."""
-    if days_past_due <= 0:
-        return "current"
-    for most in (30, 60, 90, 120, 150, 180):
-        if days_past_due <= most:
-            return f"{most - 29}-{most}"
-    return "180+"
-
-
 def _statements(state: ShardState, account: Account) -> StatementsView:
     debt = account.debt
     owed = [
         line for line in owed_lines(state, account) if line.due is not Due.IN_ADVANCE
     ]
-    late = _late(state, account)
+    late = late_of(state, account)
     is_billed = debt is not None and account.account_id in state.in_debt
     return StatementsView(
         account.account_id,

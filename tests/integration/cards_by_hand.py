@@ -170,6 +170,8 @@ class Books:
             bought.refundable -= part
             off_debt = min(part, bought.left)
             bought.left -= off_debt
+            if bought.bills_on < today:
+                self.minimum_left -= off_debt  # What is not owed is not asked for.
             self.credit += part - off_debt
             amount -= part
         self.unmatched += amount
