@@ -80,7 +80,8 @@ def declined(reason: str, missing_least: int = 0, missing_most: int = 0) -> Fiel
         "transient": IS_TRANSIENT[reason],
     }
     if missing_most > 0:
-        fields["headroom_missing_minor"] = Between(
+        name = "excess" if "_exceeds_" in reason else "headroom_missing"
+        fields[f"{name}_minor"] = Between(
             max(1, missing_least), max(missing_least, missing_most)
         )
     return fields

@@ -8,7 +8,8 @@ from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
-from processor.repayments import decline_money, wake_for_credit
+from processor.overdrawn import add_credit, take_credit
+from processor.repayments import decline_money
 from processor.rules import Decision, Moment, declined
 from processor.state import Adjustment, AdjustmentStatus, ShardState
 from processor.terms import Side
@@ -71,8 +72,10 @@ def decide_approve(
 def apply_approved(state: ShardState, event: e.AdjustmentApproved) -> None:
     account = state.accounts[event.account_id]
     state.adjustments[event.adjustment_id].status = AdjustmentStatus.APPROVED
-    account.credit_minor += event.credit_minor
-    wake_for_credit(state, account)
+    if event.credit_minor > 0:
+        add_credit(state, account, event.credit_minor)
+    else:
+        take_credit(state, account, -event.credit_minor)
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from processor import commands as c
 from processor import events as e
+from processor.declines import DeclineReason
 from processor.terms import CategoryVelocity, Velocity
 
 ENCODER = msgspec.json.Encoder()
@@ -23,14 +24,18 @@ DECLINED = "declined"
 class DeclinedAnswer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A refusal.  `transient`: a new request could turn out otherwise.
 
-    With an `authorization_id` the decision can be explained; there is nothing
-    to capture under it.
+    Of these at most one stands in it: the headroom that was missing of a limit, a
+    cap or a reserve; the excess of the amount over what there is; the quote that
+    the amount had to be.  With an `authorization_id` the decision can be
+    explained; there is nothing to capture under it.
     """
 
     status: str
     reason: str
     transient: bool
     headroom_missing_minor: int | None = None
+    excess_minor: int | None = None
+    quote_minor: int | None = None
     lender_id: str = ""
     category: str = ""
     authorization_id: str = ""
@@ -156,7 +161,10 @@ class RefundAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
 
 
 class RepaymentAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """What came in, and what it paid; what is left is the borrower's credit."""
+    """What came in, and what it paid; what is left is the borrower's credit.
+
+    Where his credit balance was below zero that fills it first.
+    """
 
     repayment_id: str
     account_id: str
@@ -219,12 +227,13 @@ class ExtensionAnswer(ApprovedAnswer, frozen=True, gc=False):
 
 
 class WriteOffAnswer(ApprovedAnswer, frozen=True, gc=False):
-    """What was given up: principal, and charges."""
+    """What was given up: principal, overdrawn credit, and the rest are charges."""
 
     write_off_id: str
     account_id: str
     amount_minor: int
     principal_minor: int
+    overdrawn_minor: int
 
 
 class RecoveryAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -359,11 +368,18 @@ def answer_to(command: c.Command, event: e.Event) -> bytes:
 
 
 def _declined(command: c.Command, event: e.Declined) -> DeclinedAnswer:
+    is_quote = event.reason is DeclineReason.AMOUNT_IS_NOT_THE_QUOTE
+    is_excess = event.reason.is_excess
+    is_headroom = not is_quote and not is_excess
     return DeclinedAnswer(
         DECLINED,
         event.reason.value,
         event.reason.is_transient,
-        event.missing_minor or None,
+        (event.missing_minor or None) if is_headroom else None,
+        (event.missing_minor or None) if is_excess else None,
+        command.amount_minor + event.missing_minor
+        if isinstance(command, c.SettleEarly) and is_quote
+        else None,
         event.lender_id,
         event.category,
         event.authorization_id,
@@ -495,11 +511,22 @@ def _undone(
         event.account_id,
         event.amount_minor,
         principal_minor,
-        event.amount_minor - principal_minor - event.credit_minor,
+        _charges_again(event, principal_minor),
         event.credit_minor,
         event.open_to_buy_minor,
         max(0, -event.open_to_buy_minor),
     )
+
+
+def _charges_again(
+    event: e.RepaymentReturned | e.WriteOffReversed | e.ClaimReversed,
+    principal_minor: int,
+) -> int:
+    """Charges that are owed again; of a plan that is restored, only what is billed."""
+    charges_minor = event.amount_minor - principal_minor - event.credit_minor
+    if isinstance(event, e.RepaymentReturned):
+        charges_minor += sum(plan.charges_minor for plan in event.plans)
+    return charges_minor
 
 
 def _paid_out(command: c.Command, event: e.CreditPaidOut) -> CreditAnswer:
@@ -531,6 +558,7 @@ def _written_off(command: c.Command, event: e.WrittenOff) -> WriteOffAnswer:
         event.account_id,
         event.amount_minor,
         sum(paid.amount_minor for paid in event.allocations),
+        event.credit_minor,
     )
 
 

@@ -9,6 +9,8 @@ dated on one is issued when the next business day begins, and penalties are by
 calendar days.
 """
 
+from collections.abc import Sequence
+
 from processor import limits
 from processor.allocation import allocate, owed_lines
 from processor.calendar import due_after, statement_after
@@ -22,6 +24,7 @@ from processor.events import (
     PenaltyCharged,
     StatementIssued,
 )
+from processor.overdrawn import billed_minor
 from processor.repayments import count_claims
 from processor.schedules import Method, Payer, interest_on
 from processor.state import (
@@ -30,6 +33,7 @@ from processor.state import (
     Authorization,
     Debt,
     Line,
+    Overdrawn,
     ShardState,
     Statement,
 )
@@ -47,12 +51,11 @@ def day_end_event(state: ShardState, account: Account) -> Event | None:
         if used is not None:
             return used
     through_on = min(today - 1, debt.next_statement_on)
-    late = _late_lines(state, account, through_on)
-    if late and debt.minimum_left_minor <= 0:
-        moved = _moved(state, account, late)
+    if debt.minimum_left_minor <= 0:
+        moved = _moved(state, account, through_on)
         if moved is not None:
             return moved
-    penalties = _penalties(state, late, through_on)
+    penalties = _penalties(state, _late_lines(state, account, through_on), through_on)
     if penalties:
         return PenaltyCharged(account.account_id, through_on, penalties)
     if debt.next_statement_on < today:
@@ -82,10 +85,11 @@ def _late_lines(state: ShardState, account: Account, through_on: int) -> list[Nu
     ]
 
 
-def _moved(
-    state: ShardState, account: Account, late: list[Numbered]
-) -> DueMoved | None:
-    """With the minimum paid, the lines of the last statement roll on."""
+def _moved(state: ShardState, account: Account, through_on: int) -> DueMoved | None:
+    """With the minimum paid, the lines of the last statement roll on.
+
+    The day after they were due: days of grace are for who has not paid it.
+    """
     assert account.debt is not None
     if not account.debt.statements:
         return None
@@ -95,8 +99,8 @@ def _moved(
         return None
     lines = tuple(
         LineCharge(purchase.authorization_id, number, line.principal_minor)
-        for purchase, number, line in late
-        if line.due_on == last.due_on
+        for purchase, number, line in _lines(state, account)
+        if line.principal_minor and line.due_on == last.due_on <= through_on
     )
     if not lines:
         return None
@@ -139,9 +143,12 @@ def _statement(state: ShardState, account: Account, debt: Debt) -> StatementIssu
             carried_minor += line.principal_minor + line.charges_minor
         elif line.bills_on < statement_on:
             past_due_minor += line.principal_minor + line.charges_minor
+    # What was billed before is late: its due day was up to this one.
+    past_due_minor += billed_minor(account)
+    overdrawn_minor = account.overdrawn_minor - billed_minor(account)
     credit_minor = max(0, account.credit_minor)
-    owed_minor = past_due_minor + principal_minor + charges_minor
-    minimum_minor = past_due_minor + charges_minor
+    owed_minor = past_due_minor + principal_minor + charges_minor + overdrawn_minor
+    minimum_minor = past_due_minor + charges_minor + overdrawn_minor
     minimum_minor += -(-principal_minor * terms.minimum_due_ppm // limits.PPM)
     return StatementIssued(
         account.account_id,
@@ -154,6 +161,7 @@ def _statement(state: ShardState, account: Account, debt: Debt) -> StatementIssu
         credit_minor,
         account.outstanding_minor,
         carried_minor,
+        overdrawn_minor,
     )
 
 
@@ -180,17 +188,23 @@ def interest_due(
     plan = program_of(state, purchase).plans.get(purchase.plan_id)
     if plan is None or plan.method is Method.FLAT_FEE or plan.payer is Payer.MERCHANT:
         return 0
+    lines = lines_of(account, purchase)
     balance_minor = sum(
-        line.principal_minor
-        for line in lines_of(account, purchase)
-        if line.bills_on >= billed.bills_on
+        line.principal_minor for line in lines if line.bills_on >= billed.bills_on
     )
-    for line in lines_of(account, purchase):
-        if line is billed:
-            return interest_on(balance_minor, plan.rate_ppm)
-        if line.bills_on == billed.bills_on:
-            return 0  # Two captures, billed together: the balance counts once.
-    raise AssertionError("a line of another purchase")
+    if lines[bears_interest(lines, billed.bills_on)] is not billed:
+        return 0  # Several lines, billed together: the balance counts once.
+    return interest_on(balance_minor, plan.rate_ppm)
+
+
+def bears_interest(lines: Sequence[Line], bills_on: int) -> int:
+    """The place of the line that a period's interest is charged on.
+
+    The first with principal unpaid; the first of all if there is none.
+    """
+    places = [i for i, line in enumerate(lines) if line.bills_on == bills_on]
+    owing = [i for i in places if lines[i].principal_minor]
+    return (owing or places)[0]
 
 
 def _credit_used(state: ShardState, account: Account) -> CreditUsed | None:
@@ -236,13 +250,19 @@ def apply_statement_issued(state: ShardState, event: StatementIssued) -> None:
             event.credit_minor,
             event.outstanding_minor,
             event.carried_minor,
+            event.overdrawn_minor,
         )
     )
     del debt.statements[: -limits.STATEMENTS_PER_ACCOUNT_MAX]
+    if event.overdrawn_minor:
+        debt.overdrawn.append(Overdrawn(event.due_on, event.overdrawn_minor))
     # What the credit balance pays of it is still to be counted as paid.
-    debt.minimum_left_minor = event.minimum_due_minor + event.credit_minor
+    billed_in_all = principal_minor + interest_minor + fee_minor
+    billed_in_all += event.past_due_minor + event.carried_minor + event.overdrawn_minor
+    to_be_used_minor = min(event.credit_minor, billed_in_all)
+    debt.minimum_left_minor = event.minimum_due_minor + to_be_used_minor
     debt.next_statement_on = statement_after(event.statement_on, account.statement_day)
-    if account.unpaid is None:
+    if account.unpaid is None and not account.overdrawn_minor:
         account.wakes_on = NEVER
         del state.in_debt[event.account_id]
         return

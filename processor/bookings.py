@@ -7,7 +7,15 @@ but `use_credit` and `draw`, which say what a decision may take.
 
 from processor import velocity
 from processor.apportion import apportion
-from processor.debts import drop_if_paid, new_lines, owes, program_of, take_up
+from processor.debts import (
+    billed_before,
+    drop_if_paid,
+    lower_minimum,
+    new_lines,
+    owes,
+    program_of,
+    take_up,
+)
 from processor.events import Captured, ForceCaptured, Parts
 from processor.merchants import book_charge
 from processor.rules import add, occupy_reserve, release_reserve, subtract
@@ -135,10 +143,13 @@ def book_credit(
     assert account.credit_minor >= 0
     pay_claims(state, authorization, parts)
     left_minor = used_minor
+    before = billed_before(state, account)
     for line in authorization.lines or ():
         paid_minor = min(left_minor, line.principal_minor)
         line.paid_minor += paid_minor
         left_minor -= paid_minor
+        if line.bills_on < before:
+            lower_minimum(account, paid_minor)  # Of an earlier capture.
     lower_outstanding(account, authorization, used_minor, parts)
     drop_if_paid(account, authorization)
 

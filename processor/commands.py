@@ -175,7 +175,8 @@ class Repay(Command, frozen=True):
     debit that may bounce) can be returned until it is final.
 
     The gateway alone fills in the last two: money that was withheld from a
-    merchant's payout, and as what.
+    merchant's payout, and as what.  It is here already, so that is never
+    provisional.
     """
 
     ROUTED_BY = "account_id"

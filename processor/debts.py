@@ -20,6 +20,7 @@ from processor.state import (
     Authorization,
     Debt,
     Line,
+    MovedLine,
     Program,
     ShardState,
 )
@@ -182,9 +183,17 @@ def pay(
     account.outstanding_minor -= principal_minor
     account.charges_minor -= charges_minor
     assert account.charges_minor >= 0
-    if account.debt is not None:
-        account.debt.minimum_left_minor -= _billed(state, account, allocations)
+    lower_minimum(account, _billed(state, account, allocations))
     return principal_minor, charges_minor
+
+
+def lower_minimum(account: Account, amount_minor: int) -> None:
+    """Less is owed of what was billed: so much of the minimum is not asked any more.
+
+    Whether it was paid, refunded, forgiven or covered by credit is all the same.
+    """
+    if account.debt is not None:
+        account.debt.minimum_left_minor -= amount_minor
 
 
 def _billed(
@@ -284,8 +293,10 @@ def take_up(account: Account, purchase: Authorization) -> None:
     account.unpaid.append(purchase.authorization_id)
 
 
-def cut_anew(state: ShardState, account: Account, recut: Recut) -> int:
-    """Replace what is not billed of a purchase; returns the charges billed by it.
+def cut_anew(
+    state: ShardState, account: Account, recut: Recut
+) -> tuple[MovedLine, ...]:
+    """Replace what is not billed of a purchase; what that takes off its lines.
 
     What was refunded or paid of an unbilled line stays as a line of its own, so
     that a refund or a return still finds it.
@@ -293,12 +304,17 @@ def cut_anew(state: ShardState, account: Account, recut: Recut) -> int:
     purchase = state.authorizations[recut.authorization_id]
     before = billed_before(state, account)
     lines = with_lines(account, purchase)
-    for line in lines:
+    moved = []
+    for number, line in enumerate(lines, 1):
         if line.bills_on >= before:
+            moved.append(MovedLine(number, line.principal_minor, line.fee_minor))
             line.cut_minor -= line.principal_minor
             line.fee_cut_minor -= line.fee_minor
     lines += [_line(cut) for cut in recut.lines]
     billed = [line for line in recut.lines if line.bills_on < before]
     charges_minor = sum(line.fee_minor + line.interest_minor for line in billed)
     account.charges_minor += charges_minor
-    return charges_minor
+    # No statement has asked for it: what pays it is not of the minimum.
+    principal_minor = sum(line.principal_minor for line in billed)
+    lower_minimum(account, -principal_minor - charges_minor)
+    return tuple(moved)

@@ -102,7 +102,27 @@ class DeclineReason(StrEnum):
         """Whether a new request, with a new id, could turn out otherwise."""
         return self not in _PERMANENT
 
+    @property
+    def is_excess(self) -> bool:
+        """Whether the amount is more than there is of what it is to come from."""
+        return self in _EXCESS
 
+
+_EXCESS = frozenset(
+    {
+        DeclineReason.CAPTURE_EXCEEDS_AUTHORIZED,
+        DeclineReason.REVERSAL_EXCEEDS_OPEN,
+        DeclineReason.RELEASE_EXCEEDS_HELD,
+        DeclineReason.CONVERSION_EXCEEDS_HELD,
+        DeclineReason.REFUND_EXCEEDS_CAPTURED,
+        DeclineReason.REFUND_EXCEEDS_REFUNDABLE,
+        DeclineReason.PAYOUT_EXCEEDS_CREDIT,
+        DeclineReason.WAIVER_EXCEEDS_CHARGES,
+        DeclineReason.RECOVERY_EXCEEDS_WRITTEN_OFF,
+        DeclineReason.CLAIM_EXCEEDS_OWED,
+        DeclineReason.WITHDRAWAL_EXCEEDS_DEPOSIT,
+    }
+)
 _PERMANENT = frozenset(
     {
         DeclineReason.LENDER_EXISTS,

@@ -49,13 +49,14 @@ class Declined(Event, frozen=True):
     """The command was refused, durably: the same id keeps this answer.
 
     `missing_minor` is the headroom that was missing, where the reason is
-    money.  For the reserve and the daily cap, `lender_id` is the lender that
-    was short and `refusal` the number under which settlement refused; a
-    suspended lender is named too.  For a velocity limit of one category of
-    merchants, `category` names it.  An authorization that was declined for
-    money or for its account's status has an id, and the time of the decision,
-    so that it can be explained.  `refusals` are all that stood against a partial
-    approval, in the order they came.
+    money; what the amount is too much by, where the reason is that; or what it
+    lacks to the quote (less than nothing: it is too much).  For the reserve and
+    the daily cap, `lender_id` is the lender that was short and `refusal` the
+    number under which settlement refused; a suspended lender is named too.  For
+    a velocity limit of one category of merchants, `category` names it.  An
+    authorization that was declined for money or for its account's status has an
+    id, and the time of the decision, so that it can be explained.  `refusals` are
+    all that stood against a partial approval, in the order they came.
     """
 
     reason: DeclineReason
@@ -386,10 +387,34 @@ class RepaymentFinal(Event, frozen=True):
     account_id: str
 
 
+class LineRestored(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What is back on one line, and what of it was refunded meanwhile."""
+
+    line: int
+    principal_minor: int
+    refunded_minor: int
+    fee_minor: int
+    fee_back_minor: int
+    interest_minor: int
+
+
+class PlanRestored(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A plan goes on that an early settlement had ended, without that one's `line`.
+
+    `charges_minor` is what is billed of charges after it, less before it.
+    """
+
+    authorization_id: str
+    line: int
+    lines: tuple[LineRestored, ...]
+    charges_minor: int
+
+
 class RepaymentReturned(Event, frozen=True):
     """A repayment bounced: its allocations are undone, one by one.
 
-    `credit_minor` came off the credit balance, below zero if it was spent.
+    `credit_minor` came off the credit balance, below zero if it was spent.  Of an
+    early settlement the `plans` are restored then.
     """
 
     repayment_id: str
@@ -398,6 +423,7 @@ class RepaymentReturned(Event, frozen=True):
     undone: tuple[Undone, ...]
     credit_minor: int
     open_to_buy_minor: int
+    plans: tuple[PlanRestored, ...] = ()
 
 
 class CreditUsed(Event, frozen=True):
@@ -434,6 +460,8 @@ class StatementIssued(Event, frozen=True):
     Days are numbers.  Due is all that is billed and unpaid, past due included,
     less the credit balance; the minimum is of it.  `carried_minor` is what was
     billed before and falls due anew, because the minimum was paid.
+    `overdrawn_minor` is what the credit balance is below zero and no statement
+    has billed before.
     """
 
     account_id: str
@@ -446,6 +474,7 @@ class StatementIssued(Event, frozen=True):
     credit_minor: int
     outstanding_minor: int
     carried_minor: int = 0
+    overdrawn_minor: int = 0
 
 
 class LineCharge(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -498,7 +527,10 @@ class PlanExtended(Event, frozen=True):
 
 
 class SettledEarly(Event, frozen=True):
-    """One purchase or all were paid off before they were due."""
+    """One purchase or all were paid off before they were due.
+
+    `credit_minor` of it filled an overdrawn credit balance.
+    """
 
     account_id: str
     repayment_id: str
@@ -508,6 +540,7 @@ class SettledEarly(Event, frozen=True):
     allocations: tuple[Allocation, ...]
     open_to_buy_minor: int
     provisional: bool = False
+    credit_minor: int = 0
 
 
 # Debts that are not paid by the borrower, and corrections.
@@ -521,13 +554,17 @@ class LenderAmount(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class WrittenOff(Event, frozen=True):
-    """What an account owed was given up; it is frozen from now on."""
+    """What an account owed was given up; it is frozen from now on.
+
+    `credit_minor` of it was an overdrawn credit balance: the platform's loss.
+    """
 
     account_id: str
     write_off_id: str
     amount_minor: int
     allocations: tuple[Allocation, ...]
     open_to_buy_minor: int
+    credit_minor: int = 0
 
 
 class WriteOffReversed(Event, frozen=True):
@@ -540,12 +577,13 @@ class WriteOffReversed(Event, frozen=True):
 
 
 class RecoveryRecorded(Event, frozen=True):
-    """Money came in on what was written off; the lenders have it."""
+    """Money came in on what was written off; who lost it has it."""
 
     account_id: str
     recovery_id: str
     amount_minor: int
     parts: tuple[LenderAmount, ...]
+    platform_minor: int = 0
 
 
 class RecoveryReversed(Event, frozen=True):

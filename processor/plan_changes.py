@@ -6,15 +6,16 @@ all periods, and the program's fee for it, on the principal not yet billed.  The
 interest of later periods is not charged.
 
 An extension spreads the principal that is not billed yet over as many periods
-as asked for, from the next statement on, by the plan's own method and rate, for
-a fee on the first of them.
+as asked for, from the next statement on, as the plan's own method would cut it at
+the plan's rate, for a fee on the first of them.  It adds no flat fee: those that
+were agreed stay, on the first of the new periods.
 """
 
 from processor import commands as c
 from processor import events as e
 from processor import limits
 from processor.allocation import Owed, allocate, owed_lines
-from processor.billing import interest_due
+from processor.billing import bears_interest, interest_due
 from processor.calendar import due_after, months_later
 from processor.debts import (
     billed_before,
@@ -22,6 +23,7 @@ from processor.debts import (
     cut_anew,
     drop_if_paid,
     lines_of,
+    lower_minimum,
     program_of,
 )
 from processor.declines import DeclineReason
@@ -29,7 +31,7 @@ from processor.ids import IdKind, make_id
 from processor.repayments import book_repayment, decline_payment
 from processor.rules import Decision, Moment, declined
 from processor.schedules import schedule
-from processor.state import Account, Authorization, Line, ShardState
+from processor.state import Account, Authorization, Line, MovedPlan, ShardState
 from processor.terms import Component, Due, Waivable
 
 
@@ -54,7 +56,9 @@ def early_recuts(
         fee_minor = sum(line.fee_minor for line in unbilled)
         if not principal_minor and not fee_minor:
             continue
-        running = min(unbilled, key=_bills_on)
+        running_on = min(line.bills_on for line in unbilled)
+        lines = lines_of(account, purchase)
+        running = lines[bears_interest(lines, running_on)]
         terms = program_of(state, purchase).terms
         early_minor = principal_minor * terms.early_settlement_fee_ppm // limits.PPM
         if not purchase.plan_id:
@@ -105,10 +109,14 @@ def _numbered(line: Owed) -> Owed:
 
 
 def quote_minor(state: ShardState, account: Account, authorization_id: str) -> int:
-    """What settles one purchase, or all, today; minor units."""
+    """What settles one purchase, or all, today; minor units.
+
+    All that is owed is with what the credit balance is overdrawn.
+    """
     recuts = early_recuts(state, account, authorization_id)
     owed = _early_owed(state, account, authorization_id, recuts)
-    return sum(sum(line.left.values()) for line in owed)
+    overdrawn_minor = 0 if authorization_id else account.overdrawn_minor
+    return overdrawn_minor + sum(sum(line.left.values()) for line in owed)
 
 
 def decide_settle_early(
@@ -120,14 +128,16 @@ def decide_settle_early(
     account = state.accounts[command.account_id]
     recuts = early_recuts(state, account, command.authorization_id)
     owed = _early_owed(state, account, command.authorization_id, recuts)
-    quote = sum(sum(line.left.values()) for line in owed)
+    owed_minor = sum(sum(line.left.values()) for line in owed)
+    overdrawn_minor = 0 if command.authorization_id else account.overdrawn_minor
+    quote = owed_minor + overdrawn_minor
     if not quote:
         return declined(DeclineReason.NOTHING_OWED)
     if command.amount_minor != quote:
         return declined(
             DeclineReason.AMOUNT_IS_NOT_THE_QUOTE, quote - command.amount_minor
         )
-    allocations, left_minor = allocate(state, account, owed, quote)
+    allocations, left_minor = allocate(state, account, owed, owed_minor)
     assert not left_minor
     principal_minor = sum(paid.amount_minor for paid in allocations)
     return e.SettledEarly(
@@ -137,25 +147,37 @@ def decide_settle_early(
         sum(line.fee_minor for recut in recuts for line in recut.lines),
         recuts,
         allocations,
-        account.open_to_buy_minor + principal_minor,
+        account.open_to_buy_minor + principal_minor + overdrawn_minor,
         command.provisional,
+        overdrawn_minor,
     )
 
 
 def apply_settled_early(state: ShardState, event: e.SettledEarly) -> None:
     account = state.accounts[event.account_id]
-    for recut in event.recuts:
-        cut_anew(state, account, recut)
+    moved = tuple([_moved(state, account, recut) for recut in event.recuts])
     book_repayment(
         state,
         account,
         event.repayment_id,
         event.amount_minor,
         event.allocations,
-        0,
+        event.credit_minor,
         event.provisional,
     )
+    if event.provisional:
+        state.payments[event.repayment_id].moved = moved
     assert account.open_to_buy_minor == event.open_to_buy_minor
+
+
+def _moved(state: ShardState, account: Account, recut: e.Recut) -> MovedPlan:
+    purchase = state.authorizations[recut.authorization_id]
+    running = min(_unbilled(state, account, purchase), key=_bills_on)
+    bears = bears_interest(lines_of(account, purchase), running.bills_on)
+    lines = cut_anew(state, account, recut)
+    assert purchase.lines is not None
+    number = len(purchase.lines)
+    return MovedPlan(recut.authorization_id, number, lines, bears + 1)
 
 
 def decide_extend(state: ShardState, command: c.ExtendPlan, moment: Moment) -> Decision:
@@ -175,7 +197,7 @@ def decide_extend(state: ShardState, command: c.ExtendPlan, moment: Moment) -> D
         return declined(DeclineReason.NOTHING_OWED)
     kept_fee_minor = sum(line.fee_minor for line in unbilled)
     fee_minor = principal_minor * program.terms.extension_fee_ppm // limits.PPM
-    periods = schedule(plan.method, command.periods, 0, principal_minor)
+    periods = schedule(plan.method, command.periods, plan.rate_ppm, principal_minor)
     first_on = bills_on(state, account)
     lines = []
     for period in periods:
@@ -239,3 +261,4 @@ def apply_waived(state: ShardState, event: e.ChargesWaived) -> None:
         assert line.charges_minor >= 0
         drop_if_paid(account, purchase)
     account.charges_minor -= event.amount_minor
+    lower_minimum(account, event.amount_minor)

@@ -17,12 +17,18 @@ from processor import limits
 from processor.allocation import draw_claim
 from processor.apportion import apportion
 from processor.bookings import lower_outstanding
-from processor.debts import billed_before, drop_if_paid, pay_charges, program_of
+from processor.debts import (
+    billed_before,
+    drop_if_paid,
+    lower_minimum,
+    pay_charges,
+    program_of,
+)
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
 from processor.merchants import book_charge_back, charge_back_of
 from processor.orders import allocate_refund, credit_line_of, totals_back
-from processor.repayments import wake_for_credit
+from processor.overdrawn import add_credit
 from processor.rules import Decision, Moment, add, declined
 from processor.schedules import fee_back
 from processor.state import Account, Authorization, Line, ShardState
@@ -166,13 +172,14 @@ def apply_refunded(state: ShardState, event: e.Refunded) -> None:
     if event.tenders:
         purchase.tenders_back = totals_back(purchase.tenders_back, event.tenders)
     assert purchase.refunded_minor <= purchase.captured_minor
+    if purchase.lines is None and purchase.bills_on < billed_before(state, account):
+        lower_minimum(account, event.principal_minor)
     if event.principal_minor:
         lower_outstanding(
             account, purchase, event.principal_minor, event.principal_parts
         )
     drop_if_paid(account, purchase)
-    account.credit_minor += event.credit_minor + sum(event.fee_credits)
-    wake_for_credit(state, account)
+    add_credit(state, account, event.credit_minor + sum(event.fee_credits))
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 
@@ -222,6 +229,7 @@ def _lower_lines(
         line.fee_paid_minor -= fee_credit
         if line.bills_on < before:
             account.charges_minor -= fee - fee_credit
+            lower_minimum(account, part - credit + fee - fee_credit)
         assert min(line.principal_minor, line.fee_minor) >= 0
     if event.fee_credit_parts:
         pay_charges(state, purchase, event.fee_credit_parts, -1)

@@ -1,16 +1,19 @@
 """The rules of money in: repaid by the program's order, final or provisional.
 
-A repayment restores the limit at once.  While it is provisional it may be
-returned, which undoes exactly the allocation it made, wherever that leads: the
-account may be over its limit then, and says so.
+A repayment restores the limit at once.  What the credit balance is overdrawn it
+pays before all else.  While it is provisional it may be returned, which undoes
+exactly the allocation it made, wherever that leads: the account may be over its
+limit then, and says so.
 """
 
 from processor import commands as c
 from processor import events as e
 from processor.allocation import allocate, owed_lines, undo
-from processor.debts import pay, unpay, wake
+from processor.debts import pay, unpay
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
+from processor.overdrawn import add_credit, take_credit
+from processor.restored import apply_restored, restored_plans
 from processor.rules import Decision, Moment, declined
 from processor.state import (
     Account,
@@ -51,8 +54,7 @@ def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decisio
     if command.withholding_id in state.withholdings:
         return declined(DeclineReason.WITHHOLDING_SPENT)
     account = state.accounts[command.account_id]
-    # What was spent of a returned credit is owed before all else.
-    overdrawn_minor = min(command.amount_minor, max(0, -account.credit_minor))
+    overdrawn_minor = min(command.amount_minor, account.overdrawn_minor)
     owed = owed_lines(state, account, command.authorization_id)
     allocations, left_minor = allocate(
         state, account, owed, command.amount_minor - overdrawn_minor
@@ -68,7 +70,8 @@ def decide_repay(state: ShardState, command: c.Repay, moment: Moment) -> Decisio
         account.open_to_buy_minor + principal_minor + credit_minor,
         command.withheld_from,
         command.withholding_id,
-        command.provisional,
+        # What was withheld is here already: it cannot bounce.
+        command.provisional and not command.withholding_id,
     )
 
 
@@ -100,8 +103,7 @@ def book_repayment(
     """Count a payment of the borrower; a provisional one can be undone."""
     count_claims(state, allocations, 1)
     pay(state, account, allocations)
-    account.credit_minor += credit_minor
-    wake_for_credit(state, account)
+    overdrawn = add_credit(state, account, credit_minor)
     status = PaymentStatus.PROVISIONAL if provisional else PaymentStatus.FINAL
     state.payments[repayment_id] = Payment(
         account.account_id,
@@ -110,6 +112,7 @@ def book_repayment(
         amount_minor,
         credit_minor,
         allocations if provisional else (),
+        overdrawn=overdrawn if provisional else (),
     )
     state.totals.repaid_minor += amount_minor
     state.totals.repaid_count += 1
@@ -146,7 +149,9 @@ def _decline_status(payment: Payment) -> e.Declined:
 def apply_final(state: ShardState, event: e.RepaymentFinal) -> None:
     payment = state.payments[event.repayment_id]
     payment.status = PaymentStatus.FINAL
+    payment.moved = ()
     payment.allocations = ()
+    payment.overdrawn = ()
 
 
 def decide_return(
@@ -168,6 +173,7 @@ def decide_return(
         undone,
         credit_minor,
         account.open_to_buy_minor - principal_minor - credit_minor,
+        restored_plans(state, account, payment),
     )
 
 
@@ -176,9 +182,13 @@ def apply_returned(state: ShardState, event: e.RepaymentReturned) -> None:
     payment = state.payments[event.repayment_id]
     count_claims(state, payment.allocations, -1)
     unpay(state, account, payment.allocations, event.undone)
-    account.credit_minor -= event.credit_minor
+    for plan in event.plans:
+        apply_restored(state, account, plan)
+    take_credit(state, account, event.credit_minor, payment.overdrawn)
     payment.status = PaymentStatus.REVERSED
+    payment.moved = ()
     payment.allocations = ()
+    payment.overdrawn = ()
     state.totals.returned_minor += event.amount_minor
     state.totals.returned_count += 1
     assert account.open_to_buy_minor == event.open_to_buy_minor
@@ -210,9 +220,3 @@ def apply_paid_out(state: ShardState, event: e.CreditPaidOut) -> None:
     account.credit_minor -= event.amount_minor
     assert account.credit_minor == event.credit_minor >= 0
     assert account.open_to_buy_minor == event.open_to_buy_minor
-
-
-def wake_for_credit(state: ShardState, account: Account) -> None:
-    """Credit beside a debt pays what is billed of it at the end of the day."""
-    if account.credit_minor > 0 and account.unpaid is not None:
-        wake(state, account, state.today + 1)

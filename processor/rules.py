@@ -40,7 +40,7 @@ class Moment(msgspec.Struct, gc=False):
 
 
 def declined(reason: DeclineReason, missing_minor: int = 0) -> Declined:
-    """A refusal; `missing_minor` is the headroom that was missing."""
+    """A refusal; `missing_minor` as `Declined` has it."""
     return Declined(reason, missing_minor)
 
 

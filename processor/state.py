@@ -69,18 +69,35 @@ class Statement(msgspec.Struct, gc=False):
     credit_minor: int
     outstanding_minor: int
     carried_minor: int
+    overdrawn_minor: int
+
+
+class Overdrawn(msgspec.Struct, frozen=True, gc=False):
+    """What of an overdrawn credit balance one statement billed, and until when."""
+
+    due_on: int
+    amount_minor: int
 
 
 class Debt(msgspec.Struct, gc=False):
     """What an account that owes, or has owed, is billed.
 
     `minimum_left_minor` is what is to be paid of the last statement for the rest
-    not to be late.
+    not to be late.  `overdrawn` is what was billed of an overdrawn credit
+    balance and is not paid, the earliest due first.
     """
 
     next_statement_on: int
     minimum_left_minor: int = 0
     statements: list[Statement] = []
+    overdrawn: list[Overdrawn] = []
+
+
+class Lost(msgspec.Struct, gc=False):
+    """What an account's write-offs cost, less what was recovered, by whose it was."""
+
+    lenders: dict[str, int]
+    platform_minor: int = 0
 
 
 class Meter(msgspec.Struct, gc=False):
@@ -149,6 +166,12 @@ class Account(msgspec.Struct, gc=False):
     debt: Debt | None = None
     velocity: AccountVelocity | None = None
     ordinary_limit_minor: int | None = None
+    lost: Lost | None = None
+
+    @property
+    def overdrawn_minor(self) -> int:
+        """What the credit balance is below zero: owed at once, without charge."""
+        return max(0, -self.credit_minor)
 
     @property
     def is_done_for(self) -> bool:
@@ -386,8 +409,30 @@ class PaymentStatus(StrEnum):
     REVERSED = "reversed"
 
 
+class MovedLine(msgspec.Struct, frozen=True, gc=False):
+    """What an early settlement took off one line."""
+
+    line: int
+    principal_minor: int
+    fee_minor: int
+
+
+class MovedPlan(msgspec.Struct, frozen=True, gc=False):
+    """What an early settlement made one `line` of; which bore the interest."""
+
+    authorization_id: str
+    line: int
+    lines: tuple[MovedLine, ...]
+    interest_line: int
+
+
 class Payment(msgspec.Struct, gc=False):
-    """What paid debts, and what it takes to undo it; `parts` of a recovery."""
+    """What paid debts, and what it takes to undo it.
+
+    `parts` and `platform_minor` say who lost what by a write-off, or was given it
+    by a recovery; `overdrawn` what it paid of what statements had billed of an
+    overdrawn credit balance, `moved` the plans that it ended early.
+    """
 
     account_id: str
     kind: PaymentKind
@@ -396,6 +441,9 @@ class Payment(msgspec.Struct, gc=False):
     credit_minor: int = 0
     allocations: tuple[Allocation, ...] = ()
     parts: tuple[LenderAmount, ...] = ()
+    platform_minor: int = 0
+    overdrawn: tuple[Overdrawn, ...] = ()
+    moved: tuple[MovedPlan, ...] = ()
 
 
 class AdjustmentStatus(StrEnum):

@@ -7,6 +7,7 @@ from processor.answers import ENCODER
 from processor.billing import interest_due
 from processor.calendar import iso_of
 from processor.debts import lines_of
+from processor.delinquency import delinquency, late_of
 from processor.explain import explanation
 from processor.plan_changes import quote_minor
 from processor.state import (
@@ -59,6 +60,9 @@ class AccountView(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     `velocity` is left out where there are no such limits.  While a temporary
     limit is in force `limit_minor` is that, `ordinary_limit_minor` comes back
     after the business day `temporary_until_day`; both are left out otherwise.
+    Past due is what was not paid by its due day, and so are the days counted;
+    `delinquency` also minds the days of grace: current, grace, 1-30 ... 180+,
+    or written_off.  Credit below zero is owed at once.
     """
 
     account_id: str
@@ -90,7 +94,8 @@ class StatementView(msgspec.Struct, frozen=True, gc=False):
     """What an account was billed: due is new, past due and carried, less credit.
 
     Carried is what was billed before and falls due anew with this statement,
-    because the minimum of the last one was paid.
+    because the minimum of the last one was paid.  Overdrawn is new: credit that
+    was spent and had to be taken back, all of it in the minimum.
     """
 
     statement_on: str
@@ -100,6 +105,7 @@ class StatementView(msgspec.Struct, frozen=True, gc=False):
     fee_minor: int
     past_due_minor: int
     carried_minor: int
+    overdrawn_minor: int
     credit_minor: int
     due_minor: int
     minimum_due_minor: int
@@ -107,12 +113,16 @@ class StatementView(msgspec.Struct, frozen=True, gc=False):
 
 
 class StatementsView(msgspec.Struct, frozen=True, gc=False):
-    """The account's statements, the newest first; what of the last is unpaid."""
+    """The account's statements, the newest first; what of the last is unpaid.
+
+    Due now is with all that the credit balance is overdrawn, billed or not.
+    """
 
     account_id: str
     next_statement_on: str | None
     due_minor: int
     past_due_minor: int
+    overdrawn_minor: int
     minimum_left_minor: int
     statements: tuple[StatementView, ...]
 
@@ -136,21 +146,34 @@ class InstalmentView(msgspec.Struct, frozen=True, gc=False):
 
 
 class ScheduleView(msgspec.Struct, frozen=True, gc=False):
-    """What is still to be paid, the earliest due first."""
+    """What is still to be paid, the earliest due first; overdrawn credit at once."""
 
     account_id: str
     principal_minor: int
     charges_minor: int
+    overdrawn_minor: int
     instalments: tuple[InstalmentView, ...]
 
 
+class EarlyPurchaseView(msgspec.Struct, frozen=True, gc=False):
+    """What settles one purchase."""
+
+    authorization_id: str
+    amount_minor: int
+
+
 class EarlySettlementView(msgspec.Struct, frozen=True, gc=False):
-    """What settles all that an account owes, and each purchase, on this day."""
+    """What settles all that an account owes, and each purchase, on this day.
+
+    The whole is with what the credit balance is overdrawn, which is of no
+    purchase.
+    """
 
     account_id: str
     day: str
     amount_minor: int
-    purchases: dict[str, int]
+    overdrawn_minor: int
+    purchases: tuple[EarlyPurchaseView, ...]
 
 
 class TenderView(msgspec.Struct, frozen=True, gc=False):
@@ -250,7 +273,7 @@ def view(state: ShardState, kind: str, object_id: str) -> bytes | None:
 
 
 def _account(state: ShardState, account: Account) -> AccountView:
-    past_due_minor, days = _past_due(state, account)
+    late = late_of(state, account)
     return AccountView(
         account.account_id,
         account.program_id,
@@ -267,9 +290,9 @@ def _account(state: ShardState, account: Account) -> AccountView:
         len(account.unpaid or ()),
         account.charges_minor,
         account.written_off_minor,
-        past_due_minor,
-        days,
-        bucket_of(days),
+        sum(part.amount_minor for part in late),
+        max([state.today - part.due_on for part in late], default=0),
+        delinquency(account, late, state.today),
         account.statement_day,
         account.due_day,
         _velocity(account.velocity, state.day),
@@ -304,37 +327,19 @@ def _meter(category: str | None, meter: Meter, day: str) -> VelocityView:
     )
 
 
-def _past_due(state: ShardState, account: Account) -> tuple[int, int]:
-    """What is past due, and for how many days the oldest of it."""
-    late = [line for line in owed_lines(state, account) if line.due is Due.PAST_DUE]
-    if not late:
-        return 0, 0
-    days = state.today - min(line.due_on for line in late)
-    return sum(sum(line.left.values()) for line in late), days
-
-
-def bucket_of(days_past_due: int) -> str:
-    """The delinquency bucket (逾期分档): current, 1-30, 31-60 ... 180+ days."""
-    if days_past_due <= 0:
-        return "current"
-    for most in (30, 60, 90, 120, 150, 180):
-        if days_past_due <= most:
-            return f"{most - 29}-{most}"
-    return "180+"
-
-
 def _statements(state: ShardState, account: Account) -> StatementsView:
     debt = account.debt
     owed = [
         line for line in owed_lines(state, account) if line.due is not Due.IN_ADVANCE
     ]
-    past_due_minor, _ = _past_due(state, account)
+    late = late_of(state, account)
     is_billed = debt is not None and account.account_id in state.in_debt
     return StatementsView(
         account.account_id,
         iso_of(debt.next_statement_on) if debt is not None and is_billed else None,
-        sum(sum(line.left.values()) for line in owed),
-        past_due_minor,
+        account.overdrawn_minor + sum(sum(line.left.values()) for line in owed),
+        sum(part.amount_minor for part in late),
+        account.overdrawn_minor,
         max(0, debt.minimum_left_minor) if debt is not None else 0,
         tuple(_statement(s) for s in reversed(debt.statements if debt else [])),
     )
@@ -349,6 +354,7 @@ def _statement(shown: Statement) -> StatementView:
         shown.new_fee_minor,
         shown.past_due_minor,
         shown.carried_minor,
+        shown.overdrawn_minor,
         shown.credit_minor,
         shown.due_minor,
         shown.minimum_due_minor,
@@ -369,6 +375,7 @@ def _schedule(state: ShardState, account: Account) -> ScheduleView:
         account.account_id,
         sum(i.principal_minor for i in shown),
         sum(i.interest_minor + i.fee_minor + i.penalty_minor for i in shown),
+        account.overdrawn_minor,
         tuple(shown),
     )
 
@@ -404,7 +411,11 @@ def _early(state: ShardState, account: Account) -> EarlySettlementView:
         account.account_id,
         state.day,
         quote_minor(state, account, ""),
-        {name: quote_minor(state, account, name) for name in account.unpaid or ()},
+        account.overdrawn_minor,
+        tuple(
+            EarlyPurchaseView(name, quote_minor(state, account, name))
+            for name in account.unpaid or ()
+        ),
     )
 
 

@@ -1,8 +1,9 @@
 """Debts that the borrower did not pay: written off, recovered, claimed.
 
 A write-off (核销) gives up all that is owed; the account is frozen and billed no
-more.  What comes in later is a recovery: the lenders have it, by what was given
-up of their claims.  A claim (理赔) is paid by a guarantor: the lenders are paid,
+more.  An overdrawn credit balance is given up with it, by the platform, whose
+money that was.  What comes in later is a recovery: whoever lost something has it,
+by what he lost.  A claim (理赔) is paid by a guarantor: the lenders are paid,
 and the borrower owes the guarantor, outside these books.  Each has its reversal,
 which is exact: it opens again what was closed.
 """
@@ -14,10 +15,12 @@ from processor.apportion import apportion
 from processor.debts import pay, program_of, unpay
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
+from processor.overdrawn import add_credit, take_credit
 from processor.repayments import count_claims, decline_money
 from processor.rules import Decision, Moment, declined
 from processor.state import (
     Account,
+    Lost,
     Payment,
     PaymentKind,
     PaymentStatus,
@@ -36,17 +39,19 @@ def decide_write_off(
     if account is None:
         return declined(DeclineReason.ACCOUNT_NOT_FOUND)
     owed = owed_lines(state, account)
-    amount_minor = _sum(owed)
+    owed_minor = _sum(owed)
+    amount_minor = owed_minor + account.overdrawn_minor
     if not amount_minor:
         return declined(DeclineReason.NOTHING_OWED)
-    allocations, _ = allocate(state, account, owed, amount_minor)
+    allocations, _ = allocate(state, account, owed, owed_minor)
     principal_minor = sum(paid.amount_minor for paid in allocations)
     return e.WrittenOff(
         command.account_id,
         make_id(IdKind.WRITE_OFF, account.slot, state.shard, state.sequence + 1),
         amount_minor,
         allocations,
-        account.open_to_buy_minor + principal_minor,
+        account.open_to_buy_minor + principal_minor + account.overdrawn_minor,
+        account.overdrawn_minor,
     )
 
 
@@ -54,15 +59,21 @@ def apply_written_off(state: ShardState, event: e.WrittenOff) -> None:
     account = state.accounts[event.account_id]
     _count_written_off(state, event.allocations, 1)
     pay(state, account, event.allocations)
+    overdrawn = add_credit(state, account, event.credit_minor)
     account.written_off_minor += event.amount_minor
     account.freeze()
+    parts = _given_up(state, event.allocations)
+    _lose(account, parts, event.credit_minor, 1)
     state.payments[event.write_off_id] = Payment(
         event.account_id,
         PaymentKind.WRITE_OFF,
         PaymentStatus.PROVISIONAL,
         event.amount_minor,
-        allocations=event.allocations,
-        parts=_given_up(state, event.allocations),
+        event.credit_minor,
+        event.allocations,
+        parts,
+        event.credit_minor,
+        overdrawn,
     )
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
@@ -106,25 +117,39 @@ def decide_reverse_write_off(
     account = state.accounts[payment.account_id]
     if payment.status is PaymentStatus.REVERSED:
         return declined(DeclineReason.ALREADY_REVERSED)
-    if account.written_off_minor < payment.amount_minor:
+    recovered_minor = _recovered_of(account, payment)
+    if recovered_minor:
         # Recoveries have to be reversed first.
-        return declined(
-            DeclineReason.RECOVERY_EXCEEDS_WRITTEN_OFF,
-            payment.amount_minor - account.written_off_minor,
-        )
+        return declined(DeclineReason.RECOVERY_EXCEEDS_WRITTEN_OFF, recovered_minor)
     undone = undo(state, account, payment.allocations)
     return e.WriteOffReversed(
         command.write_off_id,
         payment.account_id,
         payment.amount_minor,
         undone,
-        *_after(account, undone),
+        *_after(account, payment, undone),
     )
 
 
-def _after(account: Account, undone: tuple[e.Undone, ...]) -> tuple[int, int]:
+def _recovered_of(account: Account, payment: Payment) -> int:
+    """What of a write-off cannot be opened again: somebody was given it already.
+
+    Several write-offs may have cost different lenders, and a recovery is of all
+    of them: nobody may have a claim again and keep what he was given for it.
+    """
+    lost = account.lost
+    assert lost is not None
+    return max(0, payment.platform_minor - lost.platform_minor) + sum(
+        max(0, part.amount_minor - lost.lenders[part.lender_id])
+        for part in payment.parts
+    )
+
+
+def _after(
+    account: Account, payment: Payment, undone: tuple[e.Undone, ...]
+) -> tuple[int, int]:
     """What comes off the credit balance, and what may still be bought then."""
-    credit_minor = sum(back.credit_minor for back in undone)
+    credit_minor = payment.credit_minor + sum(back.credit_minor for back in undone)
     principal_minor = sum(back.amount_minor for back in undone)
     return credit_minor, account.open_to_buy_minor - principal_minor - credit_minor
 
@@ -134,8 +159,9 @@ def apply_write_off_reversed(state: ShardState, event: e.WriteOffReversed) -> No
     payment = state.payments[event.write_off_id]
     _count_written_off(state, payment.allocations, -1)
     account.written_off_minor -= event.amount_minor
+    _lose(account, payment.parts, payment.platform_minor, -1)
     unpay(state, account, payment.allocations, event.undone)
-    account.credit_minor -= event.credit_minor
+    take_credit(state, account, event.credit_minor, payment.overdrawn)
     payment.status = PaymentStatus.REVERSED
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
@@ -155,42 +181,53 @@ def decide_recovery(
             DeclineReason.RECOVERY_EXCEEDS_WRITTEN_OFF,
             command.amount_minor - account.written_off_minor,
         )
-    lost = _lost(state, command.account_id)
-    weights = [part.amount_minor for part in lost]
-    parts = apportion(weights, sum(weights), (0,) * len(weights), command.amount_minor)
+    lost = account.lost
+    assert lost is not None
+    weights = (*lost.lenders.values(), lost.platform_minor)
+    none = (0,) * len(weights)
+    parts = apportion(weights, sum(weights), none, command.amount_minor)
     return e.RecoveryRecorded(
         command.account_id,
         make_id(IdKind.RECOVERY, account.slot, state.shard, state.sequence + 1),
         command.amount_minor,
         tuple(
-            e.LenderAmount(part.lender_id, minor)
-            for part, minor in zip(lost, parts, strict=True)
+            e.LenderAmount(lender_id, minor)
+            for lender_id, minor in zip(lost.lenders, parts[:-1], strict=True)
         ),
+        parts[-1],
     )
 
 
-def _lost(state: ShardState, account_id: str) -> tuple[e.LenderAmount, ...]:
-    """What the account's write-offs cost each lender, less what was recovered."""
-    lost: dict[str, int] = {}
-    for payment in state.payments.values():
-        if payment.account_id != account_id or payment.status is PaymentStatus.REVERSED:
-            continue
-        sign = {PaymentKind.WRITE_OFF: 1, PaymentKind.RECOVERY: -1}.get(payment.kind, 0)
-        for part in payment.parts:
-            minor = lost.get(part.lender_id, 0) + sign * part.amount_minor
-            lost[part.lender_id] = minor
-    return tuple(e.LenderAmount(name, minor) for name, minor in lost.items())
+def _lose(
+    account: Account,
+    parts: tuple[e.LenderAmount, ...],
+    platform_minor: int,
+    sign: int,
+) -> None:
+    """Count on the account who has lost what; -1: who has it again."""
+    if account.lost is None:
+        account.lost = Lost({})
+    lost = account.lost
+    lost.platform_minor += sign * platform_minor
+    for part in parts:
+        before_minor = lost.lenders.get(part.lender_id, 0)
+        lost.lenders[part.lender_id] = before_minor + sign * part.amount_minor
+    assert min((lost.platform_minor, *lost.lenders.values())) >= 0
+    assert sum(lost.lenders.values()) + lost.platform_minor == account.written_off_minor
 
 
 def apply_recovery(state: ShardState, event: e.RecoveryRecorded) -> None:
+    account = state.accounts[event.account_id]
     _count_recovered(state, event.parts, 1)
-    state.accounts[event.account_id].written_off_minor -= event.amount_minor
+    account.written_off_minor -= event.amount_minor
+    _lose(account, event.parts, event.platform_minor, -1)
     state.payments[event.recovery_id] = Payment(
         event.account_id,
         PaymentKind.RECOVERY,
         PaymentStatus.PROVISIONAL,
         event.amount_minor,
         parts=event.parts,
+        platform_minor=event.platform_minor,
     )
 
 
@@ -216,9 +253,11 @@ def decide_reverse_recovery(
 
 
 def apply_recovery_reversed(state: ShardState, event: e.RecoveryReversed) -> None:
+    account = state.accounts[event.account_id]
     payment = state.payments[event.recovery_id]
     _count_recovered(state, payment.parts, -1)
-    state.accounts[event.account_id].written_off_minor += event.amount_minor
+    account.written_off_minor += event.amount_minor
+    _lose(account, payment.parts, payment.platform_minor, 1)
     payment.status = PaymentStatus.REVERSED
 
 
@@ -278,7 +317,7 @@ def decide_reverse_claim(
         payment.account_id,
         payment.amount_minor,
         undone,
-        *_after(account, undone),
+        *_after(account, payment, undone),
     )
 
 
@@ -287,6 +326,6 @@ def apply_claim_reversed(state: ShardState, event: e.ClaimReversed) -> None:
     payment = state.payments[event.claim_id]
     count_claims(state, payment.allocations, -1)
     unpay(state, account, payment.allocations, event.undone)
-    account.credit_minor -= event.credit_minor
+    take_credit(state, account, event.credit_minor)
     payment.status = PaymentStatus.REVERSED
     assert account.open_to_buy_minor == event.open_to_buy_minor

@@ -16,7 +16,7 @@ from gateway.replays.lanes import run_together
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """All accounts after the last day; `delinquency` by days past due."""
+    """All accounts after the last day; those past due by their `delinquency`."""
 
     statements: int
     owing_accounts: int
@@ -98,6 +98,10 @@ async def read_standing(
 
 
 def _days_of(bucket: tuple[str, int]) -> int:
+    """Who is in days of grace comes first, who was written off last."""
+    named = {"grace": 0, "written_off": 1_000}
+    if bucket[0] in named:
+        return named[bucket[0]]
     return int(bucket[0].split("-")[0].rstrip("+"))
 
 

@@ -52,7 +52,10 @@ class ClientsResult(ReplayResult, frozen=True, kw_only=True):
             ("in credit", standing.credit_accounts, self._of("credit_minor")),
             ("overdue", standing.overdue_accounts, self._of("past_due_minor")),
         ]
-        rows += [(f"  {days} days", n, "") for days, n in standing.delinquency]
+        rows += [
+            (f"  {days} days" if days[0].isdigit() else f"  {days}", n, "")
+            for days, n in standing.delinquency
+        ]
         charged = money(self.penalties_minor, self.SYMBOL)
         rows.append(("penalties", standing.charged_accounts, f"unpaid, of {charged}"))
         return rows

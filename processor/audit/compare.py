@@ -5,6 +5,7 @@ shard has in memory.  Two calculations that agree on every account, every
 purchase and every slice are unlikely to be wrong in the same way.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from processor.audit.books import (
@@ -25,6 +26,7 @@ from processor.settlement_state import SettlementState
 from processor.state import (
     NEVER,
     AccountVelocity,
+    Debt,
     DeclinedAuthorization,
     Explained,
     ShardState,
@@ -146,6 +148,7 @@ def _account(own: Account, state: AccountState, day: str) -> Figures:
         ("open to buy", own.open_to_buy_minor, state.open_to_buy_minor),
         ("charges", own.charges_minor, state.charges_minor),
         ("written off", own.written_off_minor, state.written_off_minor),
+        ("lost", (own.own_loss_minor, own.lost), _lost(state)),
         ("unpaid", list(own.owing), state.unpaid or []),
         ("velocity", _tallies(own, day), _meters(state.velocity, day)),
         *_debt(own, state),
@@ -161,7 +164,22 @@ def _debt(own: Account, state: AccountState) -> Figures:
     return (
         ("next statement", own.next_statement_on, next_on),
         ("minimum left", own.minimum_left_minor, debt.minimum_left_minor),
+        ("overdrawn", own.overdrawn, _overdrawn(debt)),
     )
+
+
+def _overdrawn(debt: Debt) -> dict[int, int]:
+    by_due_day: Counter[int] = Counter()
+    for part in debt.overdrawn:
+        by_due_day[part.due_on] += part.amount_minor
+    return dict(by_due_day)
+
+
+def _lost(state: AccountState) -> tuple[int, dict[str, int]]:
+    lost = state.lost
+    if lost is None:
+        return 0, {}
+    return lost.platform_minor, lost.lenders
 
 
 def _tallies(own: Account, day: str) -> Velocities:

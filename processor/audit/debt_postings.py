@@ -172,6 +172,7 @@ def _returned(event: e.RepaymentReturned, names: Names) -> list[Leg]:
         (f"borrower_credit:{account_id}", event.credit_minor),
         *_opened_again(account_id, payment_id, event.undone, names),
         *_not_remitted(payment_id, event.undone, names),
+        *_billed(account_id, sum(plan.charges_minor for plan in event.plans), names),
     ]
 
 
@@ -216,9 +217,14 @@ def _settled_early(event: e.SettledEarly, names: Names) -> list[Leg]:
     )
     return [
         _cash(event.account_id, event.amount_minor, names),
+        *_filled(event.account_id, event.credit_minor),
         *_billed(event.account_id, charges, names),
         *_paid(event.account_id, event.allocations, names),
     ]
+
+
+def _filled(account_id: str, credit: int) -> list[Leg]:
+    return [(f"borrower_credit:{account_id}", -credit)] if credit else []
 
 
 def _given_up(
@@ -237,9 +243,22 @@ def _given_up(
     return booked
 
 
+def _own_loss(account_id: str, amount: int, names: Names) -> list[Leg]:
+    """Overdrawn credit that the platform gives up, and may recover."""
+    if not amount:
+        return []
+    currency = names.accounts[account_id].currency
+    return [
+        (f"platform_expense:{currency}", amount),
+        (f"borrower_credit:{account_id}", -amount),
+        (f"written_off_own:{currency}", -amount),
+    ]
+
+
 def _written_off(event: e.WrittenOff, names: Names) -> list[Leg]:
     account_id = event.account_id
     booked = _given_up(account_id, event.amount_minor, event.allocations, names)
+    booked += _own_loss(account_id, event.credit_minor, names)
     for paid in event.allocations:
         purchase = names.purchases[paid.authorization_id]
         booked.append((f"loan:{account_id}", -paid.amount_minor))
@@ -251,10 +270,12 @@ def _written_off(event: e.WrittenOff, names: Names) -> list[Leg]:
 def _write_off_reversed(event: e.WriteOffReversed, names: Names) -> list[Leg]:
     account_id, payment_id = event.account_id, event.write_off_id
     allocations = names.payments[payment_id].allocations
+    own = names.payments[payment_id].platform_minor
     booked = [
-        (f"borrower_credit:{account_id}", event.credit_minor),
+        (f"borrower_credit:{account_id}", event.credit_minor - own),
         *_opened_again(account_id, payment_id, event.undone, names),
         *_given_up(account_id, -event.amount_minor, allocations, names),
+        *_own_loss(account_id, -own, names),
     ]
     for paid, back in zip(allocations, event.undone, strict=True):
         purchase = names.purchases[paid.authorization_id]
@@ -265,12 +286,22 @@ def _write_off_reversed(event: e.WriteOffReversed, names: Names) -> list[Leg]:
 
 
 def _recovery(
-    account_id: str, amount: int, parts: Sequence[tuple[str, int]], names: Names
+    account_id: str,
+    amount: int,
+    parts: Sequence[tuple[str, int]],
+    own: int,
+    names: Names,
 ) -> list[Leg]:
+    currency = names.accounts[account_id].currency
     booked = [
         _cash(account_id, amount, names),
         (f"written_off:{account_id}", -amount),
     ]
+    if own:
+        booked += (
+            (f"platform_expense:{currency}", -own),
+            (f"written_off_own:{currency}", own),
+        )
     for lender_id, part in parts:
         booked += (
             (f"lender_remittance:{lender_id}", -part),
@@ -281,13 +312,15 @@ def _recovery(
 
 def _recovered(event: e.RecoveryRecorded, names: Names) -> list[Leg]:
     parts = [(part.lender_id, part.amount_minor) for part in event.parts]
-    return _recovery(event.account_id, event.amount_minor, parts, names)
+    own = event.platform_minor
+    return _recovery(event.account_id, event.amount_minor, parts, own, names)
 
 
 def _recovery_reversed(event: e.RecoveryReversed, names: Names) -> list[Leg]:
-    recovered = names.payments[event.recovery_id].lenders
-    parts = [(lender_id, -part) for lender_id, part in recovered.items()]
-    return _recovery(event.account_id, -event.amount_minor, parts, names)
+    recovery = names.payments[event.recovery_id]
+    parts = [(lender_id, -part) for lender_id, part in recovery.lenders.items()]
+    own = -recovery.platform_minor
+    return _recovery(event.account_id, -event.amount_minor, parts, own, names)
 
 
 def _claim_paid(event: e.ClaimPaid, names: Names) -> list[Leg]:

@@ -68,6 +68,15 @@ class Carry(msgspec.Struct, gc=False):
     parts: list[int]
 
 
+class Moved(msgspec.Struct, frozen=True, gc=False):
+    """What an early settlement took off a purchase's lines; all by index."""
+
+    early: int  # The line it made of that.
+    principal: dict[int, int]
+    fee: dict[int, int]
+    running: int  # Whose interest was charged with it.
+
+
 class Payment(msgspec.Struct, gc=False):
     """What lowered a debt and may be undone.
 
@@ -83,6 +92,9 @@ class Payment(msgspec.Struct, gc=False):
     lenders: dict[str, int]  # A recovery's parts.
     guarantor_id: str = ""
     status: str = "provisional"
+    overdrawn: dict[int, int] = {}  # What it paid of that, by due day.
+    moved: dict[str, Moved] = {}  # By purchase, if it settled early.
+    platform_minor: int = 0  # What of a loss or a recovery is the platform's.
 
 
 class Adjustment(msgspec.Struct, gc=False):

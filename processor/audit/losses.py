@@ -10,6 +10,7 @@ from processor import events as e
 from processor.audit.books import Account, Books
 from processor.audit.lines import Adjustment, Payment
 from processor.audit.money import by_order, check_undone, payment_of
+from processor.audit.overdrawn import lower_credit, owed_minor, raise_credit
 from processor.audit.paying import (
     account_of,
     are_lines,
@@ -28,16 +29,27 @@ def written_off(books: Books, event: e.WrittenOff) -> Touched:
     if account is None or not are_lines(books, account, event.allocations):
         return None
     books.check_made_id(event.write_off_id)
-    owed_minor = sum(sum(owed.left) for owed in owed_of(books, account))
-    if event.amount_minor != owed_minor or not owed_minor:
-        books.differ(f"it gives up {event.amount_minor} of {owed_minor} owed.")
-    check_order(books, event.allocations, by_order(books, account, owed_minor)[0])
+    of_lines = sum(sum(owed.left) for owed in owed_of(books, account))
+    own = owed_minor(account)
+    if event.amount_minor != of_lines + own or not event.amount_minor:
+        books.differ(f"it gives up {event.amount_minor} of {of_lines + own} owed.")
+    if event.credit_minor != own:
+        books.differ(f"{event.credit_minor} overdrawn is given up, it is {own}.")
+    check_order(books, event.allocations, by_order(books, account, of_lines)[0])
     pay(books, account, event.allocations, is_remitted=False)
     account.written_off_minor += event.amount_minor
     _freeze(account)
     _lose(books, account, event.allocations, 1)
+    account.own_loss_minor += event.credit_minor
     books.payments[event.write_off_id] = Payment(
-        "write_off", event.account_id, event.amount_minor, 0, event.allocations, {}
+        "write_off",
+        event.account_id,
+        event.amount_minor,
+        event.credit_minor,
+        event.allocations,
+        {},
+        overdrawn=raise_credit(account, event.credit_minor),
+        platform_minor=event.credit_minor,
     )
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return ()
@@ -73,6 +85,9 @@ def write_off_reversed(books: Books, event: e.WriteOffReversed) -> Touched:
         )
     account.written_off_minor -= event.amount_minor
     _lose(books, account, payment.allocations, -1)
+    account.own_loss_minor -= payment.platform_minor
+    if min((account.own_loss_minor, *account.lost.values())) < 0:
+        books.differ("somebody has a claim again, and keeps what he was given for it.")
     allocations = payment.allocations
     if not undo(books, account, allocations, event.undone, was_remitted=False):
         return None
@@ -87,7 +102,8 @@ def recovered(books: Books, event: e.RecoveryRecorded) -> Touched:
     not_closed(books, account)
     books.check_made_id(event.recovery_id)
     lenders = {part.lender_id: part.amount_minor for part in event.parts}
-    if sum(lenders.values()) != event.amount_minor or len(lenders) != len(event.parts):
+    in_all = sum(lenders.values()) + event.platform_minor
+    if in_all != event.amount_minor or len(lenders) != len(event.parts):
         books.differ(f"{event.amount_minor} is recovered as {lenders}.")
     if event.amount_minor > account.written_off_minor:
         books.differ(
@@ -95,20 +111,26 @@ def recovered(books: Books, event: e.RecoveryRecorded) -> Touched:
         )
     names = sorted(account.lost.keys() | lenders.keys())
     lost = [max(0, account.lost.get(name, 0)) for name in names]
-    parts = [lenders.get(name, 0) for name in names]
+    lost.append(account.own_loss_minor)
+    parts = [lenders.get(name, 0) for name in names] + [event.platform_minor]
     check_part(books, "what is recovered", lost, event.amount_minor, parts)
     books.payments[event.recovery_id] = Payment(
-        "recovery", event.account_id, event.amount_minor, 0, (), lenders
+        "recovery",
+        event.account_id,
+        event.amount_minor,
+        0,
+        (),
+        lenders,
+        platform_minor=event.platform_minor,
     )
-    _recover(books, account, event.amount_minor, lenders, 1)
+    _recover(books, account, books.payments[event.recovery_id], 1)
     return ()
 
 
-def _recover(
-    books: Books, account: Account, amount: int, lenders: dict[str, int], sign: int
-) -> None:
-    account.written_off_minor -= sign * amount
-    for lender_id, part in lenders.items():
+def _recover(books: Books, account: Account, payment: Payment, sign: int) -> None:
+    account.written_off_minor -= sign * payment.amount_minor
+    account.own_loss_minor -= sign * payment.platform_minor
+    for lender_id, part in payment.lenders.items():
         account.lost[lender_id] = account.lost.get(lender_id, 0) - sign * part
         books.lender_totals(lender_id).recovered_minor += sign * part
 
@@ -120,7 +142,7 @@ def recovery_reversed(books: Books, event: e.RecoveryReversed) -> Touched:
     account, payment = found
     if event.amount_minor != payment.amount_minor:
         books.differ(f"it undoes {event.amount_minor} of {payment.amount_minor}.")
-    _recover(books, account, event.amount_minor, payment.lenders, -1)
+    _recover(books, account, payment, -1)
     payment.status = "reversed"
     return ()
 
@@ -201,7 +223,10 @@ def adjustment_approved(books: Books, event: e.AdjustmentApproved) -> Touched:
             f"it adds {event.credit_minor}, proposed was {adjustment.credit_minor}."
         )
     adjustment.status = "approved"
-    account.credit_minor += event.credit_minor
+    if event.credit_minor > 0:
+        raise_credit(account, event.credit_minor)
+    else:
+        lower_credit(books, account, -event.credit_minor, {})
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return ()
 

@@ -8,6 +8,7 @@ from processor import commands as c
 from processor import events as e
 from processor.audit.books import Account, Books
 from processor.audit.lines import Payment
+from processor.audit.overdrawn import lower_credit, owed_minor, raise_credit
 from processor.audit.paying import (
     Taken,
     account_of,
@@ -20,6 +21,7 @@ from processor.audit.paying import (
     undo,
 )
 from processor.audit.purchases import Touched
+from processor.audit.restored import restore_plans
 from processor.audit.withholdings import repaid_by_merchant
 
 
@@ -42,7 +44,7 @@ def repaid(books: Books, event: e.Repaid) -> Touched:
     if isinstance(books.command, c.Repay):
         only = books.command.authorization_id
     # What was spent of a credit that was taken back is owed before all else.
-    overdrawn_minor = min(event.amount_minor, max(0, -account.credit_minor))
+    overdrawn_minor = min(event.amount_minor, owed_minor(account))
     taken, left = by_order(books, account, event.amount_minor - overdrawn_minor, only)
     check_order(books, event.allocations, taken)
     if event.credit_minor != left + overdrawn_minor:
@@ -50,26 +52,33 @@ def repaid(books: Books, event: e.Repaid) -> Touched:
             f"{event.credit_minor} of it is credit, it is {left + overdrawn_minor}."
         )
     pay(books, account, event.allocations)
-    account.credit_minor += event.credit_minor
+    wish = books.command
+    may_bounce = isinstance(wish, c.Repay) and wish.provisional
     if event.withholding_id or event.withheld_from:
         repaid_by_merchant(books, account.currency, event)
-    note_payment(books, event, event.credit_minor)
+        may_bounce = False  # The money is here already.
+    if event.provisional != may_bounce:
+        said, own = ("provisional", "final")[:: 1 if event.provisional else -1]
+        books.differ(f"it is booked as {said}, not as {own}.")
+    note_payment(books, account, event)
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return ()
 
 
 def note_payment(
-    books: Books, event: e.Repaid | e.SettledEarly, credit_minor: int
+    books: Books, account: Account, event: e.Repaid | e.SettledEarly
 ) -> None:
     """It is counted today; while it is provisional it may be returned."""
+    overdrawn = raise_credit(account, event.credit_minor)
     books.payments[event.repayment_id] = Payment(
         "repayment",
         event.account_id,
         event.amount_minor,
-        credit_minor,
+        event.credit_minor,
         event.allocations,
         {},
         status="provisional" if event.provisional else "final",
+        overdrawn=overdrawn,
     )
     books.totals.repaid_minor += event.amount_minor
     books.totals.repaid_count += 1
@@ -106,6 +115,7 @@ def returned(books: Books, event: e.RepaymentReturned) -> Touched:
     account, payment = found
     if not undo(books, account, payment.allocations, event.undone):
         return None
+    restore_plans(books, account, payment, event)
     check_undone(books, account, payment, event)
     books.totals.returned_minor += event.amount_minor
     books.totals.returned_count += 1
@@ -125,7 +135,7 @@ def check_undone(
     credit_minor += sum(back.credit_minor for back in event.undone)
     if event.credit_minor != credit_minor:
         books.differ(f"{event.credit_minor} comes off the credit, not {credit_minor}.")
-    account.credit_minor -= event.credit_minor
+    lower_credit(books, account, event.credit_minor, payment.overdrawn)
     payment.status = "reversed"
     books.check_open_to_buy(account, event.open_to_buy_minor)
 

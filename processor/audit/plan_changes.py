@@ -4,13 +4,16 @@ A recut replaces what is not billed of a purchase by other lines.  It may lose
 nothing: the principal is the same, and the fees are, but for the program's own.
 """
 
+import msgspec
+
 from processor import commands as c
 from processor import events as e
 from processor import limits
 from processor.audit.books import Account, Books, Purchase
 from processor.audit.days import monthly, next_on
-from processor.audit.lines import COMPONENTS, FEE, PRINCIPAL, Line, line_of
+from processor.audit.lines import COMPONENTS, FEE, PRINCIPAL, Line, Moved, line_of
 from processor.audit.money import note_payment
+from processor.audit.overdrawn import owed_minor
 from processor.audit.paying import (
     Taken,
     account_of,
@@ -22,10 +25,10 @@ from processor.audit.paying import (
     owed_of,
     pay,
 )
-from processor.audit.plans import evenly
+from processor.audit.plans import cut_of, evenly
 from processor.audit.purchases import Touched
 from processor.audit.schedules import check_lines, expected_lines
-from processor.audit.statements import interest_of
+from processor.audit.statements import bearing, interest_of
 
 
 def _unbilled(books: Books, account: Account, purchase: Purchase) -> list[Line]:
@@ -43,6 +46,7 @@ def settled_early(books: Books, event: e.SettledEarly) -> Touched:
         only = books.command.authorization_id
     said = {recut.authorization_id: recut for recut in event.recuts}
     own = _early_cuts(books, account, only)
+    moved = {}
     if len(said) != len(event.recuts) or said.keys() != own.keys():
         books.differ(f"it cuts {sorted(said)} anew, to settle is {sorted(own)}.")
     for name, recut in said.items():
@@ -52,12 +56,13 @@ def settled_early(books: Books, event: e.SettledEarly) -> Touched:
             return None
         if name in own:
             check_lines(books, "early settlement", recut.lines, [own[name]])
-        _cut_anew(books, account, purchase, recut)
+        moved[name] = _cut_anew(books, account, purchase, recut)
     if not are_lines(books, account, event.allocations):
         return None
     _check_all_paid(books, account, event, only)
     pay(books, account, event.allocations)
-    note_payment(books, event, 0)
+    note_payment(books, account, event)
+    books.payments[event.repayment_id].moved = moved
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return ()
 
@@ -90,7 +95,10 @@ def _check_all_paid(
         if is_billed(books, account, owed.line):
             own[owed.key] = owed.left
     check_order(books, event.allocations, own)
-    quote = sum(sum(minor) for minor in own.values())
+    overdrawn = 0 if only else owed_minor(account)
+    if event.credit_minor != overdrawn:
+        books.differ(f"it fills {event.credit_minor} of {overdrawn} overdrawn.")
+    quote = overdrawn + sum(sum(minor) for minor in own.values())
     if event.amount_minor != quote:
         books.differ(f"{event.amount_minor} settles what comes to {quote}.")
     fee = sum(line.fee_minor for recut in event.recuts for line in recut.lines)
@@ -100,10 +108,19 @@ def _check_all_paid(
 
 def _cut_anew(
     books: Books, account: Account, purchase: Purchase, recut: e.Recut
-) -> None:
+) -> Moved:
     """Replace what is not billed; no principal comes or goes."""
     principal = 0
-    for line in _unbilled(books, account, purchase):
+    unbilled = _unbilled(books, account, purchase)
+    running = 0
+    if unbilled:
+        running = bearing(purchase, min(line.bills_on for line in unbilled))
+    moved = Moved(len(purchase.lines), {}, {}, running)
+    for index, line in enumerate(purchase.lines):
+        if is_billed(books, account, line):
+            continue
+        moved.principal[index] = line.principal_minor
+        moved.fee[index] = line.left(FEE)
         principal += line.principal_minor
         line.charged[PRINCIPAL] -= line.principal_minor
         line.charged[FEE] -= line.left(FEE)
@@ -116,6 +133,9 @@ def _cut_anew(
     for line in new:
         if is_billed(books, account, line):
             account.charges_minor += line.charges_minor
+            # No statement asks for it.
+            account.minimum_left_minor += line.principal_minor + line.charges_minor
+    return moved
 
 
 def plan_extended(books: Books, event: e.PlanExtended) -> Touched:
@@ -147,7 +167,12 @@ def plan_extended(books: Books, event: e.PlanExtended) -> Touched:
     first_on = next_on(books.today, account.statement_day)
     fees = [0] * periods
     fees[0] = fee + sum(line.left(FEE) for line in unbilled)
-    bills_on, parts = monthly(first_on, periods), evenly(principal, periods)
+    plan = purchase.program.plans.get(purchase.plan_id)
+    parts = evenly(principal, periods)
+    if plan is not None:
+        own_plan = msgspec.structs.replace(plan, periods=periods)
+        parts = cut_of(own_plan, principal).principals
+    bills_on = monthly(first_on, periods)
     own = expected_lines(account, bills_on, parts, fees)
     check_lines(books, "the extension", event.recut.lines, own)
     _cut_anew(books, account, purchase, event.recut)
@@ -181,6 +206,7 @@ def charges_waived(books: Books, event: e.ChargesWaived) -> Touched:
         purchase = books.purchases[name]
         purchase.lines[line].back[index] += amount
         account.charges_minor -= amount
+        account.minimum_left_minor -= amount
         if not purchase.owes:
             account.owing.pop(name, None)
     return ()

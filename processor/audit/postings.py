@@ -27,7 +27,7 @@ allocation of a payment, "opened again" for what its return undoes of them.
 |                        |                               |   and charge parts         |
 | repaid                 | cash  amount; paid            | borrower_credit:A  credit  |
 |   out of a payout      | merchant_withheld:M, not cash |                            |
-| settled early          | cash  amount; paid            |                            |
+| settled early          | cash  amount; paid            | borrower_credit:A  filled  |
 |   charges billed by it | charges:A  charges            | charge_income:P  same      |
 | credit used            | borrower_credit:A  am.; paid  |                            |
 | credit paid out        | borrower_credit:A  amount     | cash  amount               |
@@ -38,6 +38,8 @@ allocation of a payment, "opened again" for what its return undoes of them.
 |   to credit meanwhile  |                               |   parts not opened again   |
 | repayment returned,    | lender_remittance:L  parts;   | cash or guarantor:G  am.   |
 |   claim reversed       |   charge parts opened again   |                            |
+|   and plans restored:  | charge_income:P  charges that | charges:A  same            |
+|   not owed (or owed)   |   are not billed any more     |                            |
 | refunded               | merchant_payable:M  amount    | lender_reserve:L  parts    |
 |                        | lender_claim:L  principal p.  | loan:A  principal          |
 |                        | lender_due:L  p. - principal  | borrower_credit:A  credit  |
@@ -48,12 +50,17 @@ allocation of a payment, "opened again" for what its return undoes of them.
 |   its subsidy          | merchant_payable:M  subsidy   | subsidy_receivable:Q  p.   |
 | written off            | lender_claim:L  parts         | loan:A  principal          |
 |                        | charge_income:P  charges      | charges:A  charges         |
+|   overdrawn credit     | platform_expense  overdrawn   | borrower_credit:A  same    |
 |   to be recovered      | written_off:A  amount         | written_off_part:L  parts  |
+|                        |                               | written_off_own  overdrawn |
 | write-off reversed     | opened again, and             | lender_remittance:L  charge|
 |                        |                               |   parts not opened again   |
+|   overdrawn credit     | borrower_credit:A  overdrawn  | platform_expense  same     |
 |   not to be recovered  | written_off_part:L  parts     | written_off:A  amount      |
+|                        | written_off_own  overdrawn    |                            |
 | recovered (reversed:   | cash  amount                  | lender_remittance:L  parts |
 |   the other way round) | written_off_part:L  parts     | written_off:A  amount      |
+|   the platform's part  | written_off_own  part         | platform_expense  part     |
 | adjustment approved    | platform_expense  credit      | borrower_credit:A  credit  |
 | hold placed, increased | account_held:A  amount        | holds_open  amount         |
 | hold released, expired | holds_open  amount            | account_held:A  amount     |
@@ -68,6 +75,8 @@ move no money and are not posted.
 
 `charges:A` is what is billed and unpaid, `charge_income:P` the same from the
 other side: nobody's yet.  Once it is paid it is the lenders'.
+`borrower_credit:A` is a debit where it is overdrawn: the platform has paid what
+was spent of it, and has it to claim.
 `lender_due` may have either sign: what a refund took back to the reserve
 beyond the claim it ended.  The two sides come from different fields of the
 event wherever there are two (the amount, its parts, the balance after it), so

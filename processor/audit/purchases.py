@@ -380,6 +380,8 @@ def _use_credit(
         paid = min(left, line.principal_minor)
         line.paid[PRINCIPAL] += paid
         left -= paid
+        if line.bills_on < books.billed_before(account.account_id):
+            account.minimum_left_minor -= paid  # Of an earlier capture.
     lower_debt(books, account, purchase, used, event.credit_parts)
     for i, lender_id in enumerate(purchase.lenders):
         books.lender_totals(lender_id).claim_repaid_minor += event.credit_parts[i]

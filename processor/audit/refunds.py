@@ -9,6 +9,7 @@ from processor import events as e
 from processor.audit.books import Account, Books, Purchase
 from processor.audit.lines import FEE, PRINCIPAL
 from processor.audit.merchants import charged_back, is_charge
+from processor.audit.overdrawn import raise_credit
 from processor.audit.paying import check_part, is_billed
 from processor.audit.purchases import Touched, lower_debt
 
@@ -31,10 +32,10 @@ def refunded(books: Books, event: e.Refunded) -> Touched:
     if event.line_parts:
         _lower_lines(books, account, purchase, event)
     else:
-        _lower_single(books, purchase, event)
+        _lower_single(books, account, purchase, event)
     _give_back(books, purchase, event)
     lower_debt(books, account, purchase, principal, event.principal_parts)
-    account.credit_minor += event.credit_minor + sum(event.fee_credits)
+    raise_credit(account, event.credit_minor + sum(event.fee_credits))
     books.check_open_to_buy(account, event.open_to_buy_minor)
     return purchase.lenders
 
@@ -66,7 +67,9 @@ def _is_shaped(books: Books, purchase: Purchase, event: e.Refunded) -> bool:
     return True
 
 
-def _lower_single(books: Books, purchase: Purchase, event: e.Refunded) -> None:
+def _lower_single(
+    books: Books, account: Account, purchase: Purchase, event: e.Refunded
+) -> None:
     """What is unpaid falls first; the rest had been paid, and is credit."""
     principal, outstanding = event.principal_minor, purchase.outstanding_minor
     if principal != min(event.amount_minor, outstanding):
@@ -75,6 +78,8 @@ def _lower_single(books: Books, purchase: Purchase, event: e.Refunded) -> None:
         line = purchase.lines[0]
         line.back[PRINCIPAL] += event.amount_minor
         line.paid[PRINCIPAL] -= event.amount_minor - principal
+        if is_billed(books, account, line):
+            account.minimum_left_minor -= principal
 
 
 def _lower_lines(
@@ -94,6 +99,8 @@ def _lower_lines(
         line.paid[FEE] -= event.fee_credits[i]
         if is_billed(books, account, line):
             account.charges_minor -= fee - event.fee_credits[i]
+            ended = part - event.line_credits[i] + fee - event.fee_credits[i]
+            account.minimum_left_minor -= ended
     for what, said, own in (
         ("fees", event.fee_parts, right_fees),
         ("credit by line", event.line_credits, credits_),

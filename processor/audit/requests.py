@@ -63,7 +63,6 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
             ("account_id", "account_id"),
             ("withheld_from", "withheld_from"),
             ("withholding_id", "withholding_id"),
-            ("provisional", "provisional"),
         ),
     ),
     c.SettleEarly: (

@@ -14,6 +14,7 @@ from processor import limits
 from processor.audit.books import Account, Books, Purchase
 from processor.audit.days import next_on, text_of
 from processor.audit.lines import FEE, INTEREST, PENALTY, Line
+from processor.audit.overdrawn import not_billed
 from processor.audit.paying import (
     are_lines,
     check_order,
@@ -39,6 +40,15 @@ def interest_of(purchase: Purchase, bills_on: int) -> int:
     return nearest(sum(line.principal_minor for line in later) * plan.rate)
 
 
+def bearing(purchase: Purchase, bills_on: int) -> int:
+    """The index of the line that a period's interest is charged on.
+
+    Of several that are billed together, the first on which principal is unpaid.
+    """
+    together = [i for i, x in enumerate(purchase.lines) if x.bills_on == bills_on]
+    return min(together, key=lambda i: (not purchase.lines[i].principal_minor, i))
+
+
 # What comes next.
 
 
@@ -54,12 +64,12 @@ def _lines(books: Books, account: Account) -> list[tuple[str, int, Purchase, Lin
     ]
 
 
-def credit_to_use(books: Books, account: Account) -> int:
-    """What of the borrower's credit pays what is billed."""
+def credit_to_use(books: Books, account: Account, through: int = 0) -> int:
+    """What of the borrower's credit pays what is billed, or is by such a day."""
     billed = sum(
         line.principal_minor + line.charges_minor
         for _, _, _, line in _lines(books, account)
-        if is_billed(books, account, line)
+        if is_billed(books, account, line) or line.bills_on <= through
     )
     return max(0, min(account.credit_minor, billed))
 
@@ -80,14 +90,15 @@ def _through(books: Books, account: Account) -> int:
 
 
 def lines_to_move(books: Books, account: Account) -> Sum:
-    """Late lines of the last statement, if the minimum was paid."""
+    """Lines of the last statement after their due day, if the minimum was paid."""
     everything = _terms(books, account).minimum_due_ppm == limits.PPM
     if account.minimum_left_minor > 0 or everything or not account.last_due_on:
         return {}
     return {
         (name, number): line.principal_minor
-        for name, number, _, line in _late(books, account)
-        if line.due_on == account.last_due_on
+        for name, number, _, line in _lines(books, account)
+        if line.principal_minor > 0
+        and line.due_on == account.last_due_on <= _through(books, account)
     }
 
 
@@ -108,7 +119,6 @@ def statement(books: Books, account: Account) -> e.StatementIssued:
     """The statement of the account's next statement day, as things stand."""
     on = account.next_statement_on
     new, past_due, carried, carried_principal = [], 0, 0, 0
-    has_interest = set()
     for name, number, purchase, line in _lines(books, account):
         if line.bills_on < on < line.due_on:
             carried += line.principal_minor + line.charges_minor
@@ -118,16 +128,17 @@ def statement(books: Books, account: Account) -> e.StatementIssued:
         if line.bills_on != on:
             continue
         interest = line.left(INTEREST)
-        if name not in has_interest:  # Two captures: the balance counts once.
+        if number == bearing(purchase, on) + 1:
             interest += interest_of(purchase, on)
-            has_interest.add(name)
         new.append(
             e.BilledLine(name, number, line.principal_minor, interest, line.left(FEE))
         )
     principal = sum(line.principal_minor for line in new)
     charges = sum(line.interest_minor + line.fee_minor for line in new)
     part = (principal + carried_principal) * _terms(books, account).minimum_due_ppm
-    minimum = past_due + charges + carried - carried_principal
+    overdrawn = not_billed(account)
+    past_due += sum(account.overdrawn.values())
+    minimum = past_due + charges + carried - carried_principal + overdrawn
     minimum += (part + limits.PPM - 1) // limits.PPM
     credit = max(0, account.credit_minor)
     return e.StatementIssued(
@@ -136,11 +147,12 @@ def statement(books: Books, account: Account) -> e.StatementIssued:
         next_on(on + 1, account.due_day),
         tuple(new),
         past_due,
-        max(0, past_due + carried + principal + charges - credit),
+        max(0, past_due + carried + principal + charges + overdrawn - credit),
         max(0, minimum - credit),
         credit,
         account.outstanding_minor,
         carried,
+        overdrawn,
     )
 
 
@@ -276,11 +288,16 @@ def statement_issued(books: Books, event: e.StatementIssued) -> Touched:
         line = purchase.lines[max(0, billed.line - 1)]
         line.charged[INTEREST] += billed.interest_minor - line.left(INTEREST)
         account.charges_minor += billed.interest_minor + billed.fee_minor
-    account.minimum_left_minor = event.minimum_due_minor + event.credit_minor
+    if event.overdrawn_minor:
+        account.overdrawn[event.due_on] = event.overdrawn_minor
+    # Credit that is left over pays nothing of this one.
+    used = credit_to_use(books, account, through=event.statement_on)
+    account.minimum_left_minor = event.minimum_due_minor + used
     account.last_due_on = event.due_on
     # The last one, if nothing is owed any more.
     following = next_on(account.next_statement_on + 1, account.statement_day)
-    account.next_statement_on = following if account.owing else 0
+    is_owing = account.owing or account.credit_minor < 0
+    account.next_statement_on = following if is_owing else 0
     return ()
 
 

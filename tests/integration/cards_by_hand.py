@@ -170,6 +170,8 @@ class Books:
             bought.refundable -= part
             off_debt = min(part, bought.left)
             bought.left -= off_debt
+            if bought.bills_on < today:
+                self.minimum_left -= off_debt  # What is not owed is not asked for.
             self.credit += part - off_debt
             amount -= part
         self.unmatched += amount
@@ -219,13 +221,13 @@ class Books:
 
     def _end(self, day: date) -> None:
         grace = timedelta(days=self.card.grace_days)
-        late = [b for b in self.unpaid() if b.left and b.due_on + grace <= day]
-        if late and self.minimum_left <= 0 and self.bills:
+        if self.minimum_left <= 0 and self.bills:
             last = self.bills[-1]
-            for bought in late:
-                if bought.due_on == last.due_on:
+            for bought in self.unpaid():
+                if bought.left and bought.due_on == last.due_on <= day:
                     following = _next(last.statement_on + DAY, self.cycle.statement)
                     bought.due_on = _next(following + DAY, self.cycle.due)
+        late = [b for b in self.unpaid() if b.left and b.due_on + grace <= day]
         for bought in late:
             cost = bought.left * self.card.penalty_ppm // PPM
             if cost and bought.due_on + grace < day:
@@ -251,7 +253,8 @@ class Books:
         self.bills.append(
             Bill(day, due_on, new, old, credit, due, minimum, self.outstanding, carry)
         )
-        self.minimum_left = minimum + credit  # Credit is still to pay its part.
+        # Credit is still to pay its part.
+        self.minimum_left = minimum + min(credit, old + carry + new)
         is_owed = bool(self.unpaid())
         self.next_statement = (
             _next(day + DAY, self.cycle.statement) if is_owed else None

@@ -149,6 +149,7 @@ def statements(books: Books) -> list[dict[str, Any]]:
             "fee_minor": 0,
             "past_due_minor": bill.past_due,
             "carried_minor": bill.carried,
+            "overdrawn_minor": 0,
             "credit_minor": bill.credit,
             "due_minor": bill.due,
             "minimum_due_minor": bill.minimum,

@@ -77,6 +77,8 @@ class Clerk:
     captured: dict[str, int] = field(default_factory=dict)
     refunded: dict[str, int] = field(default_factory=dict)
     credit: int = 0
+    # Of a credit below zero, every unit: the due day, once a statement shows it.
+    pits: list[date | None] = field(default_factory=list)
     next_statement: date | None = None
     minimum_left: int = 0
     last_due: date | None = None
@@ -115,6 +117,12 @@ class Clerk:
             for component in ("fee", "interest", "penalty")
         )
 
+    def billed(self) -> int:
+        """All that statements have shown of the lines and nobody has paid."""
+        return self.charges() + sum(
+            line.left("principal") for line in self.lines if self.is_billed(line)
+        )
+
     def owes(self, purchase: str) -> bool:
         return any(
             line.left(component)
@@ -130,7 +138,7 @@ class Clerk:
             if self.owes(name) and name not in self.order:
                 self.order.append(name)
         self.order = [name for name in self.order if self.owes(name)]
-        if self.order and self.next_statement is None:
+        if (self.order or self.pits) and self.next_statement is None:
             self.next_statement = self.statement_from(self.today)
 
     # What happens.
@@ -160,10 +168,29 @@ class Clerk:
         used = min(max(0, self.credit), total)
         self.credit -= used
         self.tidy()
+        before = self.billed()
         for line in lines:
             paid = min(used, line.left("principal"))
             self._pay(line, "principal", paid)
             used -= paid
+        self.minimum_left -= before - self.billed()
+        self.tidy()
+
+    def lend(self, amount: int) -> list[date | None]:
+        """Credit goes up; the units of a pit that fills, the oldest first."""
+        self.credit += amount
+        self.pits.sort(key=lambda due: due or date.max)
+        filled, self.pits = self.pits[:amount], self.pits[amount:]
+        self.minimum_left -= sum(due is not None for due in filled)
+        return filled
+
+    def take(self, amount: int, filled: list[date | None]) -> None:
+        """Credit goes down; below zero every unit is owed, what is back as it was."""
+        self.credit -= amount
+        deeper = max(0, -self.credit) - len(self.pits)
+        again = [due for due in filled if due is not None][:deeper]
+        self.minimum_left += len(again)
+        self.pits += again + [None] * (deeper - len(again))
         self.tidy()
 
     @staticmethod
@@ -215,7 +242,12 @@ class Clerk:
                 return line
         raise AssertionError(f"no line {number} of {purchase}")
 
-    def give_back(self, taken: dict[tuple[str, int, str], int], credit: int) -> int:
+    def give_back(
+        self,
+        taken: dict[tuple[str, int, str], int],
+        credit: int,
+        filled: list[date | None],
+    ) -> int:
         """A payment bounced; what came off the credit in all."""
         for (purchase, number, component), amount in taken.items():
             line = self.line(purchase, number)
@@ -225,7 +257,7 @@ class Clerk:
             if self.is_billed(line):
                 self.minimum_left += again
             self.tidy()  # One after the other joins the list.
-        self.credit -= credit
+        self.take(credit, filled)
         return credit
 
     def refund(self, purchase: str, amount: int, parts: list[int]) -> tuple[int, int]:
@@ -235,6 +267,7 @@ class Clerk:
         after = self.refunded.get(purchase, 0) + amount
         credits = fee_credits = 0
         assert sum(parts) == amount
+        before = self.billed()
         for line, part in zip(lines, parts, strict=True):
             line.refunded += part
             assert line.refunded <= line.principal
@@ -249,7 +282,8 @@ class Clerk:
             self._pay(line, "fee", -over)
             fee_credits += over
         self.refunded[purchase] = after
-        self.credit += credits + fee_credits
+        self.minimum_left -= before - self.billed()
+        self.lend(credits + fee_credits)
         self.tidy()
         return credits, fee_credits
 
@@ -300,8 +334,8 @@ class Clerk:
             return
         if self.last_due is None or self.next_statement is None:
             return
-        for line in self._late(day):
-            if line.due == self.last_due:
+        for line in self.lines:
+            if line.left("principal") and line.due == self.last_due <= day:
                 line.due = self.due_of(self.next_statement)
 
     def _penalties(self, day: date, told: list[dict[str, Any]]) -> None:
@@ -317,12 +351,10 @@ class Clerk:
     def _statement(self, day: date, told: list[dict[str, Any]]) -> None:
         new = dict.fromkeys(("principal", "interest", "fee"), 0)
         past = carried = revolving = 0
-        billed: set[str] = set()
         for line in self.lines:
             if line.bills == day and line.purchase in self.order:
-                if line.rate_ppm and line.purchase not in billed:
+                if line.rate_ppm and line is self._bearer(line.purchase, day):
                     line.interest += self._interest(line)
-                    billed.add(line.purchase)
                 for component in new:
                     new[component] += line.left(component)
             elif line.bills < day and line.due > day:
@@ -330,15 +362,18 @@ class Clerk:
                 revolving += line.left("principal")
             elif line.bills < day:
                 past += sum(line.left(c) for _, c in MATRIX[:4])
-        owed = past + carried + sum(new.values())
+        fresh = self.pits.count(None)
+        past += len(self.pits) - fresh
+        owed = past + carried + sum(new.values()) + fresh
         credit = max(0, self.credit)
         part = new["principal"] + revolving
         least = Fraction(part * self.terms.minimum_ppm, PPM)
-        minimum = past + carried - revolving + new["interest"] + new["fee"]
+        minimum = past + carried - revolving + new["interest"] + new["fee"] + fresh
         minimum -= -least.numerator // least.denominator
         asked = max(0, minimum - credit)
-        self.minimum_left = asked + credit  # Credit is still to pay its part.
+        self.minimum_left = asked + min(credit, owed)  # Credit still pays its part.
         self.last_due = self.due_of(day)
+        self.pits = [due or self.last_due for due in self.pits]
         shown = {
             "statement_on": day.isoformat(),
             "due_on": self.last_due.isoformat(),
@@ -347,6 +382,7 @@ class Clerk:
             "fee_minor": new["fee"],
             "past_due_minor": past,
             "carried_minor": carried,
+            "overdrawn_minor": fresh,
             "credit_minor": credit,
             "due_minor": max(0, owed - credit),
             "minimum_due_minor": asked,
@@ -354,7 +390,13 @@ class Clerk:
         }
         self.statements.append(shown)
         told.append({"kind": "statement"} | shown)
-        self.next_statement = self.next_month(day) if self.order else None
+        is_over = not self.order and not self.pits
+        self.next_statement = None if is_over else self.next_month(day)
+
+    def _bearer(self, purchase: str, day: date) -> Instalment:
+        """Of a purchase's lines of one bill, the first that is not paid ahead."""
+        mine = [x for x in self.lines if x.purchase == purchase and x.bills == day]
+        return next((line for line in mine if line.left("principal")), mine[0])
 
     def _interest(self, billed: Instalment) -> int:
         balance = sum(

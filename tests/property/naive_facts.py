@@ -793,7 +793,8 @@ def declined_answer(event: e.Declined) -> Answer:
         "transient": event.reason.is_transient,
     }
     if event.missing_minor:
-        answer["headroom_missing_minor"] = event.missing_minor
+        named = "excess" if "_exceeds_" in event.reason.value else "headroom_missing"
+        answer[f"{named}_minor"] = event.missing_minor
     if event.lender_id:
         answer["lender_id"] = event.lender_id
     if event.category:

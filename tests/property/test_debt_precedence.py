@@ -197,7 +197,8 @@ def why_not_settle_early(world: World, wish: c.SettleEarly) -> Reasons:
         return found
     quote = quotes["amount_minor"]
     if purchase:
-        quote = quotes["purchases"].get(purchase, 0)
+        of_each = {x["authorization_id"]: x for x in quotes["purchases"]}
+        quote = of_each.get(purchase, {"amount_minor": 0})["amount_minor"]
     if not quote:
         found[Reason.NOTHING_OWED] = 0
     if wish.amount_minor != quote:

@@ -16,10 +16,11 @@ from processor import commands as c
 from processor import events as e
 from processor import messages as m
 from processor.schedules import Method, Payer, Plan, instalments
-from processor.terms import Bucket, Component, Due, Terms, Waivable
+from processor.terms import Bucket, Component, Due, Side, Terms, Waivable
 from tests.property.naive_debts import MATRIX, Clerk
 from tests.property.naive_debts import Terms as ClerkTerms
 from tests.property.profiles import trying
+from tests.unit.one_audit import check_clean
 from tests.unit.one_shard import OneShard
 
 PPM = 1_000_000
@@ -64,7 +65,7 @@ class Life:
         self.shard = self.open_shard()
         self.purchases: list[str] = []
         self.open: list[tuple[str, str, int]] = []  # Not captured whole yet.
-        self.pending: dict[str, tuple[Any, int]] = {}  # Provisional: taken, credit.
+        self.pending: dict[str, tuple[Any, int, Any]] = {}  # What provisional ones did.
         self.bought: dict[str, int] = {}
 
     def open_shard(self) -> OneShard:
@@ -141,14 +142,16 @@ class Life:
         answer = self.ask(c.Repay, "a", amount, "EUR", "", target, provisional)
         overdrawn = min(amount, max(0, -self.clerk.credit))
         taken, left = self.clerk.repay(amount - overdrawn, target)
-        self.clerk.credit += left + overdrawn
+        filled = self.clerk.lend(left + overdrawn)
+        self.clerk.tidy()
         for component in ("principal", "interest", "fee", "penalty"):
             paid = sum(v for k, v in taken.items() if k[2] == component)
             assert paid == answer[f"{component}_minor"]
         assert answer["credit_minor"] == left + overdrawn
         self.same_allocations(taken)
         if provisional:
-            self.pending[answer["repayment_id"]] = (taken, left + overdrawn)
+            done = (taken, left + overdrawn, filled)
+            self.pending[answer["repayment_id"]] = done
 
     def same_allocations(self, taken: dict[tuple[str, int, str], int]) -> None:
         """Line by line, what the shard paid is what the clerk paid."""
@@ -172,13 +175,13 @@ class Life:
         if not self.pending:
             return self.repay()
         key = self.random.choice(list(self.pending))
-        taken, credit = self.pending.pop(key)
+        taken, credit, filled = self.pending.pop(key)
         if self.random.random() < 0.3:
             assert self.ask(c.FinalizeRepayment, key)["status"] == "approved"
             assert self.ask(c.ReturnRepayment, key)["reason"] == "repayment_is_final"
             return None
         answer = self.ask(c.ReturnRepayment, key)
-        assert answer["credit_minor"] == self.clerk.give_back(taken, credit)
+        assert answer["credit_minor"] == self.clerk.give_back(taken, credit, filled)
         assert answer["over_limit_minor"] == max(0, -answer["open_to_buy_minor"])
         assert self.ask(c.ReturnRepayment, key)["reason"] == "already_reversed"
         return None
@@ -225,8 +228,21 @@ class Life:
         for line in self.clerk.lines:
             if self.clerk.is_billed(line):
                 forgiven = line.left(charge.value)
+                self.clerk.minimum_left -= forgiven
                 setattr(line, charge.value, getattr(line, charge.value) - forgiven)
         self.clerk.tidy()
+
+    def adjust(self) -> None:
+        """Somebody was wrong: credit is given or taken, also what is not there."""
+        side, amount = self.random.choice(list(Side)), self.random.randint(1, 900)
+        proposed = self.ask(c.ProposeAdjustment, "a", side, amount, "EUR", "x")
+        key = proposed["adjustment_id"]
+        self.shard.submit(c.ApproveAdjustment("checker", key, key))
+        if side is Side.CREDIT:
+            self.clerk.lend(amount)
+            self.clerk.tidy()
+        else:
+            self.clerk.take(amount, [])
 
     def pass_days(self) -> None:
         """The next business day begins: tomorrow, after a weekend, or much later."""
@@ -277,6 +293,15 @@ class Life:
         late = [line for line in clerk.unpaid() if clerk.where(line) == "past_due"]
         components = ("principal", "interest", "fee", "penalty")
         past = sum(line.left(x) for line in late for x in components)
+        due_days = [x.due for x in late if any(x.left(y) for y in components)]
+        overdrawn = [due for due in clerk.pits if due and due < clerk.today]
+        past += len(overdrawn)
+        days = [(clerk.today - due).days for due in due_days + overdrawn]
+        assert shown["days_past_due"] == max(days, default=0)
+        assert statements["overdrawn_minor"] == len(clerk.pits) == -min(0, clerk.credit)
+        assert statements["due_minor"] == clerk.billed() + len(clerk.pits)
+        least = max(0, clerk.minimum_left)
+        assert statements["minimum_left_minor"] == least <= statements["due_minor"]
         assert shown["past_due_minor"] == statements["past_due_minor"] == past
 
     def check_purchase(self, purchase: Any) -> None:
@@ -314,6 +339,7 @@ def live(seed: int, steps: int) -> Life:
         (4, life.refund),
         (1, life.pay_out),
         (1, life.waive),
+        (1, life.adjust),
         (8, life.pass_days),
     ]
     weights = [weight for weight, _ in deeds]
@@ -352,3 +378,4 @@ def test_when_all_is_returned_and_refunded_nothing_is_left(seed: int) -> None:
             assert line.fee_back_minor == line.fee_cut_minor
             assert (line.paid_minor, line.fee_paid_minor) == (0, 0)
     assert 0 == life.shard.state.accounts["a"].outstanding_minor
+    check_clean(life.shard)

@@ -213,7 +213,7 @@ class DebtLives:
         """Ask for a quote, then pay exactly that: a wrong amount says how much."""
         wrong = self.ask(c.SettleEarly, account_id, 1, "GBP", target)
         if wrong.get("reason") == "amount_is_not_the_quote":
-            amount = 1 + wrong["headroom_missing_minor"]
+            amount = wrong["quote_minor"]
             flag = self.dice.random() < 0.5
             self.ask(c.SettleEarly, account_id, amount, "GBP", target, "", flag)
 

@@ -135,7 +135,7 @@ def _february(told: Told, by_fees: str, overpaid: str) -> None:
     """Paid before it is due, paid by others, not paid at all."""
     ask, repay = told.ask, told.repay
     quoted = told.house.ask(c.SettleEarly("clerk", "q", DORA, 1, "GBP", by_fees))
-    quote = 1 + json.loads(quoted[0].body)["headroom_missing_minor"]
+    quote = json.loads(quoted[0].body)["quote_minor"]
     ask(c.SettleEarly, DORA, quote, "GBP", by_fees, "", True)
     ask(c.PayOutCredit, GINA, 200)
     ask(c.ReturnRepayment, overpaid)

@@ -164,7 +164,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     ),
     ("1 of it is credit, it is 0", change(e.Repaid, 2, credit_minor=1)),
     (
-        "Repay asked for ('dora-1', '', '', False), got ('dora-1', '', '', True)",
+        "it is booked as provisional, not as final",
         ask_otherwise(e.Repaid, 1, provisional=False),
     ),
     # What a return undoes.

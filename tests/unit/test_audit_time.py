@@ -130,7 +130,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         change(e.WrittenOff, 1, amount_minor=6_970),
     ),
     (
-        "record 52: line 3 of au_2630015 gets nothing; by the program's order",
+        "record 53: line 3 of au_2630015 gets nothing; by the program's order",
         change(e.WrittenOff, 1, allocations=without(2)),
     ),
     (
@@ -158,7 +158,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         change(e.RecoveryRecorded, 1, amount_minor=6_972),
     ),
     (
-        "what is recovered goes to the lenders as [302, 699]",
+        "what is recovered goes to the lenders as [302, 699, 0]",
         change(
             e.RecoveryRecorded,
             1,
@@ -166,7 +166,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         ),
     ),
     (
-        "what is recovered goes to the lenders as [1, 300, 701]",
+        "what is recovered goes to the lenders as [1, 300, 701, 0]",
         change(
             e.RecoveryRecorded,
             1,
@@ -229,20 +229,20 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     ("879 of the minimum is not paid", lose(e.Repaid, 2)),
     (
         "falls due later, it is {('au_2b500f', 1): 6030, ('au_2b50010', 1): 489}",
-        change(e.DueMoved, 1, lines=without(1)),
+        change(e.DueMoved, 2, lines=without(1)),
     ),
     (
         "it falls due 2026-02-21, not 2026-02-20",
-        change(e.DueMoved, 1, due_on=lambda on: on + 1),
+        change(e.DueMoved, 2, due_on=lambda on: on + 1),
     ),
-    ("it charges au_none, none of this account", change(e.DueMoved, 1, lines=UNKNOWN)),
+    ("it charges au_none, none of this account", change(e.DueMoved, 2, lines=UNKNOWN)),
     (
         "purchase au_2b500f has no line 2",
-        change(e.DueMoved, 1, lines=at(0, line=2)),
+        change(e.DueMoved, 2, lines=at(0, line=2)),
     ),
     (
         "line 1 of au_2b500f is in it twice",
-        change(e.DueMoved, 1, lines=twice),
+        change(e.DueMoved, 2, lines=twice),
     ),
     (
         "it is through 2026-01-22, not 2026-01-23",
@@ -323,7 +323,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     ),
     (
         "account emil-1 still misses what is late to fall due later",
-        lose(e.DueMoved, 1),
+        lose(e.DueMoved, 2),
     ),
     ("account hugo-2 still misses a penalty of 4", lose(e.PenaltyCharged, -1)),
     # Accounts and days.
@@ -335,9 +335,9 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         ),
     ),
     (
-        "record 82: account gina is closed, nothing may happen to it",
+        "record 83: account gina is closed, nothing may happen to it",
         lambda found: found[SHARD_0].add(
-            None, e.Repaid(GINA, "rp_fff0052", 50, (), 50, 50_050)
+            None, e.Repaid(GINA, "rp_fff0053", 50, (), 50, 50_050)
         ),
     ),
     (

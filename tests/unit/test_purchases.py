@@ -19,7 +19,9 @@ def buy(shard: OneShard, amount: int, capture: bool = True, account: str = "a") 
 
 
 def reason(answer: dict[str, Any]) -> tuple[str, int | None]:
-    return answer["reason"], answer.get("headroom_missing_minor")
+    return answer["reason"], answer.get(
+        "headroom_missing_minor", answer.get("excess_minor")
+    )
 
 
 def test_a_purchase_may_use_the_last_cent_of_credit() -> None:

@@ -184,7 +184,7 @@ def test_more_than_was_deposited_is_never_paid_out() -> None:
     declined = settlement.ask(c.WithdrawReserve, "L1", 11)
     assert ("withdrawal_exceeds_deposit", 1) == (
         declined["reason"],
-        declined["headroom_missing_minor"],
+        declined["excess_minor"],
     )
 
 

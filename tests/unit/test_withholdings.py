@@ -138,3 +138,13 @@ def test_a_withholding_is_spent_once_whatever_is_remembered() -> None:
     again = shard.ask(c.Repay, "a", 60, "EUR", "", "", False, "m", "wh_1")
     assert "withholding_spent" == again["reason"]
     assert 40 == shard.read("account", "a")["outstanding_minor"]
+
+
+def test_what_was_withheld_is_here_and_cannot_bounce() -> None:
+    """A return would give cash back that never came in as cash."""
+    shard = a_shard(L1=1_000)
+    wish = ("a", 50, "EUR", "", "", True, "m", "wh_1")
+    told = shard.ask(c.Repay, *wish)
+    returned = shard.ask(c.ReturnRepayment, told["repayment_id"])
+    assert ("approved", False) == (told["status"], told["provisional"])
+    assert "repayment_is_final" == returned["reason"]
