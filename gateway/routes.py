@@ -392,6 +392,14 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
         "Add a program, or its next version",
     ),
     CommandRoute(
+        "/v1/programs/{program_id}/cap",
+        c.SetProgramCap,
+        _OPERATOR,
+        a.ProgramCapAnswer,
+        "Bound what a lender may have lent out through a program",
+        "program_id",
+    ),
+    CommandRoute(
         "/v1/merchants",
         c.RegisterMerchant,
         _OPERATOR,

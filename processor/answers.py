@@ -345,6 +345,14 @@ class DailyCapAnswer(ApprovedAnswer, frozen=True, gc=False):
     daily_cap_minor: int | None
 
 
+class ProgramCapAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """The new cap of a lender for a program; null: none."""
+
+    program_id: str
+    lender_id: str
+    program_cap_minor: int | None
+
+
 class FundsAnswer(ApprovedAnswer, frozen=True, gc=False):
     """Where a funds movement is, and what an approved one made the deposit."""
 
@@ -685,6 +693,12 @@ def _daily_cap(command: c.Command, event: e.DailyCapSet) -> DailyCapAnswer:
     return DailyCapAnswer(APPROVED, event.lender_id, event.daily_cap_minor)
 
 
+def _program_cap(command: c.Command, event: e.ProgramCapSet) -> ProgramCapAnswer:
+    return ProgramCapAnswer(
+        APPROVED, event.program_id, event.lender_id, event.program_cap_minor
+    )
+
+
 def _funds_proposed(command: c.Command, event: e.FundsProposed) -> FundsAnswer:
     return FundsAnswer(APPROVED, event.movement_id, "proposed")
 
@@ -745,6 +759,7 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.LenderSuspended: _suspension,
     e.LenderResumed: _suspension,
     e.DailyCapSet: _daily_cap,
+    e.ProgramCapSet: _program_cap,
     e.FundsProposed: _funds_proposed,
     e.FundsApproved: _funds_approved,
     e.FundsRejected: _funds_rejected,

@@ -9,6 +9,7 @@ from processor import velocity
 from processor.apportion import apportion
 from processor.debts import drop_if_paid, new_lines, owes, program_of, take_up
 from processor.events import Captured, ForceCaptured, Parts
+from processor.exposure import bring_back
 from processor.merchants import book_charge
 from processor.rules import add, occupy_reserve, release_reserve, subtract
 from processor.state import (
@@ -59,7 +60,7 @@ def count_increment(
     amount_minor: int,
     parts: Parts,
 ) -> None:
-    """What was authorized on top counts under velocity limits and daily caps."""
+    """What was authorized on top counts under velocity limits and caps."""
     if account.velocity is not None:
         velocity.count(state, account, authorization, amount_minor)
     program = program_of(state, authorization)
@@ -167,6 +168,7 @@ def give_back(
 ) -> None:
     program = program_of(state, authorization)
     release_reserve(state, program, parts)
+    bring_back(state, program, parts)
     if state.counted:
         uncount(state, program, authorization.authorization_id, parts)
     authorization.given_back_minor += amount_minor

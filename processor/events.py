@@ -49,7 +49,7 @@ class Declined(Event, frozen=True):
     """The command was refused, durably: the same id keeps this answer.
 
     `missing_minor` is the headroom that was missing, where the reason is
-    money.  For the reserve and the daily cap, `lender_id` is the lender that
+    money.  For the reserve and the caps, `lender_id` is the lender that
     was short and `refusal` the number under which settlement refused; a
     suspended lender is named too.  For a velocity limit of one category of
     merchants, `category` names it.  An authorization that was declined for
@@ -72,7 +72,7 @@ class Reduced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why an authorization was approved for less than `requested_minor`.
 
     `limited_by` is "limit", a velocity limit (of `category`, if it is one's),
-    "daily_cap" or "reserve": then `lender_id` was short, and `refusals` say so.
+    "program_cap", "daily_cap" or "reserve": then `lender_id` was short, and `refusals` say so.
     """
 
     requested_minor: int
@@ -680,7 +680,7 @@ class ShardJoined(Event, frozen=True):
 class SliceGranted(Event, frozen=True):
     """Headroom leased: `granted_minor` is the total ever granted to the shard.
 
-    `pool_id` (`pools.py`) is the lender whose reserve it is, or a daily cap.
+    `pool_id` (`pools.py`) is the lender whose reserve it is, or a cap.
     """
 
     shard: int
@@ -904,6 +904,29 @@ class DailyCapSet(Event, frozen=True):
     daily_cap_minor: int | None
 
 
+class ProgramCapSet(Event, frozen=True):
+    """What a lender may have lent out through a program; None: no cap.
+
+    It is leased from a pool of its own, which takes the place of the one before.
+    """
+
+    program_id: str
+    lender_id: str
+    program_cap_minor: int | None
+    pool_id: str  # "" without a cap.
+
+
+class ProgramCapCovered(Event, frozen=True):
+    """What was lent out when a cap was set fits into it, and is leased now.
+
+    The cut says what every shard had lent out beyond its slice: free, below
+    zero.  Before this nothing new is lent under the cap.
+    """
+
+    pool_id: str
+    cut: tuple[CutPoint, ...]
+
+
 class AdvanceForced(Event, frozen=True):
     """A forced capture needed more than there was: headroom was raised.
 
@@ -965,6 +988,7 @@ ReferenceFact = (
     | LenderSuspended
     | LenderResumed
     | DailyCapSet
+    | ProgramCapSet
 )
 
 
@@ -1042,6 +1066,8 @@ SettlementEvent = (
     | LenderSuspended
     | LenderResumed
     | DailyCapSet
+    | ProgramCapSet
+    | ProgramCapCovered
     | AdvanceForced
     | ForcedAdvanceRepaid
     | FundsProposed

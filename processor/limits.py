@@ -50,7 +50,7 @@ INBOX_COMMANDS_MAX: Final = 65_536
 DAY_END_ACCOUNTS_PER_STEP_MAX: Final = 512  # Looked at between two batches.
 PARKED_COMMANDS_MAX: Final = 8_192  # Waiting for reserve, per shard.
 PARKED_MS_MAX: Final = 3_000
-REFUSALS_MAX: Final = 2 * LENDERS_PER_PROGRAM_MAX + 1  # Of one partial approval.
+REFUSALS_MAX: Final = 3 * LENDERS_PER_PROGRAM_MAX + 1  # Of one partial approval.
 REMEMBERED_REQUESTS_MAX: Final = 1_000_000  # Answers kept for replay, per journal.
 
 REFERENCE_WAIT_MS_MAX: Final = 2_000  # For the shards to hold what was registered.

@@ -5,7 +5,7 @@ receives, so that its replay needs nothing but its own journal.
 """
 
 from processor import events as e
-from processor import merchants, watched
+from processor import exposure, merchants, watched
 from processor.state import Program, ShardState, Slice
 
 
@@ -19,6 +19,8 @@ def apply_reference_received(state: ShardState, event: e.ReferenceReceived) -> N
             watched.apply_suspension(state, fact)
         elif isinstance(fact, e.DailyCapSet):
             watched.apply_daily_cap(state, fact)
+        elif isinstance(fact, e.ProgramCapSet):
+            exposure.apply_program_cap(state, fact)
         elif isinstance(fact, e.MerchantRegistered | e.MerchantChanged):
             merchants.add_terms(state, fact)
         else:
@@ -38,6 +40,7 @@ def _add_program(state: ShardState, fact: e.ProgramRegistered) -> None:
         (0,) * len(fact.shares),
         {plan.plan_id: plan for plan in fact.plans},
         fact.terms,
+        (0,) * len(fact.shares),
         (0,) * len(fact.shares),
         (0,) * len(fact.shares),
     )

@@ -19,6 +19,7 @@ from processor.apportion import apportion
 from processor.bookings import lower_outstanding
 from processor.debts import billed_before, drop_if_paid, pay_charges, program_of
 from processor.declines import DeclineReason
+from processor.exposure import bring_back, refund_of
 from processor.ids import IdKind, make_id
 from processor.merchants import book_charge_back, charge_back_of
 from processor.orders import allocate_refund, credit_line_of, totals_back
@@ -179,9 +180,10 @@ def apply_refunded(state: ShardState, event: e.Refunded) -> None:
 def _give_back_reserve(
     state: ShardState, purchase: Authorization, event: e.Refunded
 ) -> None:
-    lenders = program_of(state, purchase).lenders
+    program = program_of(state, purchase)
+    bring_back(state, program, refund_of(state, purchase, event.parts))
     for lender_id, part, claim in zip(
-        lenders, event.parts, event.principal_parts, strict=True
+        program.lenders, event.parts, event.principal_parts, strict=True
     ):
         lease = state.slices[lender_id]
         lease.refunded_minor += part

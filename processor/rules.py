@@ -75,7 +75,7 @@ def reserve_for(
     Otherwise the needs to ask settlement for, or, when settlement has refused,
     the decline.  A refusal counts only while the part is more than the
     headroom it found and what is free here; both may have moved since.
-    A watched program may have a suspended lender, or needs daily caps too.
+    A watched program may have a suspended lender, or needs caps too.
     """
     pools, amounts = program.lenders, parts
     if program.is_watched:
@@ -124,7 +124,9 @@ def headroom_anywhere(state: ShardState, refusal: Refusal) -> int:
     lease = state.slices[refusal.pool_id]
     leased_minor = lease.received_minor - lease.returned_minor
     elsewhere_minor = refusal.headroom_minor - (leased_minor - refusal.leased_minor)
-    return max(0, elsewhere_minor) + lease.free_minor
+    # Below zero it is where others have lent out more than a new cap.
+    least_minor = min(0, refusal.headroom_minor)
+    return max(least_minor, elsewhere_minor) + lease.free_minor
 
 
 def free_of(state: ShardState, program: Program) -> Parts:

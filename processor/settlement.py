@@ -125,6 +125,8 @@ class Settlement(Lessor):
         if isinstance(event, e.ReferenceFact):
             self._hold_back_answer()
             self._send_reference(tuple(self._connection_of), len(self.state.reference))
+            if isinstance(event, e.ProgramCapSet):
+                self._end_rounds(self._recall_of.keys() - set(self.state.pool_ids()))
         elif isinstance(event, e.DayCut):
             for shard in self._connection_of:
                 self._tell(shard, m.MoveDay(event.day, event.next_day))
@@ -226,7 +228,7 @@ class Settlement(Lessor):
             self._tell(shard, m.MoveDay(closing.day, closing.next_day))
         for lease in hello.leases:
             self._credit(shard, lease.pool_id, lease.returned_minor)
-        for pool_id in (*self.state.lenders, *self.state.daily_caps):
+        for pool_id in self.state.pool_ids():
             if shard in self.state.pool(pool_id).leases:
                 self._tell_grant(shard, pool_id)
         for round_ in self._rounds.values():

@@ -445,7 +445,7 @@ class Shard(Node):
 
     def _recalled(self, message: m.RecallSlice) -> None:
         lease = self.state.slices[message.pool_id]
-        if lease.free_minor and not message.keep:
+        if lease.free_minor > 0 and not message.keep:
             self._record(
                 None,
                 e.SliceReturned(

@@ -249,7 +249,7 @@ class ExplainedMore(msgspec.Struct, frozen=True, gc=False):
     """What a decision saw beyond the usual: velocity limits, refusals, a hold.
 
     `held_minor` is what the hold had out of which it was taken; `caps` what was
-    free here of the daily cap of each lender that has one.
+    free here of each cap, by pool.
     """
 
     requested_minor: int
@@ -350,7 +350,9 @@ class Program(msgspec.Struct, gc=False):
     """One version of a product; `shares_ppm` in the order of `lenders`.
 
     `split_parts` is the carry: what each lender was given of every amount ever
-    split under this version on this shard.
+    split under this version on this shard.  What of that is not lent out, by
+    the rule of `program_caps.py`, is `not_lent_parts`: what came back, and what
+    was captured by force.
     """
 
     program_id: str
@@ -366,7 +368,8 @@ class Program(msgspec.Struct, gc=False):
     terms: Terms
     charge_parts: Parts  # The same carry, of all charges ever paid.
     fee_back_parts: Parts  # And of all paid fees that refunds ever gave back.
-    is_watched: bool = False  # A lender is suspended or capped by the day.
+    not_lent_parts: Parts
+    is_watched: bool = False  # A lender is suspended or capped.
 
 
 class PaymentKind(StrEnum):
@@ -450,6 +453,7 @@ class Slice(msgspec.Struct, gc=False):
     """What this shard has of one pool, in minor units.
 
     received - returned = free + authorized + captured - refunded, always.
+    Only of a cap by program that is not covered yet is `free` below zero.
     """
 
     pool_id: str
@@ -465,11 +469,13 @@ class Forced(msgspec.Struct, gc=False):
     """What a purchase was captured by force in spite of, in minor units.
 
     How far it left the account beyond its limit the last time, and what all of
-    it made the platform pay for the lenders beyond their lines.
+    it made the platform pay for the lenders beyond their lines.  `extra_parts`
+    is what was not authorized before: no cap counts it.
     """
 
     over_limit_minor: int = 0
     lender_advance_minor: int = 0
+    extra_parts: Parts = ()
 
 
 class ShardState(msgspec.Struct, gc=False):
@@ -497,6 +503,7 @@ class ShardState(msgspec.Struct, gc=False):
     ended_totals: DayTotals = msgspec.field(default_factory=DayTotals)
     suspended: dict[str, bool] = {}  # By lender.
     daily_caps: dict[str, int] = {}  # By lender, in minor units.
+    program_caps: dict[str, dict[str, str]] = {}  # Program → lender → pool.
     counted: dict[str, dict[str, int]] = {}  # Purchase → pool → used of it today.
     forced: dict[str, Forced] = {}  # By authorization.
     declined: dict[str, DeclinedAuthorization] = {}

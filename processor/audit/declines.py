@@ -107,6 +107,9 @@ def reserve_decline(
         books.differ(f"declined for a lender not behind it: {event.lender_id!r}.")
         return None
     lenders = wish.program.lenders
+    if event.reason is DeclineReason.PROGRAM_CAP_EXCEEDED:
+        capped = (wish.program.program_id, event.lender_id)
+        pool_id = books.program_caps.get(capped, "")
     lowest, highest = wish.amount_minor, wish.amount_minor
     if len(lenders) > 1:
         # Shares so far and shares after are each less than one unit off.
@@ -127,7 +130,7 @@ def reserve_decline(
         event.refusals,
         isinstance(command, c.Authorize) and command.partial,
         lease.received_minor - lease.returned_minor,
-        len(books.pools_of(lenders)),
+        len(books.pools_of(wish.program)),
     )
 
 

@@ -85,6 +85,7 @@ def _new_purchase(
         none.copy(),
         none.copy(),
         none.copy(),
+        lent_parts=none.copy(),
         authorization_id=event.authorization_id,
         plan_id=getattr(books.command, "plan_id", ""),
     )
@@ -233,6 +234,8 @@ def _occupy(
     for i, lender_id in enumerate(purchase.lenders):
         purchase.open_parts[i] += parts[i]
         books.spend(lender_id, parts[i]).authorized_minor += parts[i]
+        if is_counted:
+            books.lend(purchase, lender_id, parts[i])
         if is_counted and books.caps:
             books.count(purchase, lender_id, parts[i], is_back=False)
     books.count_split(purchase.program, purchase.program.split, amount, parts)
@@ -262,6 +265,7 @@ def _release(
     velocity.give_back(purchase, amount)
     for i, lender_id in enumerate(purchase.lenders):
         books.spend(lender_id, -parts[i]).authorized_minor -= parts[i]
+        books.lend(purchase, lender_id, -parts[i])
         if books.caps:
             books.count(purchase, lender_id, parts[i], is_back=True)
 

@@ -166,6 +166,7 @@ def _give_back(books: Books, purchase: Purchase, event: e.Refunded) -> None:
         part = event.parts[i]
         purchase.refunded_parts[i] += part
         books.spend(lender_id, -part).refunded_minor += part
+        books.lend(purchase, lender_id, -min(part, purchase.lent_parts[i]))
         totals = books.lender_totals(lender_id)
         totals.refunded_minor += part
         totals.claim_refunded_minor += event.principal_parts[i]

@@ -50,6 +50,8 @@ def reference_received(books: Books, event: e.ReferenceReceived) -> Touched:
             books.suspended.discard(fact.lender_id)
         elif isinstance(fact, e.DailyCapSet):
             _set_cap(books, fact)
+        elif isinstance(fact, e.ProgramCapSet):
+            _set_program_cap(books, fact)
         elif isinstance(fact, e.MerchantRegistered | e.MerchantChanged):
             merchants.terms_received(books, fact)
         else:
@@ -73,6 +75,18 @@ def _set_cap(books: Books, fact: e.DailyCapSet) -> None:
         books.caps_before[lender_id] += 1
         books.caps[lender_id] = books.caps_before[lender_id]
         books.slices.setdefault(daily_pool(lender_id), Slice())
+
+
+def _set_program_cap(books: Books, fact: e.ProgramCapSet) -> None:
+    """What is lent out counts at once; nothing of the new pool is here yet."""
+    capped = (fact.program_id, fact.lender_id)
+    before = books.program_caps.pop(capped, None)
+    if before is not None:
+        del books.slices[before]
+    if fact.program_cap_minor is not None:
+        lent = books.lent_minor(*capped)
+        books.program_caps[capped] = fact.pool_id
+        books.slices[fact.pool_id] = Slice(free_minor=-lent, authorized_minor=lent)
 
 
 def _add_program(books: Books, fact: e.ProgramRegistered) -> None:

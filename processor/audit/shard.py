@@ -145,6 +145,7 @@ class ShardAudit:
         elif event.reason in (
             DeclineReason.RESERVE_EXHAUSTED,
             DeclineReason.DAILY_CAP_EXCEEDED,
+            DeclineReason.PROGRAM_CAP_EXCEEDED,
         ):
             claim = reserve_decline(
                 self.books, self.identity.number, record.command, event
