@@ -38,7 +38,7 @@ def pools_of(
     pools, amounts = [], []
     of_program = state.program_caps.get(program.program_id, {})
     for lender_id, part in zip(program.lenders, parts, strict=True):
-        if lender_id in of_program:
+        if part and lender_id in of_program:  # Free may be below zero.
             pools.append(of_program[lender_id])
             amounts.append(part)
     for lender_id, part in zip(program.lenders, parts, strict=True):

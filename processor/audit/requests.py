@@ -235,6 +235,7 @@ _OF_ITSELF = frozenset(
         e.ShardDayReported,
         e.DayClosed,
         # Lenders.
+        e.ProgramCapCovered,
         e.AdvanceForced,
         e.ForcedAdvanceRepaid,
     }

@@ -32,6 +32,7 @@ UNASKED = {
     e.CreditUsed,
     # Lenders.
     e.AdvanceForced,
+    e.ProgramCapCovered,
     e.ForcedAdvanceRepaid,
 }
 AUTHORIZE = c.Authorize("caller", "r1", "a", "m", 100, "EUR")
