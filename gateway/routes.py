@@ -511,6 +511,13 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
         "Read a program",
     ),
     QueryRoute(
+        "/v1/programs/{program_id}/caps",
+        "caps",
+        "program_id",
+        settlement_views.ProgramCapsView,
+        "Read what lenders have lent out through a program, where it is capped",
+    ),
+    QueryRoute(
         "/v1/merchants/{merchant_id}",
         "merchant",
         "merchant_id",

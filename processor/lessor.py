@@ -31,12 +31,12 @@ from processor import messages as m
 from processor.node import Node
 from processor.pools import exhausted, is_daily, lender_of
 from processor.program_caps import uncovered_minor
-from processor.recall import SETTLEMENT_ITSELF, Ask, Round
+from processor.recall import SETTLEMENT_ITSELF, Ask, Caps, Round
 from processor.remembered import Remembered
 from processor.reserves import is_forceable, need_of, repaid_advance
 from processor.settlement_rules import DECIDE
 from processor.settlement_state import ProgramCap, SettlementState, ShardLease
-from processor.settlement_views import position
+from processor.settlement_views import caps_in_force, position
 
 
 class Lessor(Node):
@@ -322,6 +322,25 @@ class Lessor(Node):
             )
         )
 
+    def _look_at_caps(self, caps: Caps, connection: int, correlation: int) -> None:
+        """A reader wants the caps of a program: ask about each, then answer."""
+        if caps.pool_ids:
+            self._start_round(
+                Round(
+                    self._next_round(),
+                    caps.pool_ids.pop(),
+                    True,
+                    self._now_ms + limits.PARKED_MS_MAX,
+                    self.state.day,
+                    connection,
+                    correlation,
+                    caps=caps,
+                )
+            )
+            return
+        body = caps_in_force(self.state, caps.program_id, caps.used_minor)
+        self._deliver(connection, m.Answer(correlation, m.Outcome.READ, body))
+
     def _start_round(self, round_: Round) -> None:
         self._rounds[round_.number] = round_
         for shard in self._connection_of:
@@ -345,6 +364,11 @@ class Lessor(Node):
 
     def _complete(self, round_: Round) -> None:
         del self._rounds[round_.number]
+        if round_.caps is not None:
+            used_minor = sum(x.authorized_minor for x in round_.leases.values())
+            round_.caps.used_minor[round_.pool_id] = used_minor
+            self._look_at_caps(round_.caps, round_.connection, round_.correlation)
+            return
         if round_.keep:
             body = position(self.state, round_.pool_id, round_.leases.values())
             self._deliver(
@@ -357,11 +381,17 @@ class Lessor(Node):
             ask.evidence[round_.pool_id] = round_
             self._try_ask(ask, round_)
 
-    def _end_rounds(self, ended_pools: set[str]) -> None:
-        """A pool is no more: who waits for it asks anew, or is told."""
-        for pool_id in sorted(ended_pools):
-            round_ = self._recall_of.pop(pool_id)
+    def _end_rounds(self) -> None:
+        """Of pools that are no more: who waits for one asks anew, or is told."""
+        for round_ in list(self._rounds.values()):
+            if self.state.find_pool(round_.pool_id) is not None:
+                continue
             del self._rounds[round_.number]
+            if round_.keep:
+                why = "a cap was changed meanwhile"
+                self._not_done(round_.connection, round_.correlation, why)
+                continue
+            del self._recall_of[round_.pool_id]
             for ask in round_.asks:
                 self._try_ask(ask)
 

@@ -24,9 +24,7 @@ from processor.rules import declined
 from processor.settlement_state import ProgramCap, SettlementState
 
 
-def decide_set_program_cap(
-    state: SettlementState, command: c.SetProgramCap
-) -> e.Event:
+def decide_set_program_cap(state: SettlementState, command: c.SetProgramCap) -> e.Event:
     if command.lender_id not in state.lenders:
         return declined(DeclineReason.LENDER_NOT_FOUND)
     if command.program_id not in state.programs:
@@ -41,7 +39,9 @@ def decide_set_program_cap(
 
 
 def apply_program_cap_set(state: SettlementState, event: e.ProgramCapSet) -> None:
-    state.program_pools.pop(state.program_cap(event.program_id, event.lender_id), None)
+    for pool_id, cap in state.program_caps_of(event.program_id).items():
+        if cap.lender_id == event.lender_id:
+            del state.program_pools[pool_id]
     cap_minor = event.program_cap_minor
     if cap_minor is not None:
         state.program_pools[event.pool_id] = ProgramCap(

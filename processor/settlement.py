@@ -20,6 +20,7 @@ from processor import messages as m
 from processor.answers import answer_to
 from processor.hello import why_refused
 from processor.lessor import Lessor
+from processor.recall import Caps
 from processor.records import SettlementRecord
 from processor.remembered import Remembered
 from processor.settlement_rules import DECIDE, apply
@@ -126,7 +127,7 @@ class Settlement(Lessor):
             self._hold_back_answer()
             self._send_reference(tuple(self._connection_of), len(self.state.reference))
             if isinstance(event, e.ProgramCapSet):
-                self._end_rounds(self._recall_of.keys() - set(self.state.pool_ids()))
+                self._end_rounds()
         elif isinstance(event, e.DayCut):
             for shard in self._connection_of:
                 self._tell(shard, m.MoveDay(event.day, event.next_day))
@@ -154,6 +155,11 @@ class Settlement(Lessor):
         lender = self.state.lenders.get(query.object_id)
         if query.kind == "position" and lender is not None:
             self._look(lender.lender_id, connection, query.correlation)
+            return
+        if query.kind == "caps" and query.object_id in self.state.programs:
+            pool_ids = list(self.state.program_caps_of(query.object_id))
+            caps = Caps(query.object_id, pool_ids)
+            self._look_at_caps(caps, connection, query.correlation)
             return
         body = view(self.state, query.kind, query.object_id)
         outcome = m.Outcome.NOT_FOUND if body is None else m.Outcome.READ

@@ -217,12 +217,13 @@ class SettlementState(msgspec.Struct, gc=False):
         """Every pool there is."""
         return (*self.lenders, *self.daily_caps, *self.program_pools)
 
-    def program_cap(self, program_id: str, lender_id: str) -> str:
-        """The pool of a lender's cap for a program; "" without one."""
-        for pool_id, cap in self.program_pools.items():
-            if (cap.program_id, cap.lender_id) == (program_id, lender_id):
-                return pool_id
-        return ""
+    def program_caps_of(self, program_id: str) -> dict[str, ProgramCap]:
+        """The caps of a program's lenders, by pool."""
+        return {
+            pool_id: cap
+            for pool_id, cap in self.program_pools.items()
+            if cap.program_id == program_id
+        }
 
     def pool(self, pool_id: str) -> Pool:
         """A lender's reserve or a cap, which must exist."""

@@ -335,9 +335,7 @@ class NaiveHouse:
         assert pool_id not in self.covered
         self.check_cut(pool_id, self.cap[pool_id], event.cut)
         assert -sum(min(0, p.free_minor) for p in event.cut) <= self.cap[pool_id]
-        assert all(
-            pool_id in self.shards[p.shard].pool_of.values() for p in event.cut
-        )
+        assert all(pool_id in self.shards[p.shard].pool_of.values() for p in event.cut)
         self.covered.add(pool_id)
 
     def must_repay(self, pool_id: str) -> None:
