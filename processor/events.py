@@ -72,7 +72,8 @@ class Reduced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why an authorization was approved for less than `requested_minor`.
 
     `limited_by` is "limit", a velocity limit (of `category`, if it is one's),
-    "program_cap", "daily_cap" or "reserve": then `lender_id` was short, and `refusals` say so.
+    "program_cap", "daily_cap" or "reserve": then `lender_id` was short, and
+    `refusals` say so.
     """
 
     requested_minor: int
