@@ -307,11 +307,12 @@ class DayCutAnswer(ApprovedAnswer, frozen=True, gc=False):
 # Lenders.
 
 
-class ForcedAnswer(ApprovedAnswer, frozen=True, gc=False):
+class ForcedAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
     """A purchase that was booked whatever stood against it.
 
     `over_limit_minor` is how far the account is beyond its limit now,
     `lender_advance_minor` what was paid for the lenders beyond their lines.
+    The merchant's fee and subsidy are there when there are any.
     """
 
     authorization_id: str
@@ -322,6 +323,8 @@ class ForcedAnswer(ApprovedAnswer, frozen=True, gc=False):
     over_limit_minor: int
     lender_advance_minor: int
     open_to_buy_minor: int
+    fee_minor: int = 0
+    subsidy_minor: int = 0
 
 
 class AdvanceLineAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -675,6 +678,7 @@ def _forced(command: c.Command, event: e.ForceCaptured) -> ForcedAnswer:
         event.over_limit_minor,
         event.lender_advance_minor,
         event.open_to_buy_minor,
+        *_charge(event.charge),
     )
 
 

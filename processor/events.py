@@ -35,8 +35,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_wire_na
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Settlement's word that a pool has only `headroom_minor` beside the slice.
 
-    The shard held `leased_minor` of it (received less returned) when it was
-    told: what it received since is of that headroom.
+    The shard held `leased_minor` of it (received less returned, but for what was
+    raised by force) when it was told: what it received since is of that headroom.
     """
 
     pool_id: str
@@ -729,10 +729,14 @@ class ReserveRefused(Event, frozen=True):
 
 
 class SliceReceived(Event, frozen=True):
-    """A shard's receipt, durable before use: the total ever received."""
+    """A shard's receipt, durable before use: the total ever received.
+
+    `forced_minor` of it, in all, was raised for forced captures.
+    """
 
     pool_id: str
     received_minor: int
+    forced_minor: int = 0
 
 
 class SliceReturned(Event, frozen=True):

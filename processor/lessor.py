@@ -69,7 +69,8 @@ class Lessor(Node):
 
     def _tell_grant(self, shard: int, pool_id: str) -> None:
         lease = self.state.pool(pool_id).leases[shard]
-        self._tell(shard, m.GrantSlice(pool_id, lease.granted_minor))
+        granted = m.GrantSlice(pool_id, lease.granted_minor, lease.forced_minor)
+        self._tell(shard, granted)
 
     def _grant(
         self, shard: int, pool_id: str, amount_minor: int, sequence: int

@@ -158,10 +158,14 @@ class ShardWelcome(Message, frozen=True):
 
 
 class GrantSlice(Message, frozen=True):
-    """Headroom is leased: the total ever granted.  Durable before it is sent."""
+    """Headroom is leased: the total ever granted.  Durable before it is sent.
+
+    `forced_minor` of it, in all, was raised for the shard's forced captures.
+    """
 
     pool_id: str
     granted_minor: int
+    forced_minor: int = 0
 
 
 class AskGranted(Message, frozen=True):

@@ -163,7 +163,11 @@ def apply_forced(
     state: SettlementState, event: e.AdvanceForced | e.ForcedAdvanceRepaid
 ) -> None:
     lender = state.lenders[event.lender_id]
-    lender.unleased_minor += event.forced_minor - lender.forced_minor
+    more_minor = event.forced_minor - lender.forced_minor
+    if isinstance(event, e.AdvanceForced):
+        lease = lender.leases.setdefault(event.shard, ShardLease())
+        lease.forced_minor += more_minor
+    lender.unleased_minor += more_minor
     lender.forced_minor = event.forced_minor
     check_pool(lender)
 

@@ -18,10 +18,14 @@ from processor.terms import MerchantTerms
 
 
 class ShardLease(msgspec.Struct, gc=False):
-    """What one shard leases of one lender: totals since ever, minor units."""
+    """What one shard leases of one pool: totals since ever, minor units.
+
+    `forced_minor` of what was granted was raised for its forced captures.
+    """
 
     granted_minor: int = 0
     credited_minor: int = 0
+    forced_minor: int = 0
 
 
 class Pool(msgspec.Struct, gc=False, kw_only=True):

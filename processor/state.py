@@ -454,6 +454,7 @@ class Slice(msgspec.Struct, gc=False):
 
     received - returned = free + authorized + captured - refunded, always.
     Only of a cap by program that is not covered yet is `free` below zero.
+    `forced_minor` is what of all that was received was raised by force.
     """
 
     pool_id: str
@@ -463,6 +464,7 @@ class Slice(msgspec.Struct, gc=False):
     authorized_minor: int = 0
     captured_minor: int = 0
     refunded_minor: int = 0
+    forced_minor: int = 0
 
 
 class Forced(msgspec.Struct, gc=False):
@@ -506,6 +508,7 @@ class ShardState(msgspec.Struct, gc=False):
     program_caps: dict[str, dict[str, str]] = {}  # Program → lender → pool.
     counted: dict[str, dict[str, int]] = {}  # Purchase → pool → used of it today.
     forced: dict[str, Forced] = {}  # By authorization.
+    forced_held: dict[str, int] = {}  # Pool → raised by force and not returned.
     declined: dict[str, DeclinedAuthorization] = {}
     declined_ids: list[str] = []  # Of these, each new one in place of the oldest.
     declined_kept: int = 0  # Ever.

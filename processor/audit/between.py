@@ -76,6 +76,12 @@ def lease_differences(settlement: SettlementAudit, shard: ShardAudit) -> list[st
             f"shard {number} captured {shard.books.forced_minor} by force beyond what "
             f"lenders had, settlement raised {settlement.forced_by[number]} for it."
         )
+    received = sum(lease.forced_minor for lease in shard.books.slices.values())
+    if received > settlement.forced_by[number]:
+        differences.append(
+            f"shard {number} received {received} raised by force, settlement raised "
+            f"{settlement.forced_by[number]} for it."
+        )
     known = settlement.lenders.keys() | settlement.caps.keys()
     for lender_id in sorted(known | shard.books.slices.keys()):
         lender = settlement.pool(lender_id)

@@ -148,7 +148,7 @@ class Declined(msgspec.Struct, frozen=True, gc=False):
 class Reduction(msgspec.Struct, frozen=True, gc=False):
     """A shard's word that a pool had too little for one unit more: to be proved.
 
-    The slice had received less returned `leased_minor`, and `free_minor` of it
+    The slice had leased `leased_minor`, and `free_minor` of it
     was free; the lender's part of one unit more would have been `part_max` at
     most.  The day is the shard's.
     """
@@ -226,6 +226,13 @@ class Slice(msgspec.Struct, gc=False):
     captured_minor: int = 0
     refunded_minor: int = 0
     underrun_minor: int = 0  # The largest ever.
+    forced_minor: int = 0  # Of what was received, in all, and not returned since.
+    forced_held_minor: int = 0
+
+    @property
+    def leased_minor(self) -> int:
+        """What is leased here, but for what was raised by force."""
+        return self.received_minor - self.returned_minor - self.forced_held_minor
 
 
 class Withheld(msgspec.Struct, frozen=True, gc=False):

@@ -107,7 +107,8 @@ class Certificates:
                 f"{refused.needed_minor} was needed"
             )
         if claim.is_partial and own:
-            told_minor = _elsewhere(told_minor, own[0], claim.leased_minor)
+            then_minor = self._leased(claim.shard, claim.pool_id, own[0])
+            told_minor = _elsewhere(told_minor, then_minor, claim.leased_minor)
         # What came free on the shard since the cut counts too.
         told_minor += claim.free_minor
         rounds_are_over = len(claim.refusals) > claim.pool_count
@@ -156,13 +157,19 @@ class Certificates:
                 f"{refused.needed_minor} was needed"
             )
         left_minor = claim.free_minor
-        left_minor += _elsewhere(told_minor, own[0], claim.leased_minor)
+        then_minor = self._leased(shard, claim.pool_id, own[0])
+        left_minor += _elsewhere(told_minor, then_minor, claim.leased_minor)
         if claim.part_max <= left_minor:
             return (
                 f"lender {claim.pool_id} had {left_minor}, one unit more would "
                 f"have taken {claim.part_max}"
             )
         return ""
+
+    def _leased(self, shard: int, pool_id: str, point: CutPoint) -> int:
+        """What a shard leased of a pool at a point of a certificate."""
+        kept = self._shards[shard].cuts.get((pool_id, point.sequence))
+        return 0 if kept is None else kept[3]
 
     def _prove(self, certificate: Certificate) -> tuple[int, int]:
         """The headroom with and without what was on its way, as the cut has it."""
@@ -194,7 +201,7 @@ class Certificates:
                 f"{name}: at record {point.sequence} it did not know of "
                 f"{refused.pool_id}."
             )
-        cut = kept or (0, 0, 0)
+        cut = (0, 0, 0) if kept is None else kept[:3]
         said = (point.received_minor, point.returned_minor, point.free_minor)
         if cut != said:
             self.differences.append(
@@ -209,9 +216,9 @@ class Certificates:
             )
 
 
-def _elsewhere(told_minor: int, point: CutPoint, leased_minor: int) -> int:
+def _elsewhere(told_minor: int, then_minor: int, leased_minor: int) -> int:
     """What a refusal found, less what the shard itself was granted of it since."""
-    since_minor = leased_minor - (point.received_minor - point.returned_minor)
+    since_minor = leased_minor - then_minor
     return max(min(0, told_minor), told_minor - since_minor)
 
 

@@ -122,6 +122,15 @@ def _shard(books: Books, state: ShardState) -> Figures:
                 if x.lender_advance_minor
             },
         ),
+        (
+            "forced headroom",
+            {
+                lender_id: lease.forced_held_minor
+                for lender_id, lease in books.slices.items()
+                if lease.forced_held_minor
+            },
+            state.forced_held,
+        ),
         ("withholdings", sorted(books.withheld), sorted(state.withholdings)),
         (
             "temporary limits",

@@ -37,7 +37,7 @@ class ReserveDecline(msgspec.Struct, frozen=True, gc=False):
     part_max: int
     refusals: tuple[e.Refusal, ...] = ()  # All that stood against a part of it.
     is_partial: bool = False
-    leased_minor: int = 0  # Received less returned, of the slice.
+    leased_minor: int = 0  # Of the slice.
     pool_count: int = 0  # That the purchase needed.
 
 
@@ -129,7 +129,7 @@ def reserve_decline(
         highest,
         event.refusals,
         isinstance(command, c.Authorize) and command.partial,
-        lease.received_minor - lease.returned_minor,
+        lease.leased_minor,
         len(books.pools_of(wish.program)),
     )
 

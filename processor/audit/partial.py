@@ -60,7 +60,7 @@ def _claim(
             books.day,
             pool_id,
             reduced.refusals,
-            lease.received_minor - lease.returned_minor,
+            lease.leased_minor,
             lease.free_minor,
             _part_max(program, reduced.lender_id, event.amount_minor + 1),
         )

@@ -233,7 +233,10 @@ def _occupy(
     purchase.open_minor += amount
     for i, lender_id in enumerate(purchase.lenders):
         purchase.open_parts[i] += parts[i]
-        books.spend(lender_id, parts[i]).authorized_minor += parts[i]
+        lease = books.spend(lender_id, parts[i])
+        lease.authorized_minor += parts[i]
+        if is_counted and parts[i] and lease.free_minor < lease.forced_held_minor:
+            books.differ(f"it spends what was raised by force of {lender_id}.")
         if is_counted:
             books.lend(purchase, lender_id, parts[i])
         if is_counted and books.caps:

@@ -24,6 +24,11 @@ def slice_received(books: Books, event: e.SliceReceived) -> Touched:
         books.differ(f"what was received of {event.pool_id} falls by {-more_minor}.")
     lease.received_minor = event.received_minor
     lease.free_minor += more_minor
+    forced_minor = event.forced_minor - lease.forced_minor
+    if not 0 <= forced_minor <= more_minor:
+        books.differ(f"{forced_minor} of {more_minor} received is said to be forced.")
+    lease.forced_minor = event.forced_minor
+    lease.forced_held_minor += forced_minor
     return (event.pool_id,)
 
 
@@ -36,6 +41,7 @@ def slice_returned(books: Books, event: e.SliceReturned) -> Touched:
     if more_minor <= 0:
         books.differ(f"what was returned of {event.pool_id} falls by {-more_minor}.")
     lease.returned_minor = event.returned_minor
+    lease.forced_held_minor = max(0, lease.forced_held_minor - more_minor)
     books.spend(event.pool_id, more_minor)
     return (event.pool_id,)
 

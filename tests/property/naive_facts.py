@@ -503,13 +503,13 @@ class Judge:
         if extra:
             self.check_new_split(program, event.extra_parts, extra, is_counted=False)
             expected.add("authorize", key, extra, event.extra_parts, is_counted=False)
-        self.book_capture(key, amount, event.parts, event)
+        charged = self.book_capture(key, amount, event.parts, event)
         open_to_buy = expected.open_to_buy(account_id)
         assert event.open_to_buy_minor == open_to_buy
         assert event.over_limit_minor == max(0, -open_to_buy)
         assert 0 <= event.lender_advance_minor <= extra
         expected.forced.add(key)
-        return {
+        return charged | {
             "authorization_id": key,
             "capture_id": event.capture_id,
             "account_id": account_id,

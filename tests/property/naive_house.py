@@ -73,6 +73,8 @@ class ShardBooks:
     used_on: Counter[tuple[str, str]] = field(default_factory=Counter)  # Pool, day.
     lent: Counter[tuple[str, str]] = field(default_factory=Counter)  # Program, lender.
     pool_of: dict[tuple[str, str], str] = field(default_factory=dict)  # The same.
+    forced: Counter[str] = field(default_factory=Counter)  # Received, in all.
+    held: Counter[str] = field(default_factory=Counter)  # And not returned since.
 
     def count(self, key: str, lender_id: str, part: int) -> None:
         """What a purchase uses of a cap today; given back, what it used today."""
@@ -569,7 +571,13 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
                 learn(shard, fact)
         case e.SliceReceived():
             shard.received[event.pool_id] = event.received_minor
+            more = event.forced_minor - shard.forced[event.pool_id]
+            assert more >= 0
+            shard.forced[event.pool_id] += more
+            shard.held[event.pool_id] += more
         case e.SliceReturned():
+            less = event.returned_minor - shard.returned[event.pool_id]
+            shard.held[event.pool_id] = max(0, shard.held[event.pool_id] - less)
             shard.returned[event.pool_id] = event.returned_minor
         case e.Authorized():
             lenders = shard.lenders[event.program_id, str(event.program_version)]
@@ -676,6 +684,9 @@ def authorize(
             shard.count(bought.key, name, sign * part)
             shard.lend(bought, name, sign * part)
         shard.authorized[name] += sign * part
+        if is_counted and sign * part > 0:
+            # What was raised by force is for what is captured by force.
+            assert shard.free(name) >= shard.held[name]
         open_parts = list(bought.open_parts)
         open_parts[i] += sign * part
         bought.open_parts = tuple(open_parts)
