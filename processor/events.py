@@ -210,6 +210,7 @@ class Authorized(Event, frozen=True):
     lines: tuple[CutLine, ...] = ()
     borne_minor: int = 0
     reduced: Reduced | None = None
+    borne_parts: Parts = ()  # What the lenders earn by that.
 
 
 class AuthorizationIncremented(Event, frozen=True):
@@ -242,6 +243,7 @@ class Captured(Event, frozen=True):
     bills_on: int = 0
     lines: tuple[CutLine, ...] = ()
     borne_minor: int = 0
+    borne_parts: Parts = ()
 
 
 class AuthorizationReversed(Event, frozen=True):
@@ -299,7 +301,7 @@ class Refunded(Event, frozen=True):
     By lines, if the purchase has any: what came off each principal, how much of
     that had been paid, and the same of each fee.  `fee_credit_parts` is what the
     lenders give back of paid fees, `borne_minor` what the merchant gets back of
-    the charges it bore.  `tenders` is what goes back to each tender of an order;
+    the charges it bore, out of each lender's `borne_parts`.  `tenders` is what goes back to each tender of an order;
     the credit line's is `amount_minor`, which may be 0 then.
     """
 
@@ -320,6 +322,7 @@ class Refunded(Event, frozen=True):
     fee_credit_parts: Parts = ()
     borne_minor: int = 0
     tenders: tuple[TenderRefund, ...] = ()
+    borne_parts: Parts = ()
 
 
 class Allocation(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -752,7 +755,7 @@ class LenderTotals(msgspec.Struct, gc=False):
     `refunded_minor` went back to the reserve; `claim_repaid_minor` lowered
     what borrowers owe the lender by repayment or credit, `claim_refunded_minor`
     by refund.  `charges_minor` is its part of the interest, fees and penalties
-    that were paid, `written_off_minor` and `recovered_minor` what was given up of
+    that were paid, by borrowers or by merchants, `written_off_minor` and `recovered_minor` what was given up of
     its claims and what came in on that later.
     """
 
@@ -887,6 +890,7 @@ class ForceCaptured(Event, frozen=True):
     bills_on: int = 0
     lines: tuple[CutLine, ...] = ()
     borne_minor: int = 0
+    borne_parts: Parts = ()
 
 
 class AdvanceLineChanged(Event, frozen=True):

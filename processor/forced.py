@@ -17,7 +17,7 @@ from processor.bookings import (
     settle_status,
     use_credit,
 )
-from processor.debts import cut_capture, program_of
+from processor.debts import borne_by, cut_capture, program_of
 from processor.declines import DeclineReason
 from processor.exposure import lend_by_force
 from processor.ids import IdKind, make_id
@@ -125,6 +125,7 @@ def _forced(
         moment.now_ms if found is None else found.expires_at_ms,
         charge_of(state, command.merchant_id, command.amount_minor),
         *cut,
+        borne_parts=borne_by(program, cut[2]),
     )
 
 

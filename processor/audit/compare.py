@@ -218,6 +218,12 @@ def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
         ("plan", own.plan_id, state.plan_id),
         ("borne", own.borne_minor, state.borne_minor),
         ("borne back", own.borne_back_minor, state.borne_back_minor),
+        ("borne parts", tuple(own.borne_parts), state.borne_parts),
+        (
+            "borne back parts",
+            tuple(own.borne_back_parts),
+            state.borne_back_parts or (0,) * len(state.borne_parts),
+        ),
         ("lines", _own_lines(own), _state_lines(state)),
         ("charge", charge_of(own), _charge(state)),
         (

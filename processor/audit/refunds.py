@@ -158,6 +158,23 @@ def _check_borne(books: Books, purchase: Purchase, event: e.Refunded) -> None:
     if event.borne_minor != own:
         books.differ(f"the merchant has {event.borne_minor} back, it is {own}.")
     purchase.borne_back_minor += event.borne_minor
+    if event.borne_minor and books.is_split(
+        "what was borne", event.borne_minor, event.borne_parts, purchase.lenders
+    ):
+        _borne_from_lenders(books, purchase, event)
+
+
+def _borne_from_lenders(books: Books, purchase: Purchase, event: e.Refunded) -> None:
+    """No lender gives back more than it had; of the whole, each all it had."""
+    taken, back = purchase.borne_parts, purchase.borne_back_parts
+    for i, lender_id in enumerate(purchase.lenders):
+        back[i] += event.borne_parts[i]
+        books.lender_totals(lender_id).charges_minor -= event.borne_parts[i]
+        off = back[i] * purchase.borne_minor - taken[i] * purchase.borne_back_minor
+        is_steady = not purchase.captured_after_refund
+        if back[i] > taken[i] or (abs(off) > purchase.borne_minor and is_steady):
+            books.differ(f"back of what was borne went {back}, it was {taken}.")
+            return
 
 
 def _give_back(books: Books, purchase: Purchase, event: e.Refunded) -> None:
