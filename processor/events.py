@@ -301,8 +301,9 @@ class Refunded(Event, frozen=True):
     By lines, if the purchase has any: what came off each principal, how much of
     that had been paid, and the same of each fee.  `fee_credit_parts` is what the
     lenders give back of paid fees, `borne_minor` what the merchant gets back of
-    the charges it bore, out of each lender's `borne_parts`.  `tenders` is what goes back to each tender of an order;
-    the credit line's is `amount_minor`, which may be 0 then.
+    the charges it bore, out of each lender's `borne_parts`.  `tenders` is what
+    goes back to each tender of an order; the credit line's is `amount_minor`,
+    which may be 0 then.
     """
 
     authorization_id: str
@@ -681,6 +682,14 @@ class ShardJoined(Event, frozen=True):
     journal_id: str
 
 
+class ShardProgressed(Event, frozen=True):
+    """A shard's journal has come this far: one that ends before is an old copy."""
+
+    shard: int
+    epoch: int
+    sequence: int
+
+
 class SliceGranted(Event, frozen=True):
     """Headroom leased: `granted_minor` is the total ever granted to the shard.
 
@@ -755,8 +764,9 @@ class LenderTotals(msgspec.Struct, gc=False):
     `refunded_minor` went back to the reserve; `claim_repaid_minor` lowered
     what borrowers owe the lender by repayment or credit, `claim_refunded_minor`
     by refund.  `charges_minor` is its part of the interest, fees and penalties
-    that were paid, by borrowers or by merchants, `written_off_minor` and `recovered_minor` what was given up of
-    its claims and what came in on that later.
+    that were paid, by borrowers or by merchants, `written_off_minor` and
+    `recovered_minor` what was given up of its claims and what came in on that
+    later.
     """
 
     captured_minor: int = 0
@@ -1064,6 +1074,7 @@ SettlementEvent = (
     | ProgramRegistered
     | MerchantRegistered
     | ShardJoined
+    | ShardProgressed
     | SliceGranted
     | SliceCredited
     | ReserveRefused

@@ -56,9 +56,10 @@ class Constraint(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     `constraint` is "limit" (or "hold", for what was taken out of one), "reserve",
     "program_cap", "daily_cap", or a velocity limit.  `needed_minor` of
     `headroom_minor` was needed; `most_minor` is the largest purchase that this
-    alone would have let pass.  For a lender's reserve or caps, what was needed is its part;
-    headroom is what was free here, or with `is_final` what there was anywhere,
-    by settlement's certificate number `refusal`.
+    alone would have let pass.  For a lender's reserve or caps, what was needed
+    is its part; headroom is what was free here, or with `is_final` what there
+    was anywhere, by settlement's certificate number `refusal`; below zero where
+    more is lent out than a new cap.
     """
 
     constraint: str

@@ -73,6 +73,11 @@ ENTRIES_PER_READ_MAX: Final = 200
 READINGS_MAX: Final = 64  # Begun or waiting, per shard.
 READING_US_PER_TURN_MAX: Final = 250  # And then the row that is being read.
 
+# How far a shard's journal has come, as settlement knows it: what an old copy of
+# it can be behind without being recognized.  Then, at the latest, it is told.
+PROGRESS_MS_MAX: Final = 5_000
+PROGRESS_RECORDS_MAX: Final = 20_000
+
 # Slices of reserve.
 SLICE_SECONDS_AHEAD: Final = 2  # How much recent demand a slice should cover.
 SLICE_SHARE_DIVISOR: Final = 2  # A grant leaves this part of what is unleased.

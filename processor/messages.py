@@ -128,6 +128,13 @@ class SliceReported(Message, frozen=True):
     sequence: int
 
 
+class ShardProgress(Message, frozen=True):
+    """The shard's journal is durable up to this record, in this epoch."""
+
+    epoch: int
+    sequence: int
+
+
 class ReferenceHeld(Message, frozen=True):
     """The shard's copy of the reference data is durable up to `version`."""
 
@@ -222,6 +229,7 @@ ToNode = (
     | SliceReported
     | ReferenceHeld
     | DayEnded
+    | ShardProgress
 )
 FromNode = (
     Answer

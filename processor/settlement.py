@@ -243,6 +243,11 @@ class Settlement(Lessor):
         if not self.is_open and len(self._epoch_of) == self.state.shard_count:
             self._open()
 
+    def _progressed(self, shard: int, message: m.ShardProgress) -> None:
+        if message.sequence > self.state.shards[shard].sequence:
+            event = e.ShardProgressed(shard, message.epoch, message.sequence)
+            self._record(None, event)
+
     # The day.
 
     def _day_ended(self, shard: int, message: m.DayEnded) -> None:
@@ -263,4 +268,5 @@ _PROTOCOL: dict[type[m.Message], Any] = {
     m.SliceReported: Settlement._reported,
     m.ReferenceHeld: Settlement._reference_is_held,
     m.DayEnded: Settlement._day_ended,
+    m.ShardProgress: Settlement._progressed,
 }

@@ -186,6 +186,13 @@ def _shard_joined(state: SettlementState, event: e.ShardJoined) -> None:
     state.shards[event.shard] = ShardSeen(event.journal_id)
 
 
+def _shard_progressed(state: SettlementState, event: e.ShardProgressed) -> None:
+    seen = state.shards[event.shard]
+    assert event.sequence > seen.sequence
+    seen.sequence = event.sequence
+    seen.epoch = max(seen.epoch, event.epoch)
+
+
 def _refused(state: SettlementState, event: e.ReserveRefused) -> None:
     assert event.refusal == state.refusals + 1
     state.refusals = event.refusal
@@ -231,6 +238,7 @@ _APPLY: dict[type[e.Event], Callable[[SettlementState, Any], None]] = {
     e.MerchantWithheld: withholdings.apply_withheld,
     e.WithholdingReleased: withholdings.apply_released,
     e.ShardJoined: _shard_joined,
+    e.ShardProgressed: _shard_progressed,
     e.SliceGranted: reserves.apply_granted,
     e.SliceCredited: reserves.apply_credited,
     e.ReserveRefused: _refused,

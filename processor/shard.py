@@ -96,6 +96,8 @@ class Shard(Node):
         self._parked_count = 0
         self._demand: dict[str, Demand] = {}
         self._spent: dict[str, int] = {}  # In this step, by lender.
+        self._told_sequence = 0  # To settlement, on this connection.
+        self._told_at_ms = 0
         self._expiries: list[tuple[int, str]] = _open_expiries(state)
         self._tables: dict[str, dict[str, Any]] = {
             name: getattr(state, table) for name, table in TABLE_OF_ID.items()
@@ -126,6 +128,8 @@ class Shard(Node):
         due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
         if self._expiries and self.is_open:
             due.append(self._expiries[0][0])
+        if self._has_progressed:
+            due.append(self._told_at_ms + limits.PROGRESS_MS_MAX)
         return due
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
@@ -139,6 +143,7 @@ class Shard(Node):
     def settlement_connected(self) -> None:
         """Say hello with all that the journal says, then ask again."""
         self.settlement_is_connected = True
+        self._told_sequence, self._told_at_ms = 0, self._now_ms
         self._deliver(
             SETTLEMENT,
             m.ShardHello(
@@ -171,6 +176,7 @@ class Shard(Node):
     def _end_step(self) -> None:
         if self.state.forced_held and self.is_open:
             self._end_forced()
+        self._tell_progress()
         if not self._spent:
             return
         for lender_id, spent_minor in self._spent.items():
@@ -178,6 +184,21 @@ class Shard(Node):
             demand.spend(spent_minor)
             self._ask_ahead(self.state.slices[lender_id], demand)
         self._spent = {}
+
+    @property
+    def _has_progressed(self) -> bool:
+        """Whether there is something that settlement could be told of."""
+        has_more = self.state.sequence > self._told_sequence
+        return has_more and self.is_open and self.settlement_is_connected
+
+    def _tell_progress(self) -> None:
+        """Now and then: an old copy of the journal is one that ends before that."""
+        more = self.state.sequence - self._told_sequence
+        is_due = self._now_ms >= self._told_at_ms + limits.PROGRESS_MS_MAX
+        if self._has_progressed and (is_due or more >= limits.PROGRESS_RECORDS_MAX):
+            sequence = self.state.sequence
+            self._told_sequence, self._told_at_ms = sequence, self._now_ms
+            self._deliver(SETTLEMENT, m.ShardProgress(self.epoch, sequence))
 
     def _ask_ahead(self, lease: Slice, demand: Demand) -> None:
         if not self.settlement_is_connected:

@@ -106,15 +106,19 @@ def lease_differences(settlement: SettlementAudit, shard: ShardAudit) -> list[st
 def grant_differences(settlement: SettlementAudit, shard: ShardAudit) -> list[str]:
     """What settlement has seen of a shard's journal is in it: no old copy."""
     number = shard.identity.number
-    return [
-        f"settlement has seen record {grant.shard_sequence} of shard {number} in "
-        f"epoch {grant.shard_epoch}; the shard's journal has not."
+    seen = [
+        (grant.shard_sequence, grant.shard_epoch)
         for grant in settlement.grants
         if grant.shard == number
-        and (
-            grant.shard_sequence > shard.rows.sequence
-            or shard.rows.epoch_at(grant.shard_sequence) > grant.shard_epoch
-        )
+    ]
+    if number in settlement.progress:
+        progress = settlement.progress[number]
+        seen.append((progress.sequence, progress.epoch))
+    return [
+        f"settlement has seen record {sequence} of shard {number} in "
+        f"epoch {epoch}; the shard's journal has not."
+        for sequence, epoch in seen
+        if sequence > shard.rows.sequence or shard.rows.epoch_at(sequence) > epoch
     ]
 
 

@@ -30,6 +30,7 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
     if not (
         books.is_split("the amount", event.amount_minor, event.parts, lenders)
         and _is_credit_split(books, event, lenders)
+        and is_borne_split(books, event, lenders)
         and is_charge(books, event.charge)
         and _is_own_hold(books, event)
     ):
@@ -125,6 +126,7 @@ def captured(books: Books, event: e.Captured) -> Touched:
             "the release", event.released_minor, event.released_parts, lenders
         )
         and _is_credit_split(books, event, lenders)
+        and is_borne_split(books, event, lenders)
         and is_charge(books, event.charge)
     ):
         return None
@@ -314,6 +316,7 @@ def force_captured(books: Books, event: e.ForceCaptured) -> Touched:
         books.is_split("the capture", event.amount_minor, event.parts, lenders)
         and books.is_split("the extra", extra, event.extra_parts, lenders)
         and _is_credit_split(books, event, lenders)
+        and is_borne_split(books, event, lenders)
         and is_charge(books, event.charge)
     ):
         return None
@@ -366,6 +369,20 @@ def _is_credit_split(
 ) -> bool:
     used = event.credit_used_minor
     return not used or books.is_split("the credit", used, event.credit_parts, lenders)
+
+
+def is_borne_split(
+    books: Books,
+    event: e.Authorized | e.Captured | e.ForceCaptured | e.Refunded,
+    lenders: Sequence[str],
+) -> bool:
+    """Whether what the merchant bears has a part for each lender, or it bears none."""
+    if not event.borne_minor:
+        if event.borne_parts:
+            books.differ("the lenders have parts of what no merchant bears.")
+        return True
+    parts = event.borne_parts
+    return books.is_split("what is borne", event.borne_minor, parts, lenders)
 
 
 def _use_credit(

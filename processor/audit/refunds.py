@@ -10,7 +10,7 @@ from processor.audit.books import Account, Books, Purchase
 from processor.audit.lines import FEE, PRINCIPAL
 from processor.audit.merchants import charged_back, is_charge
 from processor.audit.paying import check_part, is_billed
-from processor.audit.purchases import Touched, lower_debt
+from processor.audit.purchases import Touched, is_borne_split, lower_debt
 
 
 def refunded(books: Books, event: e.Refunded) -> Touched:
@@ -18,7 +18,9 @@ def refunded(books: Books, event: e.Refunded) -> Touched:
     if purchase is None:
         books.differ(f"authorization {event.authorization_id} does not exist.")
         return None
-    if not _is_shaped(books, purchase, event):
+    if not _is_shaped(books, purchase, event) or not is_borne_split(
+        books, event, purchase.lenders
+    ):
         return None
     account = books.accounts[purchase.account_id]
     books.check_made_id(event.refund_id)
@@ -158,9 +160,7 @@ def _check_borne(books: Books, purchase: Purchase, event: e.Refunded) -> None:
     if event.borne_minor != own:
         books.differ(f"the merchant has {event.borne_minor} back, it is {own}.")
     purchase.borne_back_minor += event.borne_minor
-    if event.borne_minor and books.is_split(
-        "what was borne", event.borne_minor, event.borne_parts, purchase.lenders
-    ):
+    if event.borne_minor and purchase.borne_parts:
         _borne_from_lenders(books, purchase, event)
 
 
@@ -170,6 +170,7 @@ def _borne_from_lenders(books: Books, purchase: Purchase, event: e.Refunded) -> 
     for i, lender_id in enumerate(purchase.lenders):
         back[i] += event.borne_parts[i]
         books.lender_totals(lender_id).charges_minor -= event.borne_parts[i]
+    for i in range(len(taken)):
         off = back[i] * purchase.borne_minor - taken[i] * purchase.borne_back_minor
         is_steady = not purchase.captured_after_refund
         if back[i] > taken[i] or (abs(off) > purchase.borne_minor and is_steady):

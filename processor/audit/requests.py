@@ -236,6 +236,7 @@ _OF_ITSELF = frozenset(
         e.DayClosed,
         # Lenders.
         e.ProgramCapCovered,
+        e.ShardProgressed,
         e.AdvanceForced,
         e.ForcedAdvanceRepaid,
     }

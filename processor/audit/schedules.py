@@ -59,10 +59,6 @@ def _bear(
     """What the merchant bears the lenders earn at once, by their shares."""
     parts, program = event.borne_parts, purchase.program
     if not event.borne_minor:
-        if parts:
-            books.differ("the lenders earn what no merchant bears.")
-        return
-    if not books.is_split("what is borne", event.borne_minor, parts, purchase.lenders):
         return
     books.count_split(program, program.charged, event.borne_minor, parts, "charges ")
     purchase.borne_minor += event.borne_minor

@@ -74,6 +74,7 @@ class SettlementAudit:
         self.joined: dict[int, str] = {}
         self.certificates: dict[int, Certificate] = {}
         self.grants: list[e.SliceGranted] = []
+        self.progress: dict[int, e.ShardProgressed] = {}  # Of each shard, the last.
         # Sequence, pool, what was wanted of it, the decline.
         self.own_declines: list[tuple[int, str, int, e.Declined]] = []
         self.days: dict[str, Day] = {}
@@ -289,6 +290,14 @@ class SettlementAudit:
             self.differ(f"shard {event.shard} cannot join (again).")
         self.joined[event.shard] = event.journal_id
 
+    def _progressed(self, event: e.ShardProgressed) -> None:
+        before = self.progress.get(event.shard)
+        if event.shard not in self.joined:
+            self.differ(f"shard {event.shard} has progressed but never joined.")
+        if before is not None and event.sequence <= before.sequence:
+            self.differ(f"shard {event.shard} went from {before.sequence} back.")
+        self.progress[event.shard] = event
+
     def _granted(self, event: e.SliceGranted) -> None:
         granted = self._pool(event.pool_id).granted
         more_minor = event.granted_minor - granted.get(event.shard, 0)
@@ -377,6 +386,7 @@ _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
     e.MerchantWithheld: SettlementAudit._withheld,
     e.WithholdingReleased: SettlementAudit._released,
     e.ShardJoined: SettlementAudit._shard_joined,
+    e.ShardProgressed: SettlementAudit._progressed,
     e.SliceGranted: SettlementAudit._granted,
     e.SliceCredited: SettlementAudit._credited,
     e.ReserveRefused: SettlementAudit._refused,

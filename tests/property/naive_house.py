@@ -251,6 +251,9 @@ class NaiveHouse:
                     assert event.pool_id in self.covered
                 self.granted[key] = event.granted_minor
                 self.acknowledge(event.shard, event.shard_sequence)
+            case e.ShardProgressed():
+                assert event.sequence > self.acknowledged[event.shard]
+                self.acknowledge(event.shard, event.sequence)
             case e.SliceCredited():
                 key = (event.shard, event.pool_id)
                 assert event.returned_minor > self.credited[key]

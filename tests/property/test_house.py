@@ -119,6 +119,29 @@ def test_a_shard_from_an_old_copy_is_refused_and_stops(seed: int) -> None:
     assert "" == town.house.hosts["settlement"].node.stopped_because
 
 
+@given(seed=seeds, seconds=st.sampled_from([6, 60]))
+@trying(examples=15, is_seeded=True)
+def test_an_old_copy_is_recognized_though_nothing_was_granted_since(
+    seed: int, seconds: int
+) -> None:
+    town = a_town(seed, shard_count=2, deposit=400)
+    town.live(turns=800, trouble=0)
+    town.finish()
+    copied = {name: len(host.batches) for name, host in town.house.hosts.items()}
+    settled = town.house.hosts["settlement"].sequence
+    for account in town.accounts:
+        town.wish(c.FreezeAccount, account)
+    town.rest()
+    assert settled == town.house.hosts["settlement"].sequence
+    town.house.now_ms += 1_000 * seconds
+    town.rest()
+    host = town.house.hosts[f"shard-{town.random.randrange(2)}"]
+    restart_from_old_copy(town.house, host, copied[host.name])
+    town.house.connect(host.name, "settlement")
+    run_until_quiet(town.house)
+    assert "old copy" in host.node.stopped_because
+
+
 @given(seed=seeds)
 @trying(examples=15, is_seeded=True)
 def test_settlement_from_an_old_copy_stops_when_a_shard_knows_more(seed: int) -> None:

@@ -33,6 +33,7 @@ UNASKED = {
     # Lenders.
     e.AdvanceForced,
     e.ProgramCapCovered,
+    e.ShardProgressed,
     e.ForcedAdvanceRepaid,
 }
 AUTHORIZE = c.Authorize("caller", "r1", "a", "m", 100, "EUR")
