@@ -188,7 +188,8 @@ class Certificates:
 
     def _check_point(self, refused: ReserveRefused, point: CutPoint) -> None:
         """The shard's own journal says the same at that record."""
-        name = f"certificate {refused.refusal or 'of force'}, shard {point.shard}"
+        of = "of force" if refused.needed_minor else "of a cap"
+        name = f"certificate {refused.refusal or of}, shard {point.shard}"
         shard = self._shards.get(point.shard)
         if shard is None or point.sequence > shard.rows.sequence:
             self.differences.append(
