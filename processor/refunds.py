@@ -149,6 +149,8 @@ def _borne_back(purchase: Authorization, amount_minor: int) -> tuple[int, e.Part
     after_minor = purchase.refunded_minor + amount_minor
     in_all_minor = fee_back(purchase.borne_minor, purchase.captured_minor, after_minor)
     back_minor = max(0, in_all_minor - purchase.borne_back_minor)
+    if not back_minor:
+        return 0, ()
     taken = purchase.borne_parts
     before = purchase.borne_back_parts or (0,) * len(taken)
     return back_minor, apportion(taken, purchase.borne_minor, before, back_minor)
