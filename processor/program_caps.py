@@ -19,7 +19,7 @@ from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason
 from processor.pools import program_pool
-from processor.reserves import check_pool
+from processor.reserves import acknowledge, check_pool
 from processor.rules import declined
 from processor.settlement_state import ProgramCap, SettlementState
 
@@ -57,6 +57,7 @@ def apply_program_cap_covered(
     assert not cap.is_covered
     assert uncovered_minor(event.cut) <= cap.unleased_minor
     cap.is_covered = True
+    acknowledge(state, event.cut)
     check_pool(cap)
 
 

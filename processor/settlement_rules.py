@@ -196,10 +196,7 @@ def _shard_progressed(state: SettlementState, event: e.ShardProgressed) -> None:
 def _refused(state: SettlementState, event: e.ReserveRefused) -> None:
     assert event.refusal == state.refusals + 1
     state.refusals = event.refusal
-    for point in event.cut:
-        seen = state.shards[point.shard]
-        seen.epoch = max(seen.epoch, point.epoch)
-        seen.sequence = max(seen.sequence, point.sequence)
+    reserves.acknowledge(state, event.cut)
 
 
 def _day_cut(state: SettlementState, event: e.DayCut) -> None:

@@ -324,6 +324,13 @@ def test_a_cap_by_program_can_be_lent_out_to_its_last_minor_unit(
     town.finish()
     assert 10 == spend_all(town, town.accounts[::3], trouble, reason)
     town.finish()
+    town.wish(c.SetProgramCap, "solo", "L1", lent + 50)
+    town.finish()
+    fields = (town.accounts[0], "m0", 100, "EUR", True, "", "", (), True)
+    part = town.wish(c.Authorize, *fields)
+    town.finish()
+    limited_by = part.answer.get("limited_by")
+    assert (30, "program_cap") == (part.answer["amount_minor"], limited_by)
     check_audit(town.house)
 
 
@@ -354,5 +361,4 @@ def test_a_town_lives_to_see_every_rule_for_lenders() -> None:
         "same_caller",
         "reserve",
         "daily_cap",
-        "program_cap",
     } <= seen
