@@ -712,12 +712,12 @@ class Judge:
                 expected.forced_held[event.pool_id] = held + forced
             case e.SliceReturned():
                 more = event.returned_minor - expected.total("return", event.pool_id)
-                free, held = expected.free(event.pool_id), expected.forced_held
+                free = expected.free(event.pool_id)
                 # All that is free, or what of it was raised by force.
-                by_force = held.get(event.pool_id, 0)
+                by_force = expected.forced_held.get(event.pool_id, 0)
                 assert 0 < more
                 assert more in (free, min(free, by_force))
-                held[event.pool_id] = max(0, by_force - more)
+                expected.forced_held[event.pool_id] = max(0, by_force - more)
                 expected.add("return", event.pool_id, more)
             case e.ReferenceReceived():
                 self.learn(event)

@@ -92,6 +92,20 @@ class ShardBooks:
             self.caps += 1
             self.capped[fact.lender_id] = self.caps
 
+    def receive(self, event: e.SliceReceived) -> None:
+        pool_id = event.pool_id
+        self.received[pool_id] = event.received_minor
+        more = event.forced_minor - self.forced[pool_id]
+        assert more >= 0
+        self.forced[pool_id] += more
+        self.held[pool_id] += more
+
+    def give_back(self, event: e.SliceReturned) -> None:
+        pool_id = event.pool_id
+        less = event.returned_minor - self.returned[pool_id]
+        self.held[pool_id] = max(0, self.held[pool_id] - less)
+        self.returned[pool_id] = event.returned_minor
+
     def lend(self, bought: Bought, lender_id: str, part: int) -> None:
         """More of a lender's money is out through a program, or comes back."""
         bought.lent[lender_id] += part
@@ -573,15 +587,9 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             for fact in event.facts:
                 learn(shard, fact)
         case e.SliceReceived():
-            shard.received[event.pool_id] = event.received_minor
-            more = event.forced_minor - shard.forced[event.pool_id]
-            assert more >= 0
-            shard.forced[event.pool_id] += more
-            shard.held[event.pool_id] += more
+            shard.receive(event)
         case e.SliceReturned():
-            less = event.returned_minor - shard.returned[event.pool_id]
-            shard.held[event.pool_id] = max(0, shard.held[event.pool_id] - less)
-            shard.returned[event.pool_id] = event.returned_minor
+            shard.give_back(event)
         case e.Authorized():
             lenders = shard.lenders[event.program_id, str(event.program_version)]
             none = (0,) * len(lenders)
