@@ -329,6 +329,13 @@ FIELDS: dict[str, FieldForm] = {
         _whole_must_be("minor units", 0, limits.RESERVE_MINOR_MAX),
         5_000_000,
     ),
+    "program_cap_minor": FieldForm(
+        _whole(0, limits.RESERVE_MINOR_MAX),
+        "What the lender may have lent out through the program at any moment; left"
+        " out or null: no cap.",
+        _whole_must_be("minor units", 0, limits.RESERVE_MINOR_MAX),
+        500_000_000,
+    ),
     "movement_id": FieldForm(
         _ID, "The funds movement, named by you.", _ID_MUST_BE, "top-up-2011-01-31"
     ),

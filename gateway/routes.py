@@ -392,6 +392,14 @@ COMMAND_ROUTES: tuple[CommandRoute, ...] = (
         "Add a program, or its next version",
     ),
     CommandRoute(
+        "/v1/programs/{program_id}/cap",
+        c.SetProgramCap,
+        _OPERATOR,
+        a.ProgramCapAnswer,
+        "Bound what a lender may have lent out through a program",
+        "program_id",
+    ),
+    CommandRoute(
         "/v1/merchants",
         c.RegisterMerchant,
         _OPERATOR,
@@ -501,6 +509,13 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
         "program_id",
         settlement_views.ProgramView,
         "Read a program",
+    ),
+    QueryRoute(
+        "/v1/programs/{program_id}/caps",
+        "caps",
+        "program_id",
+        settlement_views.ProgramCapsView,
+        "Read what lenders have lent out through a program, where it is capped",
     ),
     QueryRoute(
         "/v1/merchants/{merchant_id}",

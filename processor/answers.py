@@ -316,11 +316,12 @@ class DayCutAnswer(ApprovedAnswer, frozen=True, gc=False):
 # Lenders.
 
 
-class ForcedAnswer(ApprovedAnswer, frozen=True, gc=False):
+class ForcedAnswer(ApprovedAnswer, frozen=True, gc=False, omit_defaults=True):
     """A purchase that was booked whatever stood against it.
 
     `over_limit_minor` is how far the account is beyond its limit now,
     `lender_advance_minor` what was paid for the lenders beyond their lines.
+    The merchant's fee and subsidy are there when there are any.
     """
 
     authorization_id: str
@@ -331,6 +332,8 @@ class ForcedAnswer(ApprovedAnswer, frozen=True, gc=False):
     over_limit_minor: int
     lender_advance_minor: int
     open_to_buy_minor: int
+    fee_minor: int = 0
+    subsidy_minor: int = 0
 
 
 class AdvanceLineAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -352,6 +355,14 @@ class DailyCapAnswer(ApprovedAnswer, frozen=True, gc=False):
 
     lender_id: str
     daily_cap_minor: int | None
+
+
+class ProgramCapAnswer(ApprovedAnswer, frozen=True, gc=False):
+    """The new cap of a lender for a program; null: none."""
+
+    program_id: str
+    lender_id: str
+    program_cap_minor: int | None
 
 
 class FundsAnswer(ApprovedAnswer, frozen=True, gc=False):
@@ -695,6 +706,7 @@ def _forced(command: c.Command, event: e.ForceCaptured) -> ForcedAnswer:
         event.over_limit_minor,
         event.lender_advance_minor,
         event.open_to_buy_minor,
+        *_charge(event.charge),
     )
 
 
@@ -711,6 +723,12 @@ def _suspension(
 
 def _daily_cap(command: c.Command, event: e.DailyCapSet) -> DailyCapAnswer:
     return DailyCapAnswer(APPROVED, event.lender_id, event.daily_cap_minor)
+
+
+def _program_cap(command: c.Command, event: e.ProgramCapSet) -> ProgramCapAnswer:
+    return ProgramCapAnswer(
+        APPROVED, event.program_id, event.lender_id, event.program_cap_minor
+    )
 
 
 def _funds_proposed(command: c.Command, event: e.FundsProposed) -> FundsAnswer:
@@ -773,6 +791,7 @@ _ANSWERS: dict[type[e.Event], Callable[[Any, Any], msgspec.Struct]] = {
     e.LenderSuspended: _suspension,
     e.LenderResumed: _suspension,
     e.DailyCapSet: _daily_cap,
+    e.ProgramCapSet: _program_cap,
     e.FundsProposed: _funds_proposed,
     e.FundsApproved: _funds_approved,
     e.FundsRejected: _funds_rejected,

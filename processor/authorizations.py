@@ -23,7 +23,7 @@ from processor.bookings import (
     settle_status,
     use_credit,
 )
-from processor.debts import Cut, cut_capture, new_lines, program_of
+from processor.debts import Cut, borne_by, cut_capture, new_lines, program_of
 from processor.declines import DeclineReason
 from processor.explain import named, seen_by
 from processor.holds import take_from_hold
@@ -179,6 +179,7 @@ def _decide_purchase(
         hold_released_minor,
         charge,
         *cut,
+        borne_parts=borne_by(program, cut[2]),
     )
 
 
@@ -202,7 +203,7 @@ def apply_authorized(
         )
         authorization.captured_minor = authorization.outstanding_minor = amount_minor
         authorization.captured_parts = authorization.outstanding_parts = parts
-        owe(state, account, authorization, amount_minor, event.borne_minor, False)
+        owe(state, account, authorization, event, False)
         if event.charge is not None:
             book_charge(state, account, authorization, amount_minor, event.charge)
         if event.credit_used_minor:

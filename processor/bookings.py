@@ -10,13 +10,15 @@ from processor.apportion import apportion
 from processor.debts import (
     billed_before,
     drop_if_paid,
+    earn_borne,
     lower_minimum,
     new_lines,
     owes,
     program_of,
     take_up,
 )
-from processor.events import Captured, ForceCaptured, Parts
+from processor.events import Authorized, Captured, ForceCaptured, Parts
+from processor.exposure import bring_back
 from processor.merchants import book_charge
 from processor.rules import add, occupy_reserve, release_reserve, subtract
 from processor.state import (
@@ -67,7 +69,7 @@ def count_increment(
     amount_minor: int,
     parts: Parts,
 ) -> None:
-    """What was authorized on top counts under velocity limits and daily caps."""
+    """What was authorized on top counts under velocity limits and caps."""
     if account.velocity is not None:
         velocity.count(state, account, authorization, amount_minor)
     program = program_of(state, authorization)
@@ -87,7 +89,7 @@ def book_capture(
     account.authorized_minor -= amount_minor
     is_unpaid = owes(authorization)
     new_lines(state, account, authorization, amount_minor, event.bills_on, event.lines)
-    owe(state, account, authorization, amount_minor, event.borne_minor, is_unpaid)
+    owe(state, account, authorization, event, is_unpaid)
     authorization.captured_minor += amount_minor
     authorization.captured_parts = add(authorization.captured_parts, event.parts)
     authorization.outstanding_minor += amount_minor
@@ -112,11 +114,11 @@ def owe(
     state: ShardState,
     account: Account,
     authorization: Authorization,
-    amount_minor: int,
-    borne_minor: int,
+    event: Authorized | Captured | ForceCaptured,
     is_unpaid: bool,
 ) -> None:
     """A captured amount is owed for by the borrower, and due to the merchant."""
+    amount_minor, borne_minor = event.amount_minor, event.borne_minor
     account.outstanding_minor += amount_minor
     if not is_unpaid:
         take_up(account, authorization)
@@ -128,7 +130,7 @@ def owe(
     merchant.pay_out(account.currency, amount_minor - borne_minor)
     if borne_minor:
         merchant.borne_minor += borne_minor
-        authorization.borne_minor += borne_minor
+        earn_borne(state, authorization, borne_minor, event.borne_parts)
 
 
 def book_credit(
@@ -180,6 +182,7 @@ def give_back(
 ) -> None:
     program = program_of(state, authorization)
     release_reserve(state, program, parts)
+    bring_back(state, program, parts)
     if state.counted:
         uncount(state, program, authorization.authorization_id, parts)
     authorization.given_back_minor += amount_minor

@@ -17,7 +17,7 @@ from processor.bookings import (
     settle_status,
     use_credit,
 )
-from processor.debts import cut_capture, program_of
+from processor.debts import borne_by, cut_capture, program_of
 from processor.declines import DeclineReason
 from processor.events import Parts
 from processor.ids import IdKind, make_id
@@ -117,6 +117,7 @@ def _captured(
         account.open_to_buy_minor - extra_minor + released_minor,
         charge_of(state, authorization.merchant_id, amount_minor),
         *cut,
+        borne_parts=borne_by(program, cut[2]),
     )
 
 

@@ -587,6 +587,18 @@ class SetDailyCap(Command, frozen=True):
     daily_cap_minor: int | None = None
 
 
+class SetProgramCap(Command, frozen=True):
+    """Bound what a lender may have lent out through a program, all at once.
+
+    None: no cap.  Below what is lent out already nothing new is lent until
+    enough of it has come back.
+    """
+
+    program_id: str
+    lender_id: str
+    program_cap_minor: int | None = None
+
+
 class Direction(StrEnum):
     """Where the money of a funds movement goes: to the reserve, or out of it."""
 
@@ -672,6 +684,7 @@ SettlementCommand = (
     | SuspendLender
     | ResumeLender
     | SetDailyCap
+    | SetProgramCap
     | ProposeFunds
     | ApproveFunds
     | RejectFunds

@@ -10,6 +10,8 @@ nothing.
 
 from collections.abc import Sequence
 
+from processor import limits
+from processor.apportion import apportion
 from processor.calendar import due_after, months_later, statement_on_or_after
 from processor.events import Allocation, CutLine, Parts, Recut, Undone
 from processor.rules import add, subtract
@@ -274,6 +276,34 @@ def pay_charges(
         program.charge_parts = add(program.charge_parts, parts)
     for lender_id, part in zip(program.lenders, parts, strict=True):
         state.lender_totals(lender_id).charges_minor += sign * part
+
+
+def borne_by(program: Program, borne_minor: int) -> Parts:
+    """What each lender earns of charges that the merchant bears."""
+    if not borne_minor:
+        return ()
+    return apportion(program.shares_ppm, limits.PPM, program.charge_parts, borne_minor)
+
+
+def earn_borne(
+    state: ShardState, purchase: Authorization, borne_minor: int, parts: Parts
+) -> None:
+    """The merchant bears charges of a capture: the lenders have them at once."""
+    before = purchase.borne_parts or (0,) * len(parts)
+    purchase.borne_minor += borne_minor
+    purchase.borne_parts = add(before, parts)
+    pay_charges(state, purchase, parts, 1)
+
+
+def give_borne_back(
+    state: ShardState, purchase: Authorization, borne_minor: int, parts: Parts
+) -> None:
+    """A refund gives the merchant back what it bore, out of the lenders' parts."""
+    before = purchase.borne_back_parts or (0,) * len(parts)
+    purchase.borne_back_minor += borne_minor
+    purchase.borne_back_parts = add(before, parts)
+    assert purchase.borne_back_minor <= purchase.borne_minor
+    pay_charges(state, purchase, parts, -1)
 
 
 def drop_if_paid(account: Account, purchase: Authorization) -> None:

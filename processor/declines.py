@@ -88,12 +88,13 @@ class DeclineReason(StrEnum):
     TOO_MANY_REGISTERED = "too_many_registered"
     AMOUNT_TOO_LARGE = "amount_too_large"
     # Money: the borrower's first, the lender's last: whether it lends at all,
-    # how much in a day, and how much it has.
+    # how much through the program, how much in a day, and how much it has.
     VELOCITY_PURCHASE = "velocity_purchase"
     VELOCITY_DAILY = "velocity_daily"
     VELOCITY_MONTHLY = "velocity_monthly"
     CREDIT_LIMIT_EXCEEDED = "credit_limit_exceeded"
     LENDER_SUSPENDED = "lender_suspended"
+    PROGRAM_CAP_EXCEEDED = "program_cap_exceeded"
     DAILY_CAP_EXCEEDED = "daily_cap_exceeded"
     RESERVE_EXHAUSTED = "reserve_exhausted"
 

@@ -35,8 +35,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=_wire_na
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Settlement's word that a pool has only `headroom_minor` beside the slice.
 
-    The shard held `leased_minor` of it (received less returned) when it was
-    told: what it received since is of that headroom.
+    The shard held `leased_minor` of it (received less returned, but for what was
+    raised by force) when it was told: what it received since is of that headroom.
     """
 
     pool_id: str
@@ -51,7 +51,7 @@ class Declined(Event, frozen=True):
     `missing_minor` is the headroom that was missing, where the reason is
     money; what the amount is too much by, where the reason is that; or what it
     lacks to the quote (less than nothing: it is too much).  For the reserve and
-    the daily cap, `lender_id` is the lender that was short and `refusal` the
+    the caps, `lender_id` is the lender that was short and `refusal` the
     number under which settlement refused; a suspended lender is named too.  For
     a velocity limit of one category of merchants, `category` names it.  An
     authorization that was declined for money or for its account's status has an
@@ -73,7 +73,8 @@ class Reduced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why an authorization was approved for less than `requested_minor`.
 
     `limited_by` is "limit", a velocity limit (of `category`, if it is one's),
-    "daily_cap" or "reserve": then `lender_id` was short, and `refusals` say so.
+    "program_cap", "daily_cap" or "reserve": then `lender_id` was short, and
+    `refusals` say so.
     """
 
     requested_minor: int
@@ -210,6 +211,7 @@ class Authorized(Event, frozen=True):
     lines: tuple[CutLine, ...] = ()
     borne_minor: int = 0
     reduced: Reduced | None = None
+    borne_parts: Parts = ()  # What the lenders earn by that.
 
 
 class AuthorizationIncremented(Event, frozen=True):
@@ -242,6 +244,7 @@ class Captured(Event, frozen=True):
     bills_on: int = 0
     lines: tuple[CutLine, ...] = ()
     borne_minor: int = 0
+    borne_parts: Parts = ()
 
 
 class AuthorizationReversed(Event, frozen=True):
@@ -299,8 +302,9 @@ class Refunded(Event, frozen=True):
     By lines, if the purchase has any: what came off each principal, how much of
     that had been paid, and the same of each fee.  `fee_credit_parts` is what the
     lenders give back of paid fees, `borne_minor` what the merchant gets back of
-    the charges it bore.  `tenders` is what goes back to each tender of an order;
-    the credit line's is `amount_minor`, which may be 0 then.
+    the charges it bore, out of each lender's `borne_parts`.  `tenders` is what
+    goes back to each tender of an order; the credit line's is `amount_minor`,
+    which may be 0 then.
     """
 
     authorization_id: str
@@ -320,6 +324,7 @@ class Refunded(Event, frozen=True):
     fee_credit_parts: Parts = ()
     borne_minor: int = 0
     tenders: tuple[TenderRefund, ...] = ()
+    borne_parts: Parts = ()
 
 
 class Allocation(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -715,10 +720,18 @@ class ShardJoined(Event, frozen=True):
     journal_id: str
 
 
+class ShardProgressed(Event, frozen=True):
+    """A shard's journal has come this far: one that ends before is an old copy."""
+
+    shard: int
+    epoch: int
+    sequence: int
+
+
 class SliceGranted(Event, frozen=True):
     """Headroom leased: `granted_minor` is the total ever granted to the shard.
 
-    `pool_id` (`pools.py`) is the lender whose reserve it is, or a daily cap.
+    `pool_id` (`pools.py`) is the lender whose reserve it is, or a cap.
     """
 
     shard: int
@@ -766,10 +779,14 @@ class ReserveRefused(Event, frozen=True):
 
 
 class SliceReceived(Event, frozen=True):
-    """A shard's receipt, durable before use: the total ever received."""
+    """A shard's receipt, durable before use: the total ever received.
+
+    `forced_minor` of it, in all, was raised for forced captures.
+    """
 
     pool_id: str
     received_minor: int
+    forced_minor: int = 0
 
 
 class SliceReturned(Event, frozen=True):
@@ -785,8 +802,9 @@ class LenderTotals(msgspec.Struct, gc=False):
     `refunded_minor` went back to the reserve; `claim_repaid_minor` lowered
     what borrowers owe the lender by repayment or credit, `claim_refunded_minor`
     by refund.  `charges_minor` is its part of the interest, fees and penalties
-    that were paid, `written_off_minor` and `recovered_minor` what was given up of
-    its claims and what came in on that later.
+    that were paid, by borrowers or by merchants, `written_off_minor` and
+    `recovered_minor` what was given up of its claims and what came in on that
+    later.
     """
 
     captured_minor: int = 0
@@ -920,6 +938,7 @@ class ForceCaptured(Event, frozen=True):
     bills_on: int = 0
     lines: tuple[CutLine, ...] = ()
     borne_minor: int = 0
+    borne_parts: Parts = ()
 
 
 class AdvanceLineChanged(Event, frozen=True):
@@ -940,6 +959,29 @@ class DailyCapSet(Event, frozen=True):
 
     lender_id: str
     daily_cap_minor: int | None
+
+
+class ProgramCapSet(Event, frozen=True):
+    """What a lender may have lent out through a program; None: no cap.
+
+    It is leased from a pool of its own, which takes the place of the one before.
+    """
+
+    program_id: str
+    lender_id: str
+    program_cap_minor: int | None
+    pool_id: str  # "" without a cap.
+
+
+class ProgramCapCovered(Event, frozen=True):
+    """What was lent out when a cap was set fits into it, and is leased now.
+
+    The cut says what every shard had lent out beyond its slice: free, below
+    zero.  Before this nothing new is lent under the cap.
+    """
+
+    pool_id: str
+    cut: tuple[CutPoint, ...]
 
 
 class AdvanceForced(Event, frozen=True):
@@ -1003,6 +1045,7 @@ ReferenceFact = (
     | LenderSuspended
     | LenderResumed
     | DailyCapSet
+    | ProgramCapSet
 )
 
 
@@ -1069,6 +1112,7 @@ SettlementEvent = (
     | ProgramRegistered
     | MerchantRegistered
     | ShardJoined
+    | ShardProgressed
     | SliceGranted
     | SliceCredited
     | ReserveRefused
@@ -1080,6 +1124,8 @@ SettlementEvent = (
     | LenderSuspended
     | LenderResumed
     | DailyCapSet
+    | ProgramCapSet
+    | ProgramCapCovered
     | AdvanceForced
     | ForcedAdvanceRepaid
     | FundsProposed

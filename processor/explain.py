@@ -54,11 +54,12 @@ class Constraint(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One thing that a purchase had to fit into, at that moment, in minor units.
 
     `constraint` is "limit" (or "hold", for what was taken out of one), "reserve",
-    "daily_cap", or a velocity limit.  `needed_minor` of `headroom_minor` was
-    needed; `most_minor` is the largest purchase that this alone would have let
-    pass.  For a lender's reserve or daily cap, what was needed is its part;
-    headroom is what was free here, or with `is_final` what there was anywhere,
-    by settlement's certificate number `refusal`.
+    "program_cap", "daily_cap", or a velocity limit.  `needed_minor` of
+    `headroom_minor` was needed; `most_minor` is the largest purchase that this
+    alone would have let pass.  For a lender's reserve or caps, what was needed
+    is its part; headroom is what was free here, or with `is_final` what there
+    was anywhere, by settlement's certificate number `refusal`; below zero where
+    more is lent out than a new cap.
     """
 
     constraint: str
@@ -186,6 +187,8 @@ def _refusals(
     pool_id = event.lender_id
     if event.reason is DeclineReason.DAILY_CAP_EXCEEDED:
         pool_id = daily_pool(pool_id)
+    elif event.reason is DeclineReason.PROGRAM_CAP_EXCEEDED:
+        pool_id = state.program_caps[program.program_id][pool_id]
     elif event.reason is not DeclineReason.RESERVE_EXHAUSTED:
         return ()
     place = program.lenders.index(event.lender_id)
@@ -314,7 +317,10 @@ class Seen(NamedTuple):
         return most_that_fits(
             self.program.shares_ppm,
             self.split_parts,
-            [headrooms.get(lender_id) for lender_id in self.program.lenders],
+            [
+                max(0, headrooms[lender_id]) if lender_id in headrooms else None
+                for lender_id in self.program.lenders
+            ],
             amount_max,
         )
 
@@ -337,7 +343,7 @@ def _constraints(seen: Seen) -> tuple[Constraint, ...]:
 
 
 def _of_lenders(seen: Seen) -> list[Constraint]:
-    """Daily caps, then reserves; each needs the lender's part."""
+    """Caps of the program, daily caps, reserves; each needs the lender's part."""
     program, more = seen.program, seen.more
     parts = dict(
         zip(
@@ -352,10 +358,7 @@ def _of_lenders(seen: Seen) -> list[Constraint]:
     caps = () if more is None else more.caps
     refused = {} if more is None else {x.pool_id: x for x in more.refusals}
     met = []
-    for pool_id, here_minor in (
-        *((daily_pool(lender_id), free_minor) for lender_id, free_minor in caps),
-        *free.items(),
-    ):
+    for pool_id, here_minor in (*caps, *free.items()):
         lender_id, refusal = lender_of(pool_id), refused.get(pool_id)
         headroom_minor = here_minor if refusal is None else refusal.headroom_minor
         met.append(

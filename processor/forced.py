@@ -17,8 +17,9 @@ from processor.bookings import (
     settle_status,
     use_credit,
 )
-from processor.debts import cut_capture, program_of
+from processor.debts import borne_by, cut_capture, program_of
 from processor.declines import DeclineReason
+from processor.exposure import lend_by_force
 from processor.ids import IdKind, make_id
 from processor.merchants import charge_of
 from processor.messages import Need
@@ -124,6 +125,7 @@ def _forced(
         moment.now_ms if found is None else found.expires_at_ms,
         charge_of(state, command.merchant_id, command.amount_minor),
         *cut,
+        borne_parts=borne_by(program, cut[2]),
     )
 
 
@@ -145,6 +147,9 @@ def apply_force_captured(
     forced = state.forced.setdefault(event.authorization_id, Forced())
     forced.over_limit_minor = event.over_limit_minor
     forced.lender_advance_minor += event.lender_advance_minor
+    if event.extra_minor:
+        forced.extra_parts = event.extra_parts
+        lend_by_force(program_of(state, authorization), event.extra_parts)
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 

@@ -8,6 +8,7 @@ is the old copy: then settlement must stop.
 import msgspec
 
 from processor.messages import Lease, ShardHello
+from processor.pools import is_of_program
 from processor.settlement_state import SettlementState, ShardLease
 
 
@@ -56,6 +57,8 @@ def _why_lease_refused(
     state: SettlementState, shard: int, lease: Lease
 ) -> Refused | None:
     pool = state.find_pool(lease.pool_id)
+    if pool is None and is_of_program(lease.pool_id):
+        return None  # A cap that is no more: the shard has still to hear of that.
     known = (pool and pool.leases.get(shard)) or ShardLease()
     if lease.received_minor > known.granted_minor:
         return _knows_more(

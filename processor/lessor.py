@@ -17,6 +17,9 @@ The rules of the lease, on both ends:
 - A daily cap is used up by shards that are on the same business day, because
   each is told of the new day before it is told of any grant after the cut.  So
   what a shard says of a daily cap is evidence only on the day it was asked on.
+- A cap by program begins with what is lent out already (`program_caps.py`): the
+  first recall that shows all of that to fit leases it, and then it is a pool
+  like any other.
 """
 
 from collections.abc import Iterable
@@ -27,12 +30,13 @@ from processor import limits
 from processor import messages as m
 from processor.node import Node
 from processor.pools import exhausted, is_daily, lender_of
-from processor.recall import SETTLEMENT_ITSELF, Ask, Round
+from processor.program_caps import uncovered_minor
+from processor.recall import SETTLEMENT_ITSELF, Ask, Caps, Round
 from processor.remembered import Remembered
 from processor.reserves import is_forceable, need_of, repaid_advance
 from processor.settlement_rules import DECIDE
-from processor.settlement_state import SettlementState, ShardLease
-from processor.settlement_views import position
+from processor.settlement_state import ProgramCap, SettlementState, ShardLease
+from processor.settlement_views import caps_in_force, position
 
 
 class Lessor(Node):
@@ -65,7 +69,8 @@ class Lessor(Node):
 
     def _tell_grant(self, shard: int, pool_id: str) -> None:
         lease = self.state.pool(pool_id).leases[shard]
-        self._tell(shard, m.GrantSlice(pool_id, lease.granted_minor))
+        granted = m.GrantSlice(pool_id, lease.granted_minor, lease.forced_minor)
+        self._tell(shard, granted)
 
     def _grant(
         self, shard: int, pool_id: str, amount_minor: int, sequence: int
@@ -84,7 +89,8 @@ class Lessor(Node):
         self._tell_grant(shard, pool_id)
 
     def _credit(self, shard: int, pool_id: str, returned_minor: int) -> None:
-        lease = self.state.pool(pool_id).leases.get(shard)
+        pool = self.state.find_pool(pool_id)
+        lease = None if pool is None else pool.leases.get(shard)
         if lease is not None and returned_minor > lease.credited_minor:
             self._record(None, e.SliceCredited(shard, pool_id, returned_minor))
             self._repay_advance(pool_id)
@@ -101,8 +107,8 @@ class Lessor(Node):
         """What one shard may lease ahead of need: less as the pool runs out."""
         if pool_id in self._recall_of:
             return 0
-        unleased_minor = self.state.pool(pool_id).unleased_minor
-        return unleased_minor // (limits.SLICE_SHARE_DIVISOR * self.state.shard_count)
+        grantable_minor = self.state.pool(pool_id).grantable_minor
+        return grantable_minor // (limits.SLICE_SHARE_DIVISOR * self.state.shard_count)
 
     def _wanted(self, shard: int, message: m.SliceWanted) -> None:
         lease = self.state.pool(message.pool_id).leases.get(shard)
@@ -149,6 +155,10 @@ class Lessor(Node):
         """Grant it, refuse it on the evidence of a recall, or wait for one."""
         if ask.command is not None and self._is_decided(ask):
             return
+        if any(self.state.find_pool(need.pool_id) is None for need in ask.needs):
+            # A cap that is no more; the shard will know, and ask anew.
+            self._tell(ask.shard, m.AskGranted(ask.ask))
+            return
         for need in ask.needs:
             under_way = self._recall_of.get(need.pool_id)
             if under_way is not None:
@@ -157,16 +167,18 @@ class Lessor(Node):
         short = [
             need
             for need in ask.needs
-            if need.amount_minor > self.state.pool(need.pool_id).unleased_minor
+            if need.amount_minor > self.state.pool(need.pool_id).grantable_minor
         ]
         if ask.is_forced and short:
             self._force(ask, short)
             return
         for need in short:
-            if recalled is not None and self._is_evidence(recalled, ask, need):
-                self._refuse(ask, need, recalled)
-            else:
+            if recalled is None or not self._is_evidence(recalled, ask, need):
                 self._recall(need.pool_id, ask)
+            elif self._cover(recalled):
+                self._try_ask(ask)
+            else:
+                self._refuse(ask, need, recalled)
             return
         self._satisfy(ask, is_plenty=recalled is None)
 
@@ -189,6 +201,22 @@ class Lessor(Node):
             return False
         pool = self.state.pool(need.pool_id)
         return round_.is_evidence(ask, need.pool_id, pool)
+
+    def _cover(self, recalled: Round) -> bool:
+        """Lease what shards have lent out under a new cap, if all of it fits."""
+        cap = self.state.find_pool(recalled.pool_id)
+        if not isinstance(cap, ProgramCap) or cap.is_covered:
+            return False
+        cut = recalled.cut()
+        if uncovered_minor(cut) > cap.unleased_minor:
+            return False
+        self._record(None, e.ProgramCapCovered(recalled.pool_id, cut))
+        for point in cut:
+            if point.free_minor < 0:
+                self._grant(
+                    point.shard, recalled.pool_id, -point.free_minor, point.sequence
+                )
+        return True
 
     def _satisfy(self, ask: Ask, is_plenty: bool, forced_minor: int = 0) -> None:
         for need in ask.needs:
@@ -250,9 +278,12 @@ class Lessor(Node):
             )
             self._answer_ask(ask, event)
         else:
+            # Below zero, if the others have lent out more than a new cap.
+            others = (p for p in refused.cut if p.shard != ask.shard)
+            headroom_minor = unleased_minor - uncovered_minor(tuple(others))
             self._tell(
                 ask.shard,
-                m.AskRefused(ask.ask, need.pool_id, unleased_minor, refused.refusal),
+                m.AskRefused(ask.ask, need.pool_id, headroom_minor, refused.refusal),
             )
 
     def _answer_ask(self, ask: Ask, event: e.Event) -> None:
@@ -292,6 +323,25 @@ class Lessor(Node):
             )
         )
 
+    def _look_at_caps(self, caps: Caps, connection: int, correlation: int) -> None:
+        """A reader wants the caps of a program: ask about each, then answer."""
+        if caps.pool_ids:
+            self._start_round(
+                Round(
+                    self._next_round(),
+                    caps.pool_ids.pop(),
+                    True,
+                    self._now_ms + limits.PARKED_MS_MAX,
+                    self.state.day,
+                    connection,
+                    correlation,
+                    caps=caps,
+                )
+            )
+            return
+        body = caps_in_force(self.state, caps.program_id, caps.used_minor)
+        self._deliver(connection, m.Answer(correlation, m.Outcome.READ, body))
+
     def _start_round(self, round_: Round) -> None:
         self._rounds[round_.number] = round_
         for shard in self._connection_of:
@@ -301,7 +351,7 @@ class Lessor(Node):
         pool_id = message.lease.pool_id
         self._credit(shard, pool_id, message.lease.returned_minor)
         round_ = self._rounds.get(message.round)
-        if round_ is None:
+        if round_ is None or round_.pool_id != pool_id:
             return
         lease = self.state.pool(pool_id).leases.get(shard) or ShardLease()
         if lease.granted_minor != message.lease.received_minor:
@@ -315,6 +365,11 @@ class Lessor(Node):
 
     def _complete(self, round_: Round) -> None:
         del self._rounds[round_.number]
+        if round_.caps is not None:
+            used_minor = sum(x.authorized_minor for x in round_.leases.values())
+            round_.caps.used_minor[round_.pool_id] = used_minor
+            self._look_at_caps(round_.caps, round_.connection, round_.correlation)
+            return
         if round_.keep:
             body = position(self.state, round_.pool_id, round_.leases.values())
             self._deliver(
@@ -326,6 +381,20 @@ class Lessor(Node):
         for ask in round_.asks:
             ask.evidence[round_.pool_id] = round_
             self._try_ask(ask, round_)
+
+    def _end_rounds(self) -> None:
+        """Of pools that are no more: who waits for one asks anew, or is told."""
+        for round_ in list(self._rounds.values()):
+            if self.state.find_pool(round_.pool_id) is not None:
+                continue
+            del self._rounds[round_.number]
+            if round_.keep:
+                why = "a cap was changed meanwhile"
+                self._not_done(round_.connection, round_.correlation, why)
+                continue
+            del self._recall_of[round_.pool_id]
+            for ask in round_.asks:
+                self._try_ask(ask)
 
     def _give_up_late(self) -> None:
         """Answer who has waited too long; an open recall goes on for the others."""

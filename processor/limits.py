@@ -50,7 +50,7 @@ INBOX_COMMANDS_MAX: Final = 65_536
 DAY_END_ACCOUNTS_PER_STEP_MAX: Final = 512  # Looked at between two batches.
 PARKED_COMMANDS_MAX: Final = 8_192  # Waiting for reserve, per shard.
 PARKED_MS_MAX: Final = 3_000
-REFUSALS_MAX: Final = 2 * LENDERS_PER_PROGRAM_MAX + 1  # Of one partial approval.
+REFUSALS_MAX: Final = 3 * LENDERS_PER_PROGRAM_MAX + 1  # Of one partial approval.
 REMEMBERED_REQUESTS_MAX: Final = 1_000_000  # Answers kept for replay, per journal.
 
 REFERENCE_WAIT_MS_MAX: Final = 2_000  # For the shards to hold what was registered.
@@ -72,6 +72,11 @@ DRAIN_MS_MAX: Final = 10_000
 ENTRIES_PER_READ_MAX: Final = 200
 READINGS_MAX: Final = 64  # Begun or waiting, per shard.
 READING_US_PER_TURN_MAX: Final = 250  # And then the row that is being read.
+
+# How far a shard's journal has come, as settlement knows it: what an old copy of
+# it can be behind without being recognized.  Then, at the latest, it is told.
+PROGRESS_MS_MAX: Final = 5_000
+PROGRESS_RECORDS_MAX: Final = 20_000
 
 # Slices of reserve.
 SLICE_SECONDS_AHEAD: Final = 2  # How much recent demand a slice should cover.

@@ -128,6 +128,13 @@ class SliceReported(Message, frozen=True):
     sequence: int
 
 
+class ShardProgress(Message, frozen=True):
+    """The shard's journal is durable up to this record, in this epoch."""
+
+    epoch: int
+    sequence: int
+
+
 class ReferenceHeld(Message, frozen=True):
     """The shard's copy of the reference data is durable up to `version`."""
 
@@ -158,10 +165,14 @@ class ShardWelcome(Message, frozen=True):
 
 
 class GrantSlice(Message, frozen=True):
-    """Headroom is leased: the total ever granted.  Durable before it is sent."""
+    """Headroom is leased: the total ever granted.  Durable before it is sent.
+
+    `forced_minor` of it, in all, was raised for the shard's forced captures.
+    """
 
     pool_id: str
     granted_minor: int
+    forced_minor: int = 0
 
 
 class AskGranted(Message, frozen=True):
@@ -218,6 +229,7 @@ ToNode = (
     | SliceReported
     | ReferenceHeld
     | DayEnded
+    | ShardProgress
 )
 FromNode = (
     Answer

@@ -1,7 +1,7 @@
 """The rules of partial approval: of a purchase, the most that fits.
 
 The velocity limits and the limit are known here.  The reserve, and the lenders'
-daily caps, are asked for as for any purchase; when settlement refuses, the
+caps, are asked for as for any purchase; when settlement refuses, the
 refusals say how much there is of each of those pools, and the largest amount is
 asked for whose parts fit into that.  So the asks shrink, and after as many
 refusals as the program has pools and one more the purchase is declined.  A
@@ -83,7 +83,7 @@ def _within_reserve(
     least: dict[str, int] = {}
     for pool_id, found_minor in known.items():
         lender_id = lender_of(pool_id)
-        least[lender_id] = min(least.get(lender_id, found_minor), found_minor)
+        least[lender_id] = max(0, min(least.get(lender_id, found_minor), found_minor))
     amount_minor = most_that_fits(
         program.shares_ppm,
         program.split_parts,

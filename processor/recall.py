@@ -39,11 +39,20 @@ class Ask(msgspec.Struct):
     evidence: dict[str, "Round"] = {}
 
 
+class Caps(msgspec.Struct):
+    """A reader's question about a program's caps, one after the other."""
+
+    program_id: str
+    pool_ids: list[str]  # Still to be asked about.
+    used_minor: dict[str, int] = {}  # By pool.
+
+
 class Round(msgspec.Struct):
     """One question to all shards about one pool, begun on business day `day`.
 
     With `keep` nothing is returned: a position for the reader at
-    `connection`, `correlation`.  Otherwise `asks` wait for it, in order.
+    `connection`, `correlation`, or with `caps` one of the caps of a program.
+    Otherwise `asks` wait for it, in order.
     """
 
     number: int
@@ -54,6 +63,7 @@ class Round(msgspec.Struct):
     connection: int = 0
     correlation: int = 0
     asks: list[Ask] = []
+    caps: "Caps | None" = None
     points: dict[int, CutPoint] = {}
     leases: dict[int, Lease] = {}
 

@@ -5,7 +5,7 @@ receives, so that its replay needs nothing but its own journal.
 """
 
 from processor import events as e
-from processor import merchants, watched
+from processor import exposure, merchants, watched
 from processor.state import Program, ShardState, Slice
 
 
@@ -19,6 +19,8 @@ def apply_reference_received(state: ShardState, event: e.ReferenceReceived) -> N
             watched.apply_suspension(state, fact)
         elif isinstance(fact, e.DailyCapSet):
             watched.apply_daily_cap(state, fact)
+        elif isinstance(fact, e.ProgramCapSet):
+            exposure.apply_program_cap(state, fact)
         elif isinstance(fact, e.MerchantRegistered | e.MerchantChanged):
             merchants.add_terms(state, fact)
         else:
@@ -40,6 +42,7 @@ def _add_program(state: ShardState, fact: e.ProgramRegistered) -> None:
         fact.terms,
         (0,) * len(fact.shares),
         (0,) * len(fact.shares),
+        (0,) * len(fact.shares),
     )
     program.is_watched = watched.is_watched(state, program)
     state.programs[fact.program_id] = program
@@ -51,14 +54,24 @@ def apply_slice_received(state: ShardState, event: e.SliceReceived) -> None:
     assert event.received_minor > lease.received_minor
     lease.free_minor += event.received_minor - lease.received_minor
     lease.received_minor = event.received_minor
+    if event.forced_minor > lease.forced_minor:
+        held_minor = state.forced_held.get(event.pool_id, 0)
+        held_minor += event.forced_minor - lease.forced_minor
+        state.forced_held[event.pool_id] = held_minor
+        lease.forced_minor = event.forced_minor
 
 
 def apply_slice_returned(state: ShardState, event: e.SliceReturned) -> None:
     lease = state.slices[event.pool_id]
     assert event.returned_minor > lease.returned_minor
-    lease.free_minor -= event.returned_minor - lease.returned_minor
+    back_minor = event.returned_minor - lease.returned_minor
+    lease.free_minor -= back_minor
     lease.returned_minor = event.returned_minor
     assert lease.free_minor >= 0
+    if event.pool_id in state.forced_held:  # Whatever goes back ends it first.
+        state.forced_held[event.pool_id] -= back_minor
+        if state.forced_held[event.pool_id] <= 0:
+            del state.forced_held[event.pool_id]
 
 
 def apply_day_moved(state: ShardState, event: e.DayMoved) -> None:

@@ -20,11 +20,13 @@ from processor.bookings import lower_outstanding
 from processor.debts import (
     billed_before,
     drop_if_paid,
+    give_borne_back,
     lower_minimum,
     pay_charges,
     program_of,
 )
 from processor.declines import DeclineReason
+from processor.exposure import bring_back, refund_of
 from processor.ids import IdKind, make_id
 from processor.merchants import book_charge_back, charge_back_of
 from processor.orders import allocate_refund, credit_line_of, totals_back
@@ -88,6 +90,7 @@ def _refunded(
             for line, part in zip(lines, fee_parts, strict=True)
         )
     fee_credit_minor = sum(fee_credits)
+    borne_minor, borne_parts = _borne_back(purchase, amount_minor)
     return e.Refunded(
         purchase.authorization_id,
         make_id(IdKind.REFUND, account.slot, state.shard, state.sequence + 1),
@@ -109,8 +112,9 @@ def _refunded(
         fee_parts,
         fee_credits,
         _lenders_back(state, purchase, fee_credit_minor),
-        _borne_back(purchase, amount_minor),
+        borne_minor,
         tenders,
+        borne_parts,
     )
 
 
@@ -139,12 +143,18 @@ def _fees_back(
     )
 
 
-def _borne_back(purchase: Authorization, amount_minor: int) -> int:
+def _borne_back(purchase: Authorization, amount_minor: int) -> tuple[int, e.Parts]:
+    """What the merchant has back of what it bore, and which lenders give it."""
     if not purchase.borne_minor:
-        return 0
+        return 0, ()
     after_minor = purchase.refunded_minor + amount_minor
-    back_minor = fee_back(purchase.borne_minor, purchase.captured_minor, after_minor)
-    return max(0, back_minor - purchase.borne_back_minor)
+    in_all_minor = fee_back(purchase.borne_minor, purchase.captured_minor, after_minor)
+    back_minor = max(0, in_all_minor - purchase.borne_back_minor)
+    if not back_minor:
+        return 0, ()
+    taken = purchase.borne_parts
+    before = purchase.borne_back_parts or (0,) * len(taken)
+    return back_minor, apportion(taken, purchase.borne_minor, before, back_minor)
 
 
 def _lenders_back(
@@ -168,7 +178,8 @@ def apply_refunded(state: ShardState, event: e.Refunded) -> None:
         _lower_lines(state, account, purchase, event)
     purchase.refunded_minor += event.amount_minor
     purchase.refunded_parts = add(purchase.refunded_parts, event.parts)
-    purchase.borne_back_minor += event.borne_minor
+    if event.borne_minor:
+        give_borne_back(state, purchase, event.borne_minor, event.borne_parts)
     if event.tenders:
         purchase.tenders_back = totals_back(purchase.tenders_back, event.tenders)
     assert purchase.refunded_minor <= purchase.captured_minor
@@ -186,9 +197,10 @@ def apply_refunded(state: ShardState, event: e.Refunded) -> None:
 def _give_back_reserve(
     state: ShardState, purchase: Authorization, event: e.Refunded
 ) -> None:
-    lenders = program_of(state, purchase).lenders
+    program = program_of(state, purchase)
+    bring_back(state, program, refund_of(state, purchase, event.parts))
     for lender_id, part, claim in zip(
-        lenders, event.parts, event.principal_parts, strict=True
+        program.lenders, event.parts, event.principal_parts, strict=True
     ):
         lease = state.slices[lender_id]
         lease.refunded_minor += part

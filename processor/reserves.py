@@ -163,7 +163,12 @@ def apply_forced(
     state: SettlementState, event: e.AdvanceForced | e.ForcedAdvanceRepaid
 ) -> None:
     lender = state.lenders[event.lender_id]
-    lender.unleased_minor += event.forced_minor - lender.forced_minor
+    more_minor = event.forced_minor - lender.forced_minor
+    if isinstance(event, e.AdvanceForced):
+        lease = lender.leases.setdefault(event.shard, ShardLease())
+        lease.forced_minor += more_minor
+        acknowledge(state, event.cut)
+    lender.unleased_minor += more_minor
     lender.forced_minor = event.forced_minor
     check_pool(lender)
 
@@ -190,6 +195,14 @@ def apply_credited(state: SettlementState, event: e.SliceCredited) -> None:
     pool.unleased_minor += event.returned_minor - lease.credited_minor
     lease.credited_minor = event.returned_minor
     check_pool(pool)
+
+
+def acknowledge(state: SettlementState, cut: tuple[e.CutPoint, ...]) -> None:
+    """The shards' journals have come as far as the evidence says."""
+    for point in cut:
+        seen = state.shards[point.shard]
+        seen.epoch = max(seen.epoch, point.epoch)
+        seen.sequence = max(seen.sequence, point.sequence)
 
 
 def check_pool(pool: Pool) -> None:

@@ -75,7 +75,7 @@ def reserve_for(
     Otherwise the needs to ask settlement for, or, when settlement has refused,
     the decline.  A refusal counts only while the part is more than the
     headroom it found and what is free here; both may have moved since.
-    A watched program may have a suspended lender, or needs daily caps too.
+    A watched program may have a suspended lender, or needs caps too.
     """
     pools, amounts = program.lenders, parts
     if program.is_watched:
@@ -122,9 +122,21 @@ def headroom_anywhere(state: ShardState, refusal: Refusal) -> int:
     then is counted once.
     """
     lease = state.slices[refusal.pool_id]
-    leased_minor = lease.received_minor - lease.returned_minor
-    elsewhere_minor = refusal.headroom_minor - (leased_minor - refusal.leased_minor)
-    return max(0, elsewhere_minor) + lease.free_minor
+    since_minor = leased_minor(state, refusal.pool_id) - refusal.leased_minor
+    elsewhere_minor = refusal.headroom_minor - since_minor
+    # Below zero it is where others have lent out more than a new cap.
+    least_minor = min(0, refusal.headroom_minor)
+    return max(least_minor, elsewhere_minor) + lease.free_minor
+
+
+def leased_minor(state: ShardState, pool_id: str) -> int:
+    """What this shard leases of a pool, but for what was raised by force.
+
+    That is no headroom: when it goes back, it ends.
+    """
+    lease = state.slices[pool_id]
+    held_minor = state.forced_held.get(pool_id, 0)
+    return lease.received_minor - lease.returned_minor - held_minor
 
 
 def free_of(state: ShardState, program: Program) -> Parts:

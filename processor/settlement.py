@@ -20,6 +20,7 @@ from processor import messages as m
 from processor.answers import answer_to
 from processor.hello import why_refused
 from processor.lessor import Lessor
+from processor.recall import Caps
 from processor.records import SettlementRecord
 from processor.remembered import Remembered
 from processor.settlement_rules import DECIDE, apply
@@ -125,6 +126,8 @@ class Settlement(Lessor):
         if isinstance(event, e.ReferenceFact):
             self._hold_back_answer()
             self._send_reference(tuple(self._connection_of), len(self.state.reference))
+            if isinstance(event, e.ProgramCapSet):
+                self._end_rounds()
         elif isinstance(event, e.DayCut):
             for shard in self._connection_of:
                 self._tell(shard, m.MoveDay(event.day, event.next_day))
@@ -152,6 +155,11 @@ class Settlement(Lessor):
         lender = self.state.lenders.get(query.object_id)
         if query.kind == "position" and lender is not None:
             self._look(lender.lender_id, connection, query.correlation)
+            return
+        if query.kind == "caps" and query.object_id in self.state.programs:
+            pool_ids = list(self.state.program_caps_of(query.object_id))
+            caps = Caps(query.object_id, pool_ids)
+            self._look_at_caps(caps, connection, query.correlation)
             return
         body = view(self.state, query.kind, query.object_id)
         outcome = m.Outcome.NOT_FOUND if body is None else m.Outcome.READ
@@ -226,7 +234,7 @@ class Settlement(Lessor):
             self._tell(shard, m.MoveDay(closing.day, closing.next_day))
         for lease in hello.leases:
             self._credit(shard, lease.pool_id, lease.returned_minor)
-        for pool_id in (*self.state.lenders, *self.state.daily_caps):
+        for pool_id in self.state.pool_ids():
             if shard in self.state.pool(pool_id).leases:
                 self._tell_grant(shard, pool_id)
         for round_ in self._rounds.values():
@@ -234,6 +242,11 @@ class Settlement(Lessor):
                 self._tell(shard, round_.question())
         if not self.is_open and len(self._epoch_of) == self.state.shard_count:
             self._open()
+
+    def _progressed(self, shard: int, message: m.ShardProgress) -> None:
+        if message.sequence > self.state.shards[shard].sequence:
+            event = e.ShardProgressed(shard, message.epoch, message.sequence)
+            self._record(None, event)
 
     # The day.
 
@@ -255,4 +268,5 @@ _PROTOCOL: dict[type[m.Message], Any] = {
     m.SliceReported: Settlement._reported,
     m.ReferenceHeld: Settlement._reference_is_held,
     m.DayEnded: Settlement._day_ended,
+    m.ShardProgress: Settlement._progressed,
 }

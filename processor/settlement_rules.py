@@ -10,7 +10,14 @@ from typing import Any
 
 from processor import commands as c
 from processor import events as e
-from processor import funds, limits, merchant_terms, reserves, withholdings
+from processor import (
+    funds,
+    limits,
+    merchant_terms,
+    program_caps,
+    reserves,
+    withholdings,
+)
 from processor.declines import DeclineReason
 from processor.rules import declined
 from processor.settlement_state import (
@@ -130,6 +137,7 @@ DECIDE: dict[type[c.Command], Callable[[SettlementState, Any], e.Event | None]] 
     c.SuspendLender: decide_suspend_lender,
     c.ResumeLender: decide_resume_lender,
     c.SetDailyCap: reserves.decide_set_daily_cap,
+    c.SetProgramCap: program_caps.decide_set_program_cap,
     c.ProposeFunds: funds.decide_propose_funds,
     c.ApproveFunds: funds.decide_approve_funds,
     c.RejectFunds: funds.decide_reject_funds,
@@ -178,13 +186,17 @@ def _shard_joined(state: SettlementState, event: e.ShardJoined) -> None:
     state.shards[event.shard] = ShardSeen(event.journal_id)
 
 
+def _shard_progressed(state: SettlementState, event: e.ShardProgressed) -> None:
+    seen = state.shards[event.shard]
+    assert event.sequence > seen.sequence
+    seen.sequence = event.sequence
+    seen.epoch = max(seen.epoch, event.epoch)
+
+
 def _refused(state: SettlementState, event: e.ReserveRefused) -> None:
     assert event.refusal == state.refusals + 1
     state.refusals = event.refusal
-    for point in event.cut:
-        seen = state.shards[point.shard]
-        seen.epoch = max(seen.epoch, point.epoch)
-        seen.sequence = max(seen.sequence, point.sequence)
+    reserves.acknowledge(state, event.cut)
 
 
 def _day_cut(state: SettlementState, event: e.DayCut) -> None:
@@ -223,6 +235,7 @@ _APPLY: dict[type[e.Event], Callable[[SettlementState, Any], None]] = {
     e.MerchantWithheld: withholdings.apply_withheld,
     e.WithholdingReleased: withholdings.apply_released,
     e.ShardJoined: _shard_joined,
+    e.ShardProgressed: _shard_progressed,
     e.SliceGranted: reserves.apply_granted,
     e.SliceCredited: reserves.apply_credited,
     e.ReserveRefused: _refused,
@@ -234,6 +247,8 @@ _APPLY: dict[type[e.Event], Callable[[SettlementState, Any], None]] = {
     e.LenderSuspended: _suspension_changed,
     e.LenderResumed: _suspension_changed,
     e.DailyCapSet: reserves.apply_daily_cap_set,
+    e.ProgramCapSet: program_caps.apply_program_cap_set,
+    e.ProgramCapCovered: program_caps.apply_program_cap_covered,
     e.AdvanceForced: reserves.apply_forced,
     e.ForcedAdvanceRepaid: reserves.apply_forced,
     e.FundsProposed: funds.apply_funds_proposed,

@@ -18,10 +18,14 @@ from processor.terms import MerchantTerms
 
 
 class ShardLease(msgspec.Struct, gc=False):
-    """What one shard leases of one lender: totals since ever, minor units."""
+    """What one shard leases of one pool: totals since ever, minor units.
+
+    `forced_minor` of what was granted was raised for its forced captures.
+    """
 
     granted_minor: int = 0
     credited_minor: int = 0
+    forced_minor: int = 0
 
 
 class Pool(msgspec.Struct, gc=False, kw_only=True):
@@ -41,6 +45,11 @@ class Pool(msgspec.Struct, gc=False, kw_only=True):
     def whole_minor(self) -> int:
         """What unleased and leased make up together, always."""
         raise NotImplementedError
+
+    @property
+    def grantable_minor(self) -> int:
+        """What may be leased now, for purchases to come."""
+        return self.unleased_minor
 
 
 class Lender(Pool, gc=False):
@@ -81,6 +90,30 @@ class DailyCap(Pool, gc=False):
     def whole_minor(self) -> int:
         """The last cap there was."""
         return self.cap_minor
+
+
+class ProgramCap(Pool, gc=False):
+    """What a lender may have lent out through a program, as a pool.
+
+    Until it is covered, shards may have lent out more than they lease of it:
+    what was lent before.  Nothing is granted for new purchases until all of
+    that fits, and is leased.
+    """
+
+    program_id: str
+    lender_id: str
+    cap_minor: int
+    is_covered: bool = False
+
+    @property
+    def whole_minor(self) -> int:
+        """The cap."""
+        return self.cap_minor
+
+    @property
+    def grantable_minor(self) -> int:
+        """Nothing, before all that is lent out is known to fit."""
+        return self.unleased_minor if self.is_covered else 0
 
 
 class MovementStatus(StrEnum):
@@ -172,15 +205,32 @@ class SettlementState(msgspec.Struct, gc=False):
     days: dict[str, BusinessDay] = {}
     shards: dict[int, ShardSeen] = {}
     daily_caps: dict[str, DailyCap] = {}  # By pool id.
+    program_pools: dict[str, ProgramCap] = {}  # By pool id, those in force.
     movements: dict[str, Movement] = {}
     proposed_count: int = 0
 
     def find_pool(self, pool_id: str) -> Pool | None:
-        """A lender's reserve or daily cap; None if it never was."""
-        return self.lenders.get(pool_id) or self.daily_caps.get(pool_id)
+        """A lender's reserve or a cap; None if there is none, or no more."""
+        return (
+            self.lenders.get(pool_id)
+            or self.daily_caps.get(pool_id)
+            or self.program_pools.get(pool_id)
+        )
+
+    def pool_ids(self) -> tuple[str, ...]:
+        """Every pool there is."""
+        return (*self.lenders, *self.daily_caps, *self.program_pools)
+
+    def program_caps_of(self, program_id: str) -> dict[str, ProgramCap]:
+        """The caps of a program's lenders, by pool."""
+        return {
+            pool_id: cap
+            for pool_id, cap in self.program_pools.items()
+            if cap.program_id == program_id
+        }
 
     def pool(self, pool_id: str) -> Pool:
-        """A lender's reserve or daily cap, which must exist."""
+        """A lender's reserve or a cap, which must exist."""
         found = self.find_pool(pool_id)
         assert found is not None
         return found

@@ -13,6 +13,41 @@ from processor.settlement_state import Movement, SettlementState
 from processor.terms import MerchantTerms, Terms
 
 
+class ProgramCapOf(msgspec.Struct, frozen=True, gc=False):
+    """What a lender may have lent out through one program, in minor units."""
+
+    program_id: str
+    program_cap_minor: int
+
+
+class CapOf(msgspec.Struct, frozen=True, gc=False):
+    """What one lender may have lent out through a program, in minor units."""
+
+    lender_id: str
+    program_cap_minor: int
+
+
+class UsedCapView(msgspec.Struct, frozen=True, gc=False):
+    """A cap, exact at one record of every shard; minor units.
+
+    Used is what was authorized and neither given back nor refunded; headroom is
+    below zero where more is lent out than the cap is now.
+    """
+
+    lender_id: str
+    program_cap_minor: int
+    used_minor: int
+    headroom_minor: int
+
+
+class ProgramCapsView(msgspec.Struct, frozen=True, gc=False):
+    """What the lenders of a program have lent out through it, where it is capped."""
+
+    program_id: str
+    currency: str
+    caps: tuple[UsedCapView, ...]
+
+
 class PositionView(msgspec.Struct, frozen=True, gc=False):
     """A lender's position, exact at one record of every shard; minor units.
 
@@ -47,6 +82,7 @@ class PositionView(msgspec.Struct, frozen=True, gc=False):
     daily_cap_minor: int | None
     suspended: bool
     requires_checker: bool
+    program_caps: tuple[ProgramCapOf, ...]
 
 
 class FundsView(msgspec.Struct, frozen=True, gc=False):
@@ -78,6 +114,7 @@ class ProgramView(msgspec.Struct, frozen=True, gc=False):
     plans: tuple[Plan, ...]
     terms: Terms
     cap_ppm: int | None
+    caps: tuple[CapOf, ...]
 
 
 class MerchantView(msgspec.Struct, frozen=True, gc=False):
@@ -152,8 +189,31 @@ def position(state: SettlementState, lender_id: str, leases: Iterable[Lease]) ->
             lender.daily_cap_minor,
             lender.is_suspended,
             lender.requires_checker,
+            tuple(
+                ProgramCapOf(cap.program_id, cap.cap_minor)
+                for cap in state.program_pools.values()
+                if cap.lender_id == lender_id
+            ),
         )
     )
+
+
+def caps_in_force(
+    state: SettlementState, program_id: str, used_minor: dict[str, int]
+) -> bytes:
+    """The caps of a program, with what the shards say is used of each pool."""
+    caps = tuple(
+        UsedCapView(
+            cap.lender_id,
+            cap.cap_minor,
+            used_minor[pool_id],
+            cap.cap_minor - used_minor[pool_id],
+        )
+        for pool_id, cap in state.program_caps_of(program_id).items()
+        if pool_id in used_minor  # Otherwise it was set while they were asked.
+    )
+    currency = state.programs[program_id].currency
+    return ENCODER.encode(ProgramCapsView(program_id, currency, caps))
 
 
 def _due_on(state: SettlementState) -> str | None:
@@ -180,6 +240,10 @@ def view(state: SettlementState, kind: str, object_id: str) -> bytes | None:
             program.plans,
             program.terms,
             program.cap_ppm,
+            tuple(
+                CapOf(cap.lender_id, cap.cap_minor)
+                for cap in state.program_caps_of(object_id).values()
+            ),
         )
     elif kind == "merchant" and object_id in state.merchants:
         merchant = state.merchants[object_id]

@@ -25,7 +25,7 @@ from processor import limits
 from processor import messages as m
 from processor.authorizations import decide_expire_authorization
 from processor.billing import day_end_event
-from processor.commands import Authorize, Command
+from processor.commands import Authorize, Command, ForceCapture
 from processor.demand import Demand
 from processor.entries import Reading
 from processor.events import Refusal
@@ -36,7 +36,7 @@ from processor.node import Node
 from processor.pools import is_daily
 from processor.records import ShardRecord
 from processor.remembered import Remembered
-from processor.rules import Moment, NeedsReserve
+from processor.rules import Moment, NeedsReserve, leased_minor
 from processor.state import (
     TABLE_OF_ID,
     AuthorizationStatus,
@@ -48,6 +48,7 @@ from processor.temporary_limits import decide_end_temporary_limit, run_out
 from processor.views import ACCOUNT_KINDS, view
 
 SETTLEMENT = 0  # The connection to settlement; gateways have positive numbers.
+NO_ROUND = 0  # Of a report that nobody has asked for.
 
 
 class Waiting(msgspec.Struct, gc=False):
@@ -95,6 +96,8 @@ class Shard(Node):
         self._parked_count = 0
         self._demand: dict[str, Demand] = {}
         self._spent: dict[str, int] = {}  # In this step, by lender.
+        self._told_sequence = 0  # To settlement, on this connection.
+        self._told_at_ms = 0
         self._expiries: list[tuple[int, str]] = _open_expiries(state)
         self._tables: dict[str, dict[str, Any]] = {
             name: getattr(state, table) for name, table in TABLE_OF_ID.items()
@@ -125,6 +128,8 @@ class Shard(Node):
         due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
         if self._expiries and self.is_open:
             due.append(self._expiries[0][0])
+        if self._has_progressed:
+            due.append(self._told_at_ms + limits.PROGRESS_MS_MAX)
         return due
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
@@ -138,6 +143,7 @@ class Shard(Node):
     def settlement_connected(self) -> None:
         """Say hello with all that the journal says, then ask again."""
         self.settlement_is_connected = True
+        self._told_sequence, self._told_at_ms = 0, self._now_ms
         self._deliver(
             SETTLEMENT,
             m.ShardHello(
@@ -168,6 +174,9 @@ class Shard(Node):
             self._end_days()
 
     def _end_step(self) -> None:
+        if self.state.forced_held and self.is_open:
+            self._end_forced()
+        self._tell_progress()
         if not self._spent:
             return
         for lender_id, spent_minor in self._spent.items():
@@ -175,6 +184,21 @@ class Shard(Node):
             demand.spend(spent_minor)
             self._ask_ahead(self.state.slices[lender_id], demand)
         self._spent = {}
+
+    @property
+    def _has_progressed(self) -> bool:
+        """Whether there is something that settlement could be told of."""
+        has_more = self.state.sequence > self._told_sequence
+        return has_more and self.is_open and self.settlement_is_connected
+
+    def _tell_progress(self) -> None:
+        """Now and then: an old copy of the journal is one that ends before that."""
+        more = self.state.sequence - self._told_sequence
+        is_due = self._now_ms >= self._told_at_ms + limits.PROGRESS_MS_MAX
+        if self._has_progressed and (is_due or more >= limits.PROGRESS_RECORDS_MAX):
+            sequence = self.state.sequence
+            self._told_sequence, self._told_at_ms = sequence, self._now_ms
+            self._deliver(SETTLEMENT, m.ShardProgress(self.epoch, sequence))
 
     def _ask_ahead(self, lease: Slice, demand: Demand) -> None:
         if not self.settlement_is_connected:
@@ -243,6 +267,22 @@ class Shard(Node):
         elif isinstance(event, e.HoldPlaced):
             heappush(self._expiries, (event.expires_at_ms, event.hold_id))
 
+    def _end_forced(self) -> None:
+        """What was raised by force and is free is nobody's to spend: it goes back."""
+        for pool_id, held_minor in list(self.state.forced_held.items()):
+            lease = self.state.slices[pool_id]
+            back_minor = min(held_minor, lease.free_minor)
+            if back_minor:
+                returned_minor = lease.returned_minor + back_minor
+                self._record(None, e.SliceReturned(pool_id, returned_minor))
+                self._report(NO_ROUND, lease)
+
+    def _report(self, round_: int, lease: Slice) -> None:
+        reported = m.SliceReported(
+            round_, _lease(lease), self.epoch, self.state.sequence
+        )
+        self._deliver(SETTLEMENT, reported)
+
     def _count_spending(self, event: e.Authorized) -> None:
         program = self.state.program_versions[event.program_id, event.program_version]
         spent = self._spent
@@ -267,6 +307,8 @@ class Shard(Node):
     ) -> None:
         if self._run_out or self._to_end:
             self._catch_up(self._account_of(waiting.command))
+        if self.state.forced_held and not isinstance(waiting.command, ForceCapture):
+            self._end_forced()
         self._moment.refusals = refusals
         self._moment.forced_minor = forced_minor
         decision = decide(self.state, waiting.command, self._moment)
@@ -426,38 +468,35 @@ class Shard(Node):
     def _granted(self, message: m.GrantSlice) -> None:
         lease = self.state.slices[message.pool_id]
         if message.granted_minor > lease.received_minor:
-            self._record(None, e.SliceReceived(message.pool_id, message.granted_minor))
+            received = e.SliceReceived(
+                message.pool_id, message.granted_minor, message.forced_minor
+            )
+            self._record(None, received)
 
     def _ask_granted(self, message: m.AskGranted) -> None:
         self._unpark(message.ask, None, forced_minor=message.forced_minor)
 
     def _ask_refused(self, message: m.AskRefused) -> None:
-        lease = self.state.slices[message.pool_id]
         self._unpark(
             message.ask,
             Refusal(
                 message.pool_id,
                 message.headroom_minor,
                 message.refusal,
-                lease.received_minor - lease.returned_minor,
+                leased_minor(self.state, message.pool_id),
             ),
         )
 
     def _recalled(self, message: m.RecallSlice) -> None:
         lease = self.state.slices[message.pool_id]
-        if lease.free_minor and not message.keep:
+        if lease.free_minor > 0 and not message.keep:
             self._record(
                 None,
                 e.SliceReturned(
                     message.pool_id, lease.returned_minor + lease.free_minor
                 ),
             )
-        self._deliver(
-            SETTLEMENT,
-            m.SliceReported(
-                message.round, _lease(lease), self.epoch, self.state.sequence
-            ),
-        )
+        self._report(message.round, lease)
 
     def _reference_sent(self, message: m.ReferenceSent) -> None:
         new_count = message.version - self.state.reference_version

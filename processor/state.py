@@ -272,7 +272,7 @@ class ExplainedMore(msgspec.Struct, frozen=True, gc=False):
     """What a decision saw beyond the usual: velocity limits, refusals, a hold.
 
     `held_minor` is what the hold had out of which it was taken; `caps` what was
-    free here of the daily cap of each lender that has one.
+    free here of each cap, by pool.
     """
 
     requested_minor: int
@@ -338,6 +338,8 @@ class Authorization(msgspec.Struct, gc=False):
     lines: list[Line] | None = None
     borne_minor: int = 0  # Of the plan's charges, by the merchant.
     borne_back_minor: int = 0
+    borne_parts: Parts = ()  # The lenders' of it; all came with the captures.
+    borne_back_parts: Parts = ()
     tenders: tuple[Tender, ...] = ()  # Of the order, if there are others.
     tenders_back: tuple[TenderRefund, ...] = ()
     charge: Charge | None = None
@@ -373,7 +375,9 @@ class Program(msgspec.Struct, gc=False):
     """One version of a product; `shares_ppm` in the order of `lenders`.
 
     `split_parts` is the carry: what each lender was given of every amount ever
-    split under this version on this shard.
+    split under this version on this shard.  What of that is not lent out, by
+    the rule of `program_caps.py`, is `not_lent_parts`: what came back, and what
+    was captured by force.
     """
 
     program_id: str
@@ -389,7 +393,8 @@ class Program(msgspec.Struct, gc=False):
     terms: Terms
     charge_parts: Parts  # The same carry, of all charges ever paid.
     fee_back_parts: Parts  # And of all paid fees that refunds ever gave back.
-    is_watched: bool = False  # A lender is suspended or capped by the day.
+    not_lent_parts: Parts
+    is_watched: bool = False  # A lender is suspended or capped.
 
 
 class PaymentKind(StrEnum):
@@ -498,6 +503,8 @@ class Slice(msgspec.Struct, gc=False):
     """What this shard has of one pool, in minor units.
 
     received - returned = free + authorized + captured - refunded, always.
+    Only of a cap by program that is not covered yet is `free` below zero.
+    `forced_minor` is what of all that was received was raised by force.
     """
 
     pool_id: str
@@ -507,17 +514,20 @@ class Slice(msgspec.Struct, gc=False):
     authorized_minor: int = 0
     captured_minor: int = 0
     refunded_minor: int = 0
+    forced_minor: int = 0
 
 
 class Forced(msgspec.Struct, gc=False):
     """What a purchase was captured by force in spite of, in minor units.
 
     How far it left the account beyond its limit the last time, and what all of
-    it made the platform pay for the lenders beyond their lines.
+    it made the platform pay for the lenders beyond their lines.  `extra_parts`
+    is what was not authorized before: no cap counts it.
     """
 
     over_limit_minor: int = 0
     lender_advance_minor: int = 0
+    extra_parts: Parts = ()
 
 
 class ShardState(msgspec.Struct, gc=False):
@@ -545,8 +555,10 @@ class ShardState(msgspec.Struct, gc=False):
     ended_totals: DayTotals = msgspec.field(default_factory=DayTotals)
     suspended: dict[str, bool] = {}  # By lender.
     daily_caps: dict[str, int] = {}  # By lender, in minor units.
+    program_caps: dict[str, dict[str, str]] = {}  # Program → lender → pool.
     counted: dict[str, dict[str, int]] = {}  # Purchase → pool → used of it today.
     forced: dict[str, Forced] = {}  # By authorization.
+    forced_held: dict[str, int] = {}  # Pool → raised by force and not returned.
     declined: dict[str, DeclinedAuthorization] = {}
     declined_ids: list[str] = []  # Of these, each new one in place of the oldest.
     declined_kept: int = 0  # Ever.

@@ -1,4 +1,4 @@
-"""Programs that need a look at their lenders: suspended, or capped by the day.
+"""Programs that need a look at their lenders: suspended, or capped.
 
 Most need none, and cost one test of `Program.is_watched`.  A daily cap is a pool
 (`pools.py`) of which a shard has a slice: `authorized_minor` is what of it was
@@ -8,8 +8,9 @@ capture above what was open, less what was given back on the same day of the
 same purchase.  What was authorized on an earlier day gives nothing back to the
 cap, and neither do refunds.  What is captured by force is not counted.
 
-A cap counts from the record with which a shard learns of it: what was
-authorized before, on that day, is not part of it.
+A daily cap counts from the record with which a shard learns of it: what was
+authorized before, on that day, is not part of it.  A cap for one program counts
+what is lent out, whenever that was (`exposure.py`).
 """
 
 from processor import events as e
@@ -30,8 +31,16 @@ def suspended(state: ShardState, program: Program) -> e.Declined | None:
 def pools_of(
     state: ShardState, program: Program, parts: Parts
 ) -> tuple[tuple[str, ...], Parts]:
-    """All pools that a purchase needs, with its parts: the caps come first."""
+    """All pools that a purchase needs, with its parts.
+
+    In order of precedence: caps of the program, daily caps, reserves.
+    """
     pools, amounts = [], []
+    of_program = state.program_caps.get(program.program_id, {})
+    for lender_id, part in zip(program.lenders, parts, strict=True):
+        if part and lender_id in of_program:  # Free may be below zero.
+            pools.append(of_program[lender_id])
+            amounts.append(part)
     for lender_id, part in zip(program.lenders, parts, strict=True):
         if lender_id in state.daily_caps:
             pools.append(daily_pool(lender_id))
@@ -40,14 +49,12 @@ def pools_of(
 
 
 def caps_of(state: ShardState, program: Program) -> tuple[tuple[str, int], ...]:
-    """The program's lenders that are capped, and what of the cap is free here."""
+    """What is free here of each cap that the program's purchases need, by pool."""
     if not program.is_watched:
         return ()
-    return tuple(
-        (lender_id, state.slices[daily_pool(lender_id)].free_minor)
-        for lender_id in program.lenders
-        if lender_id in state.daily_caps
-    )
+    pools, _ = pools_of(state, program, program.shares_ppm)
+    caps = pools[: -len(program.lenders)]
+    return tuple((pool_id, state.slices[pool_id].free_minor) for pool_id in caps)
 
 
 # Applied with the fact that authorizes or gives back.
@@ -56,7 +63,14 @@ def caps_of(state: ShardState, program: Program) -> tuple[tuple[str, int], ...]:
 def count(
     state: ShardState, program: Program, authorization_id: str, parts: Parts
 ) -> None:
-    """What was just authorized is used of its lenders' daily caps."""
+    """What was just authorized is used of its lenders' caps."""
+    of_program = state.program_caps.get(program.program_id, {})
+    for lender_id, part in zip(program.lenders, parts, strict=True):
+        if part and lender_id in of_program:
+            lease = state.slices[of_program[lender_id]]
+            lease.free_minor -= part
+            lease.authorized_minor += part
+            assert lease.free_minor >= 0
     for lender_id, part in zip(program.lenders, parts, strict=True):
         if part and lender_id in state.daily_caps:
             pool_id = daily_pool(lender_id)
@@ -71,7 +85,7 @@ def count(
 def uncount(
     state: ShardState, program: Program, authorization_id: str, parts: Parts
 ) -> None:
-    """What is given back is free again, as far as it was counted today."""
+    """What is given back is free again of a day's cap, as far as it counted today."""
     counted = state.counted.get(authorization_id)
     if counted is None:
         return
@@ -108,7 +122,7 @@ def apply_suspension(
         state.suspended[fact.lender_id] = True
     else:
         del state.suspended[fact.lender_id]
-    _watch(state)
+    watch(state)
 
 
 def apply_daily_cap(state: ShardState, fact: e.DailyCapSet) -> None:
@@ -120,17 +134,19 @@ def apply_daily_cap(state: ShardState, fact: e.DailyCapSet) -> None:
         _free(state.slices[pool_id])
         for counted in state.counted.values():
             counted.pop(pool_id, None)
-    _watch(state)
+    watch(state)
 
 
-def _watch(state: ShardState) -> None:
+def watch(state: ShardState) -> None:
+    """Find out anew which programs need a look."""
     for program in state.program_versions.values():
         program.is_watched = is_watched(state, program)
 
 
 def is_watched(state: ShardState, program: Program) -> bool:
     """Whether a lender of the program is suspended or capped."""
-    return any(
+    of_program = state.program_caps.get(program.program_id, {})
+    return any(lender_id in of_program for lender_id in program.lenders) or any(
         lender_id in state.suspended or lender_id in state.daily_caps
         for lender_id in program.lenders
     )

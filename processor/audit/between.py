@@ -76,6 +76,12 @@ def lease_differences(settlement: SettlementAudit, shard: ShardAudit) -> list[st
             f"shard {number} captured {shard.books.forced_minor} by force beyond what "
             f"lenders had, settlement raised {settlement.forced_by[number]} for it."
         )
+    received = sum(lease.forced_minor for lease in shard.books.slices.values())
+    if received > settlement.forced_by[number]:
+        differences.append(
+            f"shard {number} received {received} raised by force, settlement raised "
+            f"{settlement.forced_by[number]} for it."
+        )
     known = settlement.lenders.keys() | settlement.caps.keys()
     for lender_id in sorted(known | shard.books.slices.keys()):
         lender = settlement.pool(lender_id)
@@ -100,15 +106,19 @@ def lease_differences(settlement: SettlementAudit, shard: ShardAudit) -> list[st
 def grant_differences(settlement: SettlementAudit, shard: ShardAudit) -> list[str]:
     """What settlement has seen of a shard's journal is in it: no old copy."""
     number = shard.identity.number
-    return [
-        f"settlement has seen record {grant.shard_sequence} of shard {number} in "
-        f"epoch {grant.shard_epoch}; the shard's journal has not."
+    seen = [
+        (grant.shard_sequence, grant.shard_epoch)
         for grant in settlement.grants
         if grant.shard == number
-        and (
-            grant.shard_sequence > shard.rows.sequence
-            or shard.rows.epoch_at(grant.shard_sequence) > grant.shard_epoch
-        )
+    ]
+    if number in settlement.progress:
+        progress = settlement.progress[number]
+        seen.append((progress.sequence, progress.epoch))
+    return [
+        f"settlement has seen record {sequence} of shard {number} in "
+        f"epoch {epoch}; the shard's journal has not."
+        for sequence, epoch in seen
+        if sequence > shard.rows.sequence or shard.rows.epoch_at(sequence) > epoch
     ]
 
 

@@ -25,7 +25,7 @@ from processor.events import (
     MerchantTotals,
     ReferenceFact,
 )
-from processor.pools import daily_pool, is_daily
+from processor.pools import daily_pool, is_daily, is_of_program
 from processor.terms import MerchantTerms, Terms, Velocity
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Before(msgspec.Struct, frozen=True, gc=False):
     split_parts: tuple[int, ...]
     velocity: tuple[tuple[str, str, int], ...]
     held_minor: int | None
-    caps: tuple[tuple[str, int], ...]  # Lender, and what of its cap was free.
+    caps: tuple[tuple[str, int], ...]  # By pool, what of a cap was free.
 
 
 class Declined(msgspec.Struct, frozen=True, gc=False):
@@ -150,7 +150,7 @@ class Declined(msgspec.Struct, frozen=True, gc=False):
 class Reduction(msgspec.Struct, frozen=True, gc=False):
     """A shard's word that a pool had too little for one unit more: to be proved.
 
-    The slice had received less returned `leased_minor`, and `free_minor` of it
+    The slice had leased `leased_minor`, and `free_minor` of it
     was free; the lender's part of one unit more would have been `part_max` at
     most.  The day is the shard's.
     """
@@ -186,6 +186,7 @@ class Purchase(msgspec.Struct, gc=False):
     captured_after_refund: bool = False
     # (lender, day, the how-manieth cap of it) → what of it counts on that day.
     counted: dict[tuple[str, str, int], int] = {}
+    lent_parts: list[int] = []  # What counts under a cap of the program.
     forced_minor: int = 0  # What its forced captures made the platform pay.
     fees: dict[str, Moved] = {}  # By party.
     subsidies: dict[str, Moved] = {}  # By payer.
@@ -196,6 +197,8 @@ class Purchase(msgspec.Struct, gc=False):
     is_recut: bool = False
     borne_minor: int = 0
     borne_back_minor: int = 0
+    borne_parts: list[int] = []
+    borne_back_parts: list[int] = []
     category: str = ""  # Of its merchant, when it was made.
     counted_in: tuple[Tally, ...] = ()  # From its first day on.
     approved_minor: int = 0  # At first, and what that left to buy.
@@ -227,6 +230,13 @@ class Slice(msgspec.Struct, gc=False):
     captured_minor: int = 0
     refunded_minor: int = 0
     underrun_minor: int = 0  # The largest ever.
+    forced_minor: int = 0  # Of what was received, in all, and not returned since.
+    forced_held_minor: int = 0
+
+    @property
+    def leased_minor(self) -> int:
+        """What is leased here, but for what was raised by force."""
+        return self.received_minor - self.returned_minor - self.forced_held_minor
 
 
 class Withheld(msgspec.Struct, frozen=True, gc=False):
@@ -262,6 +272,7 @@ class Books:
         self.suspended: set[str] = set()
         self.caps: dict[str, int] = {}  # Lender → its how-manieth cap this is.
         self.caps_before: Counter[str] = Counter()
+        self.program_caps: dict[tuple[str, str], str] = {}  # Of a lender → pool.
         self.forced_minor = 0  # What this shard's forced captures were raised by.
         self.declined: dict[str, Declined] = {}
         self.declined_ids: deque[str] = deque()
@@ -402,12 +413,32 @@ class Books:
         if leased != lease.free_minor + lease.authorized_minor:
             self.differ(f"the daily cap of lender {lender_id} does not add up.")
 
-    def pools_of(self, lenders: Sequence[str]) -> list[str]:
-        """What a purchase of these lenders needs: daily caps and reserves."""
-        capped = [
-            daily_pool(lender_id) for lender_id in lenders if lender_id in self.caps
+    def lend(self, purchase: Purchase, lender_id: str, part: int) -> None:
+        """More of a lender's money is lent out through the program, or less."""
+        program_id = purchase.program.program_id
+        purchase.lent_parts[purchase.lenders.index(lender_id)] += part
+        pool_id = self.program_caps.get((program_id, lender_id))
+        if pool_id is not None:
+            self.spend(pool_id, part).authorized_minor += part
+
+    def lent_minor(self, program_id: str, lender_id: str) -> int:
+        """What is lent out of a lender's money through all versions of a program."""
+        return sum(
+            purchase.lent_parts[purchase.lenders.index(lender_id)]
+            for purchase in self.purchases.values()
+            if purchase.program.program_id == program_id
+            and lender_id in purchase.lenders
+        )
+
+    def pools_of(self, program: Program) -> list[str]:
+        """What a purchase under a program needs: caps and reserves."""
+        lenders = program.lenders
+        of_program = [self.program_caps.get((program.program_id, x)) for x in lenders]
+        return [
+            *(pool_id for pool_id in of_program if pool_id is not None),
+            *(daily_pool(lender_id) for lender_id in lenders if lender_id in self.caps),
+            *lenders,
         ]
-        return [*capped, *lenders]
 
     def end_caps(self, lenders: Sequence[str]) -> None:
         """What was used of daily caps is free again."""
@@ -436,7 +467,7 @@ class Books:
             spent = lease.captured_minor - lease.refunded_minor
             if leased != lease.free_minor + lease.authorized_minor + spent:
                 self.differ(f"the slice of lender {lender_id} does not add up.")
-            if is_daily(lender_id):
+            if is_daily(lender_id) or is_of_program(lender_id):
                 continue  # A promise: nothing of it is posted.
             if (
                 -self.ledger[f"lender_authorized:{lender_id}"] != lease.authorized_minor

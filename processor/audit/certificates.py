@@ -15,7 +15,7 @@ from processor.audit.pools import Certificate
 from processor.audit.settlement import SETTLEMENT_ITSELF, SettlementAudit
 from processor.audit.shard import ShardAudit
 from processor.events import CutPoint, ReserveRefused
-from processor.pools import is_daily
+from processor.pools import is_daily, is_of_program
 
 
 class Certificates:
@@ -68,6 +68,8 @@ class Certificates:
             self._count(f"settlement, record {sequence}", self._why_false(claim))
         for certificate in self._settlement.forced:
             self._judge_forced(certificate)
+        for certificate in self._settlement.covers:
+            self._prove(certificate)
 
     def _judge_forced(self, certificate: Certificate) -> None:
         """Headroom is raised only when no shard has it: as for a refusal."""
@@ -105,7 +107,8 @@ class Certificates:
                 f"{refused.needed_minor} was needed"
             )
         if claim.is_partial and own:
-            told_minor = _elsewhere(told_minor, own[0], claim.leased_minor)
+            then_minor = self._leased(claim.shard, claim.pool_id, own[0])
+            told_minor = _elsewhere(told_minor, then_minor, claim.leased_minor)
         # What came free on the shard since the cut counts too.
         told_minor += claim.free_minor
         rounds_are_over = len(claim.refusals) > claim.pool_count
@@ -154,7 +157,8 @@ class Certificates:
                 f"{refused.needed_minor} was needed"
             )
         left_minor = claim.free_minor
-        left_minor += _elsewhere(told_minor, own[0], claim.leased_minor)
+        then_minor = self._leased(shard, claim.pool_id, own[0])
+        left_minor += _elsewhere(told_minor, then_minor, claim.leased_minor)
         if claim.part_max <= left_minor:
             return (
                 f"lender {claim.pool_id} had {left_minor}, one unit more would "
@@ -162,13 +166,19 @@ class Certificates:
             )
         return ""
 
+    def _leased(self, shard: int, pool_id: str, point: CutPoint) -> int:
+        """What a shard leased of a pool at a point of a certificate."""
+        kept = self._shards[shard].cuts.get((pool_id, point.sequence))
+        return 0 if kept is None else kept[3]
+
     def _prove(self, certificate: Certificate) -> tuple[int, int]:
         """The headroom with and without what was on its way, as the cut has it."""
         refused = certificate.refused
-        told_minor = refused.unleased_minor
-        told_minor += sum(point.free_minor for point in refused.cut)
-        headroom_minor = told_minor
+        headroom_minor = told_minor = refused.unleased_minor
         for point in refused.cut:
+            headroom_minor += point.free_minor
+            # What the asker had then counts with what it has when it declines.
+            told_minor += point.free_minor if point.shard != refused.shard else 0
             granted = certificate.granted.get(point.shard, 0)
             credited = certificate.credited.get(point.shard, 0)
             headroom_minor += granted - point.received_minor
@@ -178,14 +188,21 @@ class Certificates:
 
     def _check_point(self, refused: ReserveRefused, point: CutPoint) -> None:
         """The shard's own journal says the same at that record."""
-        name = f"certificate {refused.refusal or 'of force'}, shard {point.shard}"
+        of = "of force" if refused.needed_minor else "of a cap"
+        name = f"certificate {refused.refusal or of}, shard {point.shard}"
         shard = self._shards.get(point.shard)
         if shard is None or point.sequence > shard.rows.sequence:
             self.differences.append(
                 f"{name}: record {point.sequence} is in no journal of that shard."
             )
             return
-        cut = shard.cuts.get((refused.pool_id, point.sequence), (0, 0, 0))
+        kept = shard.cuts.get((refused.pool_id, point.sequence))
+        if kept is None and is_of_program(refused.pool_id):
+            self.differences.append(
+                f"{name}: at record {point.sequence} it did not know of "
+                f"{refused.pool_id}."
+            )
+        cut = (0, 0, 0) if kept is None else kept[:3]
         said = (point.received_minor, point.returned_minor, point.free_minor)
         if cut != said:
             self.differences.append(
@@ -200,16 +217,17 @@ class Certificates:
             )
 
 
-def _elsewhere(told_minor: int, point: CutPoint, leased_minor: int) -> int:
+def _elsewhere(told_minor: int, then_minor: int, leased_minor: int) -> int:
     """What a refusal found, less what the shard itself was granted of it since."""
-    since_minor = leased_minor - (point.received_minor - point.returned_minor)
-    return max(0, told_minor - since_minor)
+    since_minor = leased_minor - then_minor
+    return max(min(0, told_minor), told_minor - since_minor)
 
 
 def want_cuts(settlement: SettlementAudit, shards: Sequence[ShardAudit]) -> None:
     """Tell the shards' audits, before they begin, which points to keep."""
     by_number = {shard.identity.number: shard for shard in shards}
-    for certificate in (*settlement.certificates.values(), *settlement.forced):
+    evidence = (settlement.forced, settlement.covers)
+    for certificate in (*settlement.certificates.values(), *evidence[0], *evidence[1]):
         for point in certificate.refused.cut:
             if point.shard in by_number:
                 by_number[point.shard].want_cut(

@@ -114,6 +114,7 @@ def _shard(books: Books, state: ShardState) -> Figures:
         ("reference version", len(books.facts), state.reference_version),
         ("suspended lenders", books.suspended, set(state.suspended)),
         ("daily caps", set(books.caps), set(state.daily_caps)),
+        ("caps by program", books.program_caps, _program_caps(state)),
         (
             "forced advances",
             forced,
@@ -123,6 +124,15 @@ def _shard(books: Books, state: ShardState) -> Figures:
                 if x.lender_advance_minor
             },
         ),
+        (
+            "forced headroom",
+            {
+                lender_id: lease.forced_held_minor
+                for lender_id, lease in books.slices.items()
+                if lease.forced_held_minor
+            },
+            state.forced_held,
+        ),
         ("withholdings", sorted(books.withheld), sorted(state.withholdings)),
         (
             "temporary limits",
@@ -130,6 +140,14 @@ def _shard(books: Books, state: ShardState) -> Figures:
             state.temporary_limits,
         ),
     )
+
+
+def _program_caps(state: ShardState) -> dict[tuple[str, str], str]:
+    return {
+        (program_id, lender_id): pool_id
+        for program_id, caps in state.program_caps.items()
+        for lender_id, pool_id in caps.items()
+    }
 
 
 def _account(own: Account, state: AccountState, day: str) -> Figures:
@@ -218,6 +236,12 @@ def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
         ("plan", own.plan_id, state.plan_id),
         ("borne", own.borne_minor, state.borne_minor),
         ("borne back", own.borne_back_minor, state.borne_back_minor),
+        ("borne parts", tuple(own.borne_parts), state.borne_parts),
+        (
+            "borne back parts",
+            tuple(own.borne_back_parts),
+            state.borne_back_parts or (0,) * len(state.borne_parts),
+        ),
         ("lines", _own_lines(own), _state_lines(state)),
         ("charge", charge_of(own), _charge(state)),
         (
@@ -392,6 +416,21 @@ def _settlement(model: SettlementAudit, state: SettlementState) -> Figures:
         ("reference data", model.facts, state.reference),
         ("merchants", len(model.merchants), len(state.merchants)),
         ("pools", set(model.caps), set(state.daily_caps)),
+        (
+            "caps by program",
+            {
+                pool_id: (
+                    model.program_pools[pool_id].cap_minor,
+                    model.program_pools[pool_id].unleased_minor,
+                    model.program_pools[pool_id].is_covered,
+                )
+                for pool_id in model.program_caps.values()
+            },
+            {
+                pool_id: (cap.cap_minor, cap.unleased_minor, cap.is_covered)
+                for pool_id, cap in state.program_pools.items()
+            },
+        ),
         (
             "funds movements",
             {name: movement.status for name, movement in model.movements.items()},

@@ -18,13 +18,15 @@ def claims_paid(purchase: Purchase, parts: Sequence[int]) -> list[Leg]:
     return booked
 
 
-def borne(purchase: Purchase, borne_minor: int, names: Names) -> list[Leg]:
-    """What the merchant bears of a plan's charges; negative: what he gets back."""
+def borne(
+    purchase: Purchase, borne_minor: int, parts: Sequence[int], sign: int
+) -> list[Leg]:
+    """What the merchant bears of a plan's charges is the lenders'; -1: back again."""
     if not borne_minor:
         return []
-    program_id = names.accounts[purchase.account_id].program_id
     payable = f"merchant_payable:{purchase.merchant_id}:{purchase.currency}"
-    return [(payable, borne_minor), (f"borne_income:{program_id}", -borne_minor)]
+    booked = [(payable, sign * borne_minor)]
+    return booked + _remitted(purchase, parts, -sign, "lender_remittance")
 
 
 def charged(
@@ -124,7 +126,7 @@ def _refunded(event: e.Refunded, names: Names) -> list[Leg]:
         (f"borrower_credit:{account_id}", -sum(event.fee_credits)),
         *_remitted(purchase, event.fee_credit_parts, 1, "lender_remittance"),
         *_billed(account_id, -_unpaid_fees_back(event, purchase, names), names),
-        *borne(purchase, -event.borne_minor, names),
+        *borne(purchase, event.borne_minor, event.borne_parts, -1),
         *charged(purchase, event.charge_back, -1),
     ]
     for lender_id, part, claim in zip(

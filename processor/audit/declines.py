@@ -37,7 +37,7 @@ class ReserveDecline(msgspec.Struct, frozen=True, gc=False):
     part_max: int
     refusals: tuple[e.Refusal, ...] = ()  # All that stood against a part of it.
     is_partial: bool = False
-    leased_minor: int = 0  # Received less returned, of the slice.
+    leased_minor: int = 0  # Of the slice.
     pool_count: int = 0  # That the purchase needed.
 
 
@@ -107,6 +107,9 @@ def reserve_decline(
         books.differ(f"declined for a lender not behind it: {event.lender_id!r}.")
         return None
     lenders = wish.program.lenders
+    if event.reason is DeclineReason.PROGRAM_CAP_EXCEEDED:
+        capped = (wish.program.program_id, event.lender_id)
+        pool_id = books.program_caps.get(capped, "")
     lowest, highest = wish.amount_minor, wish.amount_minor
     if len(lenders) > 1:
         # Shares so far and shares after are each less than one unit off.
@@ -126,8 +129,8 @@ def reserve_decline(
         highest,
         event.refusals,
         isinstance(command, c.Authorize) and command.partial,
-        lease.received_minor - lease.returned_minor,
-        len(books.pools_of(lenders)),
+        lease.leased_minor,
+        len(books.pools_of(wish.program)),
     )
 
 

@@ -11,7 +11,6 @@ from processor import limits
 from processor.audit import velocity
 from processor.audit.books import Before, Books, Declined, Program
 from processor.audit.merchants import category_of
-from processor.pools import daily_pool
 
 
 def before(
@@ -39,9 +38,9 @@ def before(
         left,
         books.holds[hold_id].held_minor if hold_id else None,
         tuple(
-            (lender_id, books.slices[daily_pool(lender_id)].free_minor)
-            for lender_id in program.lenders
-            if lender_id in books.caps
+            (pool_id, books.slices[pool_id].free_minor)
+            for pool_id in books.pools_of(program)
+            if pool_id not in program.lenders
         ),
     )
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from processor import commands as c
 from processor import events as e
-from processor.audit.pools import Certificate, DailyCap, Lender, Movement, asked_all
+from processor.audit.pools import (
+    Certificate,
+    DailyCap,
+    Lender,
+    Movement,
+    ProgramCap,
+    asked_all,
+)
 from processor.declines import DeclineReason
 from processor.pools import daily_pool
 
@@ -44,6 +51,63 @@ def daily_cap_set(audit: "SettlementAudit", event: e.DailyCapSet) -> None:
             f"the daily cap of {event.lender_id} is set to {cap_minor}, but "
             f"{cap.leased_minor} of it is leased."
         )
+
+
+# Caps by program.
+
+
+def program_cap_set(audit: "SettlementAudit", event: e.ProgramCapSet) -> None:
+    """A pool of its own takes the place of the one before."""
+    capped = (event.program_id, event.lender_id)
+    audit.facts.append(event)
+    audit.program_caps.pop(capped, None)
+    if event.program_id not in audit.versions or event.lender_id not in audit.lenders:
+        audit.differ(f"it caps {event.lender_id} for {event.program_id}: unknown.")
+    cap_minor, pool_id = event.program_cap_minor, event.pool_id
+    is_new = pool_id not in audit.program_pools
+    if not (is_new if cap_minor is not None else pool_id == ""):
+        audit.differ(f"it sets a cap of {cap_minor} with the pool {pool_id!r}.")
+    elif cap_minor is not None:
+        audit.program_pools[pool_id] = ProgramCap(cap_minor)
+        audit.program_caps[capped] = pool_id
+
+
+def program_cap_covered(audit: "SettlementAudit", event: e.ProgramCapCovered) -> None:
+    """All that was lent out fits, and is leased by the records that follow."""
+    cap = audit.program_pools.get(event.pool_id)
+    in_force = audit.program_caps.values()
+    if cap is None or cap.is_covered or event.pool_id not in in_force:
+        audit.differ(f"it covers {event.pool_id}, which is not to be covered.")
+        return
+    if not asked_all(event.cut, audit.identity.shard_count):
+        audit.differ("it covers a cap and has not asked every shard once.")
+    lent = {point.shard: -point.free_minor for point in event.cut}
+    if sum(max(0, minor) for minor in lent.values()) > cap.unleased_minor:
+        audit.differ(f"more is lent out than {event.pool_id} has: {lent}.")
+    cap.is_covered = True
+    as_refusal = e.ReserveRefused(0, 0, 0, event.pool_id, 0, 0, event.cut)
+    audit.covers.append(
+        Certificate(audit.sequence, audit.day, as_refusal, {}, {}),
+    )
+    audit.to_cover = [
+        (shard, event.pool_id, minor) for shard, minor in lent.items() if minor > 0
+    ]
+
+
+def check_covering(audit: "SettlementAudit", event: e.Event) -> None:
+    """The grants that cover a cap follow it at once, and none comes before."""
+    if audit.to_cover:
+        wanted = audit.to_cover.pop(0)
+        if not isinstance(event, e.SliceGranted) or wanted != (
+            event.shard,
+            event.pool_id,
+            event.granted_minor,
+        ):
+            audit.differ(f"it should have leased what was lent out: {wanted}.")
+    elif isinstance(event, e.SliceGranted):
+        cap = audit.program_pools.get(event.pool_id)
+        if cap is not None and not cap.is_covered:
+            audit.differ(f"it leases of {event.pool_id}, which is not covered.")
 
 
 # What forced captures took.

@@ -1,7 +1,7 @@
 """Whether a purchase approved in part was approved for the most that fits.
 
 What the limit and velocity left is known on the spot, and must be the amount
-exactly.  A reduction for reserve or daily cap is kept as a claim: beside
+exactly.  A reduction for reserve or a cap is kept as a claim: beside
 settlement's certificate it must show that of the pool named one minor unit more
 could not have been had.  The split is reckoned by its quota, which leaves each
 part less than one unit of doubt.
@@ -29,7 +29,7 @@ def check_reduced(
         books.differ(
             f"{event.amount_minor} of {reduced.requested_minor} is not a part."
         )
-    if reduced.limited_by in ("reserve", "daily_cap"):
+    if reduced.limited_by in ("reserve", "daily_cap", "program_cap"):
         _claim(books, program, event, reduced)
         return
     rooms = {(reason, name): left for reason, name, left in met.velocity}
@@ -48,6 +48,8 @@ def _claim(
     pool_id = reduced.lender_id
     if reduced.limited_by == "daily_cap":
         pool_id = daily_pool(pool_id)
+    elif reduced.limited_by == "program_cap":
+        pool_id = books.program_caps.get((program.program_id, pool_id), "")
     lease = books.slices.get(pool_id)
     if lease is None or reduced.lender_id not in program.lenders:
         books.differ(f"reduced for a lender not behind it: {reduced.lender_id!r}.")
@@ -58,7 +60,7 @@ def _claim(
             books.day,
             pool_id,
             reduced.refusals,
-            lease.received_minor - lease.returned_minor,
+            lease.leased_minor,
             lease.free_minor,
             _part_max(program, reduced.lender_id, event.amount_minor + 1),
         )

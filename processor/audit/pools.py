@@ -1,4 +1,4 @@
-"""What settlement leases, as the audit reckons it: reserves and daily caps."""
+"""What settlement leases, as the audit reckons it: reserves and caps."""
 
 from collections.abc import Sequence
 
@@ -56,6 +56,18 @@ class DailyCap(Pool, gc=False):
     @property
     def whole_minor(self) -> int:
         """The last cap there was."""
+        return self.cap_minor
+
+
+class ProgramCap(Pool, gc=False):
+    """What a lender may have lent out through a program."""
+
+    cap_minor: int
+    is_covered: bool = False
+
+    @property
+    def whole_minor(self) -> int:
+        """The cap."""
         return self.cap_minor
 
 

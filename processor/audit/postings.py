@@ -15,7 +15,7 @@ allocation of a payment, "opened again" for what its return undoes of them.
 |                        | lender_reserve:L  parts       | merchant_payable:M  amount |
 | its merchant's fee     | merchant_payable:M  fee       | party_income:F  parts      |
 | its subsidy            | subsidy_receivable:Q  parts   | merchant_payable:M  sub.   |
-| borne by the merchant  | merchant_payable:M  borne     | borne_income:P  borne      |
+| borne by the merchant  | merchant_payable:M  borne     | lender_remittance:L  parts |
 | credit used by it      | borrower_credit:A  used       | loan:A  used               |
 |                        | lender_claim:L  its parts     | lender_remittance:L  same  |
 | statement: interest    | charges:A  interest, fees     | charge_income:P  same      |
@@ -45,7 +45,7 @@ allocation of a payment, "opened again" for what its return undoes of them.
 |                        | lender_due:L  p. - principal  | borrower_credit:A  credit  |
 |   fees billed, unpaid  | charge_income:P  fees         | charges:A  fees            |
 |   fees that were paid  | lender_remittance:L  parts    | borrower_credit:A  fees    |
-|   borne by the merchant| borne_income:P  borne         | merchant_payable:M  borne  |
+|   borne by the merchant| lender_remittance:L  parts    | merchant_payable:M  borne  |
 |   its merchant's fee   | party_income:F  parts         | merchant_payable:M  fee    |
 |   its subsidy          | merchant_payable:M  subsidy   | subsidy_receivable:Q  p.   |
 | written off            | lender_claim:L  parts         | loan:A  principal          |
@@ -184,7 +184,7 @@ def _authorized(event: e.Authorized, names: Names) -> list[Leg]:
         booked += _held(names.holds[event.hold_id], -freed)
     if event.captured:
         booked += _debt(purchase, event.amount_minor, event.parts)
-        booked += borne(purchase, event.borne_minor, names)
+        booked += borne(purchase, event.borne_minor, event.borne_parts, 1)
         booked += _credit_used(purchase, event.credit_used_minor, event.credit_parts)
         booked += charged(purchase, event.charge, 1)
     return booked
@@ -199,7 +199,7 @@ def _captured(event: e.Captured, names: Names) -> list[Leg]:
     purchase = names.purchases[event.authorization_id]
     booked = _debt(purchase, event.amount_minor, event.parts)
     booked += charged(purchase, event.charge, 1)
-    booked += borne(purchase, event.borne_minor, names)
+    booked += borne(purchase, event.borne_minor, event.borne_parts, 1)
     if event.extra_minor:
         booked += _occupied(purchase, event.extra_minor, event.extra_parts)
     if event.released_minor:
@@ -226,7 +226,7 @@ def _forced(event: e.ForceCaptured, names: Names) -> list[Leg]:
     purchase = names.purchases[event.authorization_id]
     booked = _debt(purchase, event.amount_minor, event.parts)
     booked += charged(purchase, event.charge, 1)
-    booked += borne(purchase, event.borne_minor, names)
+    booked += borne(purchase, event.borne_minor, event.borne_parts, 1)
     if event.extra_minor:
         booked += _occupied(purchase, event.extra_minor, event.extra_parts)
     return booked + _credit_used(purchase, event.credit_used_minor, event.credit_parts)

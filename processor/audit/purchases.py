@@ -30,6 +30,7 @@ def authorized(books: Books, event: e.Authorized) -> Touched:
     if not (
         books.is_split("the amount", event.amount_minor, event.parts, lenders)
         and _is_credit_split(books, event, lenders)
+        and is_borne_split(books, event, lenders)
         and is_charge(books, event.charge)
         and _is_own_hold(books, event)
     ):
@@ -85,6 +86,7 @@ def _new_purchase(
         none.copy(),
         none.copy(),
         none.copy(),
+        lent_parts=none.copy(),
         authorization_id=event.authorization_id,
         plan_id=getattr(books.command, "plan_id", ""),
     )
@@ -124,6 +126,7 @@ def captured(books: Books, event: e.Captured) -> Touched:
             "the release", event.released_minor, event.released_parts, lenders
         )
         and _is_credit_split(books, event, lenders)
+        and is_borne_split(books, event, lenders)
         and is_charge(books, event.charge)
     ):
         return None
@@ -232,7 +235,12 @@ def _occupy(
     purchase.open_minor += amount
     for i, lender_id in enumerate(purchase.lenders):
         purchase.open_parts[i] += parts[i]
-        books.spend(lender_id, parts[i]).authorized_minor += parts[i]
+        lease = books.spend(lender_id, parts[i])
+        lease.authorized_minor += parts[i]
+        if is_counted and parts[i] and lease.free_minor < lease.forced_held_minor:
+            books.differ(f"it spends what was raised by force of {lender_id}.")
+        if is_counted:
+            books.lend(purchase, lender_id, parts[i])
         if is_counted and books.caps:
             books.count(purchase, lender_id, parts[i], is_back=False)
     books.count_split(purchase.program, purchase.program.split, amount, parts)
@@ -262,6 +270,7 @@ def _release(
     velocity.give_back(purchase, amount)
     for i, lender_id in enumerate(purchase.lenders):
         books.spend(lender_id, -parts[i]).authorized_minor -= parts[i]
+        books.lend(purchase, lender_id, -parts[i])
         if books.caps:
             books.count(purchase, lender_id, parts[i], is_back=True)
 
@@ -307,6 +316,7 @@ def force_captured(books: Books, event: e.ForceCaptured) -> Touched:
         books.is_split("the capture", event.amount_minor, event.parts, lenders)
         and books.is_split("the extra", extra, event.extra_parts, lenders)
         and _is_credit_split(books, event, lenders)
+        and is_borne_split(books, event, lenders)
         and is_charge(books, event.charge)
     ):
         return None
@@ -359,6 +369,20 @@ def _is_credit_split(
 ) -> bool:
     used = event.credit_used_minor
     return not used or books.is_split("the credit", used, event.credit_parts, lenders)
+
+
+def is_borne_split(
+    books: Books,
+    event: e.Authorized | e.Captured | e.ForceCaptured | e.Refunded,
+    lenders: Sequence[str],
+) -> bool:
+    """Whether what the merchant bears has a part for each lender, or it bears none."""
+    if not event.borne_minor:
+        if event.borne_parts:
+            books.differ("the lenders have parts of what no merchant bears.")
+        return True
+    parts = event.borne_parts
+    return books.is_split("what is borne", event.borne_minor, parts, lenders)
 
 
 def _use_credit(

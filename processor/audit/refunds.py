@@ -11,7 +11,7 @@ from processor.audit.lines import FEE, PRINCIPAL
 from processor.audit.merchants import charged_back, is_charge
 from processor.audit.overdrawn import raise_credit
 from processor.audit.paying import check_part, is_billed
-from processor.audit.purchases import Touched, lower_debt
+from processor.audit.purchases import Touched, is_borne_split, lower_debt
 
 
 def refunded(books: Books, event: e.Refunded) -> Touched:
@@ -19,7 +19,9 @@ def refunded(books: Books, event: e.Refunded) -> Touched:
     if purchase is None:
         books.differ(f"authorization {event.authorization_id} does not exist.")
         return None
-    if not _is_shaped(books, purchase, event):
+    if not _is_shaped(books, purchase, event) or not is_borne_split(
+        books, event, purchase.lenders
+    ):
         return None
     account = books.accounts[purchase.account_id]
     books.check_made_id(event.refund_id)
@@ -165,6 +167,22 @@ def _check_borne(books: Books, purchase: Purchase, event: e.Refunded) -> None:
     if event.borne_minor != own:
         books.differ(f"the merchant has {event.borne_minor} back, it is {own}.")
     purchase.borne_back_minor += event.borne_minor
+    if event.borne_minor and purchase.borne_parts:
+        _borne_from_lenders(books, purchase, event)
+
+
+def _borne_from_lenders(books: Books, purchase: Purchase, event: e.Refunded) -> None:
+    """No lender gives back more than it had; of the whole, each all it had."""
+    taken, back = purchase.borne_parts, purchase.borne_back_parts
+    for i, lender_id in enumerate(purchase.lenders):
+        back[i] += event.borne_parts[i]
+        books.lender_totals(lender_id).charges_minor -= event.borne_parts[i]
+    for i in range(len(taken)):
+        off = back[i] * purchase.borne_minor - taken[i] * purchase.borne_back_minor
+        is_steady = not purchase.captured_after_refund
+        if back[i] > taken[i] or (abs(off) > purchase.borne_minor and is_steady):
+            books.differ(f"back of what was borne went {back}, it was {taken}.")
+            return
 
 
 def _give_back(books: Books, purchase: Purchase, event: e.Refunded) -> None:
@@ -173,6 +191,7 @@ def _give_back(books: Books, purchase: Purchase, event: e.Refunded) -> None:
         part = event.parts[i]
         purchase.refunded_parts[i] += part
         books.spend(lender_id, -part).refunded_minor += part
+        books.lend(purchase, lender_id, -min(part, purchase.lent_parts[i]))
         totals = books.lender_totals(lender_id)
         totals.refunded_minor += part
         totals.claim_refunded_minor += event.principal_parts[i]

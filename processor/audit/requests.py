@@ -187,6 +187,14 @@ _ENDS_IN: dict[type[c.Command], tuple[type[e.Event], tuple[tuple[str, str], ...]
         e.DailyCapSet,
         (("lender_id", "lender_id"), ("daily_cap_minor", "daily_cap_minor")),
     ),
+    c.SetProgramCap: (
+        e.ProgramCapSet,
+        (
+            ("program_id", "program_id"),
+            ("lender_id", "lender_id"),
+            ("program_cap_minor", "program_cap_minor"),
+        ),
+    ),
     c.ProposeFunds: (
         e.FundsProposed,
         (
@@ -226,6 +234,8 @@ _OF_ITSELF = frozenset(
         e.ShardDayReported,
         e.DayClosed,
         # Lenders.
+        e.ProgramCapCovered,
+        e.ShardProgressed,
         e.AdvanceForced,
         e.ForcedAdvanceRepaid,
     }

@@ -24,6 +24,11 @@ def slice_received(books: Books, event: e.SliceReceived) -> Touched:
         books.differ(f"what was received of {event.pool_id} falls by {-more_minor}.")
     lease.received_minor = event.received_minor
     lease.free_minor += more_minor
+    forced_minor = event.forced_minor - lease.forced_minor
+    if not 0 <= forced_minor <= more_minor:
+        books.differ(f"{forced_minor} of {more_minor} received is said to be forced.")
+    lease.forced_minor = event.forced_minor
+    lease.forced_held_minor += forced_minor
     return (event.pool_id,)
 
 
@@ -36,6 +41,7 @@ def slice_returned(books: Books, event: e.SliceReturned) -> Touched:
     if more_minor <= 0:
         books.differ(f"what was returned of {event.pool_id} falls by {-more_minor}.")
     lease.returned_minor = event.returned_minor
+    lease.forced_held_minor = max(0, lease.forced_held_minor - more_minor)
     books.spend(event.pool_id, more_minor)
     return (event.pool_id,)
 
@@ -50,6 +56,8 @@ def reference_received(books: Books, event: e.ReferenceReceived) -> Touched:
             books.suspended.discard(fact.lender_id)
         elif isinstance(fact, e.DailyCapSet):
             _set_cap(books, fact)
+        elif isinstance(fact, e.ProgramCapSet):
+            _set_program_cap(books, fact)
         elif isinstance(fact, e.MerchantRegistered | e.MerchantChanged):
             merchants.terms_received(books, fact)
         else:
@@ -73,6 +81,18 @@ def _set_cap(books: Books, fact: e.DailyCapSet) -> None:
         books.caps_before[lender_id] += 1
         books.caps[lender_id] = books.caps_before[lender_id]
         books.slices.setdefault(daily_pool(lender_id), Slice())
+
+
+def _set_program_cap(books: Books, fact: e.ProgramCapSet) -> None:
+    """What is lent out counts at once; nothing of the new pool is here yet."""
+    capped = (fact.program_id, fact.lender_id)
+    before = books.program_caps.pop(capped, None)
+    if before is not None:
+        del books.slices[before]
+    if fact.program_cap_minor is not None:
+        lent = books.lent_minor(*capped)
+        books.program_caps[capped] = fact.pool_id
+        books.slices[fact.pool_id] = Slice(free_minor=-lent, authorized_minor=lent)
 
 
 def _add_program(books: Books, fact: e.ProgramRegistered) -> None:

@@ -46,9 +46,27 @@ def owe_lines(
         event.lines
     ):
         books.differ(f"its lines do not sum to the {event.amount_minor} captured.")
-    purchase.borne_minor += event.borne_minor
+    _bear(books, purchase, event)
     account.owing.setdefault(purchase.authorization_id)
     books.bill_from_now(account)
+
+
+def _bear(
+    books: Books,
+    purchase: Purchase,
+    event: e.Authorized | e.Captured | e.ForceCaptured,
+) -> None:
+    """What the merchant bears the lenders earn at once, by their shares."""
+    parts, program = event.borne_parts, purchase.program
+    if not event.borne_minor:
+        return
+    books.count_split(program, program.charged, event.borne_minor, parts, "charges ")
+    purchase.borne_minor += event.borne_minor
+    purchase.borne_parts = purchase.borne_parts or [0] * len(parts)
+    purchase.borne_back_parts = purchase.borne_back_parts or [0] * len(parts)
+    for i, lender_id in enumerate(purchase.lenders):
+        purchase.borne_parts[i] += parts[i]
+        books.lender_totals(lender_id).charges_minor += parts[i]
 
 
 def _one_line(

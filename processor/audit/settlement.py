@@ -20,6 +20,7 @@ from processor.audit.pools import (
     Lender,
     Movement,
     Pool,
+    ProgramCap,
     asked_all,
 )
 from processor.audit.postings import reserve_legs
@@ -33,6 +34,7 @@ from processor.journal import Batch, Identity
 from processor.records import SETTLEMENT_RECORDS, SettlementRecord
 from processor.terms import MerchantTerms
 
+_BRINGS_A_POOL = e.LenderRegistered | e.ProgramCapSet
 SETTLEMENT_ITSELF = -1  # The asker of a withdrawal, and the like.
 # After these, what was forced of a lender may have to end.
 _FREES = e.ReserveDeposited | e.AdvanceLineChanged | e.SliceCredited | e.FundsApproved
@@ -58,6 +60,10 @@ class SettlementAudit:
         self.sequence = 0
         self.lenders: dict[str, Lender] = {}
         self.caps: dict[str, DailyCap] = {}  # By pool.
+        self.program_pools: dict[str, ProgramCap] = {}  # All there ever were.
+        self.program_caps: dict[tuple[str, str], str] = {}  # Those in force.
+        self.covers: list[Certificate] = []
+        self.to_cover: list[tuple[int, str, int]] = []  # By the next records.
         self.forced: list[Certificate] = []
         self.forced_by: Counter[int] = Counter()  # Shard → minor units, in all.
         self.movements: dict[str, Movement] = {}
@@ -68,6 +74,7 @@ class SettlementAudit:
         self.joined: dict[int, str] = {}
         self.certificates: dict[int, Certificate] = {}
         self.grants: list[e.SliceGranted] = []
+        self.progress: dict[int, e.ShardProgressed] = {}  # Of each shard, the last.
         # Sequence, pool, what was wanted of it, the decline.
         self.own_declines: list[tuple[int, str, int, e.Declined]] = []
         self.days: dict[str, Day] = {}
@@ -101,12 +108,20 @@ class SettlementAudit:
     @property
     def overspend_minor(self) -> int:
         """What was leased beyond deposit and line, each lender at its worst."""
-        pools: tuple[Pool, ...] = (*self.lenders.values(), *self.caps.values())
+        pools: tuple[Pool, ...] = (
+            *self.lenders.values(),
+            *self.caps.values(),
+            *self.program_pools.values(),
+        )
         return sum(pool.overcommitted_minor for pool in pools)
 
     def pool(self, pool_id: str) -> Pool | None:
-        """A lender's reserve or a daily cap; None if there never was one."""
-        return self.lenders.get(pool_id) or self.caps.get(pool_id)
+        """A lender's reserve or a cap; None if there never was one."""
+        return (
+            self.lenders.get(pool_id)
+            or self.caps.get(pool_id)
+            or self.program_pools.get(pool_id)
+        )
 
     def differ(self, text: str) -> None:
         """Note what is wrong with the present record."""
@@ -121,11 +136,12 @@ class SettlementAudit:
         if wrong:
             self.differ(wrong)
         self._check_repayment(event)
+        lenders.check_covering(self, event)
         if isinstance(event, e.Declined):
             self._declined(record, event)
             return
         pool_id = getattr(event, "pool_id", None) or getattr(event, "lender_id", None)
-        if pool_id is not None and not isinstance(event, e.LenderRegistered):
+        if pool_id is not None and not isinstance(event, _BRINGS_A_POOL):
             if self.pool(pool_id) is None:
                 self.differ(f"lender {pool_id} is not registered.")
                 return
@@ -144,7 +160,8 @@ class SettlementAudit:
 
     def _check_reserve(self, pool_id: str, event: e.Event) -> None:
         pool = self.pool(pool_id)
-        assert pool is not None
+        if pool is None:
+            return  # Noted already.
         short_minor = -pool.unleased_minor
         if short_minor > 0:
             if short_minor > pool.overcommitted_minor:
@@ -273,6 +290,14 @@ class SettlementAudit:
             self.differ(f"shard {event.shard} cannot join (again).")
         self.joined[event.shard] = event.journal_id
 
+    def _progressed(self, event: e.ShardProgressed) -> None:
+        before = self.progress.get(event.shard)
+        if event.shard not in self.joined:
+            self.differ(f"shard {event.shard} has progressed but never joined.")
+        if before is not None and event.sequence <= before.sequence:
+            self.differ(f"shard {event.shard} went from {before.sequence} back.")
+        self.progress[event.shard] = event
+
     def _granted(self, event: e.SliceGranted) -> None:
         granted = self._pool(event.pool_id).granted
         more_minor = event.granted_minor - granted.get(event.shard, 0)
@@ -361,6 +386,7 @@ _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
     e.MerchantWithheld: SettlementAudit._withheld,
     e.WithholdingReleased: SettlementAudit._released,
     e.ShardJoined: SettlementAudit._shard_joined,
+    e.ShardProgressed: SettlementAudit._progressed,
     e.SliceGranted: SettlementAudit._granted,
     e.SliceCredited: SettlementAudit._credited,
     e.ReserveRefused: SettlementAudit._refused,
@@ -372,6 +398,8 @@ _EFFECTS: dict[type[e.Event], Callable[[SettlementAudit, Any], None]] = {
     e.LenderSuspended: lenders.suspension_changed,
     e.LenderResumed: lenders.suspension_changed,
     e.DailyCapSet: lenders.daily_cap_set,
+    e.ProgramCapSet: lenders.program_cap_set,
+    e.ProgramCapCovered: lenders.program_cap_covered,
     e.AdvanceForced: lenders.advance_forced,
     e.ForcedAdvanceRepaid: lenders.forced_repaid,
     e.FundsProposed: lenders.funds_proposed,

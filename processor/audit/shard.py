@@ -44,8 +44,8 @@ from processor.ids import shard_of_slot, slot_of_account
 from processor.journal import Batch, Identity
 from processor.records import SHARD_RECORDS, ShardRecord
 
-# Pools' cut points wanted: (pool, sequence) → received, returned, free.
-Cut = tuple[int, int, int]
+# Pools' cut points wanted: (pool, sequence) → received, returned, free, leased.
+Cut = tuple[int, int, int, int]
 
 
 class ShardAudit:
@@ -67,7 +67,7 @@ class ShardAudit:
         """Keep what the lender's slice is right after a record, once it comes."""
         assert sequence == 0 or sequence > self.books.sequence
         if sequence == 0:
-            self.cuts[lender_id, 0] = (0, 0, 0)
+            self.cuts[lender_id, 0] = (0, 0, 0, 0)
         self._wanted.setdefault(sequence, set()).add(lender_id)
 
     def batch(self, batch: Batch) -> None:
@@ -145,6 +145,7 @@ class ShardAudit:
         elif event.reason in (
             DeclineReason.RESERVE_EXHAUSTED,
             DeclineReason.DAILY_CAP_EXCEEDED,
+            DeclineReason.PROGRAM_CAP_EXCEEDED,
         ):
             claim = reserve_decline(
                 self.books, self.identity.number, record.command, event
@@ -161,6 +162,7 @@ class ShardAudit:
                     lease.received_minor,
                     lease.returned_minor,
                     lease.free_minor,
+                    lease.leased_minor,
                 )
 
     def _check_place(self, record: ShardRecord) -> None:

@@ -17,6 +17,7 @@ class FakeSettlement:
 
     unleased: dict[str, int] = field(default_factory=dict)
     granted: dict[str, int] = field(default_factory=dict)
+    forced: dict[str, int] = field(default_factory=dict)
     credited: dict[str, int] = field(default_factory=dict)
     refusals: dict[int, tuple[str, int]] = field(default_factory=dict)
     reference: list[e.ReferenceFact] = field(default_factory=list)
@@ -71,7 +72,8 @@ class FakeSettlement:
         granted = self.granted.get(lender_id, 0) + amount
         self.granted[lender_id] = granted
         if granted:
-            self.to_shard.append(m.GrantSlice(lender_id, granted))
+            forced = self.forced.get(lender_id, 0)
+            self.to_shard.append(m.GrantSlice(lender_id, granted, forced))
 
     def credit(self, lender_id: str, returned: int) -> None:
         self.unleased[lender_id] += returned - self.credited.get(lender_id, 0)
@@ -101,6 +103,8 @@ class FakeSettlement:
                 for need in short:
                     missing = need.amount_minor - self.unleased[need.pool_id]
                     self.unleased[need.pool_id] += missing
+                    before = self.forced.get(need.pool_id, 0)
+                    self.forced[need.pool_id] = before + missing
                     forced += missing
             if not short or ask.is_forced:
                 for need in ask.needs:

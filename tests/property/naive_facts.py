@@ -284,6 +284,7 @@ class Judge:
             assert told == (refusal.pool_id, refusal.headroom_minor)
             leased = expected.total("receive", refusal.pool_id)
             leased -= expected.total("return", refusal.pool_id)
+            leased -= expected.forced_held.get(refusal.pool_id, 0)
             elsewhere = refusal.headroom_minor - (leased - refusal.leased_minor)
             free = expected.free(refusal.pool_id)
             found[refusal.pool_id] = max(0, elsewhere) + free
@@ -503,13 +504,13 @@ class Judge:
         if extra:
             self.check_new_split(program, event.extra_parts, extra, is_counted=False)
             expected.add("authorize", key, extra, event.extra_parts, is_counted=False)
-        self.book_capture(key, amount, event.parts, event)
+        charged = self.book_capture(key, amount, event.parts, event)
         open_to_buy = expected.open_to_buy(account_id)
         assert event.open_to_buy_minor == open_to_buy
         assert event.over_limit_minor == max(0, -open_to_buy)
         assert 0 <= event.lender_advance_minor <= extra
         expected.forced.add(key)
-        return {
+        return charged | {
             "authorization_id": key,
             "capture_id": event.capture_id,
             "account_id": account_id,
@@ -704,9 +705,19 @@ class Judge:
                 more = event.received_minor - expected.total("receive", event.pool_id)
                 assert more > 0
                 expected.add("receive", event.pool_id, more)
+                forced = event.forced_minor - expected.total("forced", event.pool_id)
+                assert 0 <= forced <= more
+                expected.add("forced", event.pool_id, forced)
+                held = expected.forced_held.get(event.pool_id, 0)
+                expected.forced_held[event.pool_id] = held + forced
             case e.SliceReturned():
                 more = event.returned_minor - expected.total("return", event.pool_id)
-                assert more == expected.free(event.pool_id) > 0
+                free = expected.free(event.pool_id)
+                # All that is free, or what of it was raised by force.
+                by_force = expected.forced_held.get(event.pool_id, 0)
+                assert 0 < more
+                assert more in (free, min(free, by_force))
+                expected.forced_held[event.pool_id] = max(0, by_force - more)
                 expected.add("return", event.pool_id, more)
             case e.ReferenceReceived():
                 self.learn(event)

@@ -18,7 +18,11 @@ from processor.records import SettlementRecord, ShardRecord
 from tests.property.naive_facts import without_zeros
 
 Key = tuple[str, str]  # Caller and request id.
-OF_A_POOL = (DeclineReason.RESERVE_EXHAUSTED, DeclineReason.DAILY_CAP_EXCEEDED)
+OF_A_POOL = (
+    DeclineReason.RESERVE_EXHAUSTED,
+    DeclineReason.DAILY_CAP_EXCEEDED,
+    DeclineReason.PROGRAM_CAP_EXCEEDED,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Bought:
     key: str
     lenders: tuple[str, ...]
     open_parts: tuple[int, ...]
+    program: str = ""
+    lent: Counter[str] = field(default_factory=Counter)  # That counts, by lender.
 
 
 @dataclass
@@ -65,6 +71,10 @@ class ShardBooks:
     # Purchase, lender, day, which cap → what it counts.
     counts: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
     used_on: Counter[tuple[str, str]] = field(default_factory=Counter)  # Pool, day.
+    lent: Counter[tuple[str, str]] = field(default_factory=Counter)  # Program, lender.
+    pool_of: dict[tuple[str, str], str] = field(default_factory=dict)  # The same.
+    forced: Counter[str] = field(default_factory=Counter)  # Received, in all.
+    held: Counter[str] = field(default_factory=Counter)  # And not returned since.
 
     def count(self, key: str, lender_id: str, part: int) -> None:
         """What a purchase uses of a cap today; given back, what it used today."""
@@ -82,7 +92,33 @@ class ShardBooks:
             self.caps += 1
             self.capped[fact.lender_id] = self.caps
 
+    def receive(self, event: e.SliceReceived) -> None:
+        pool_id = event.pool_id
+        self.received[pool_id] = event.received_minor
+        more = event.forced_minor - self.forced[pool_id]
+        assert more >= 0
+        self.forced[pool_id] += more
+        self.held[pool_id] += more
+
+    def give_back(self, event: e.SliceReturned) -> None:
+        pool_id = event.pool_id
+        less = event.returned_minor - self.returned[pool_id]
+        self.held[pool_id] = max(0, self.held[pool_id] - less)
+        self.returned[pool_id] = event.returned_minor
+
+    def lend(self, bought: Bought, lender_id: str, part: int) -> None:
+        """More of a lender's money is out through a program, or comes back."""
+        bought.lent[lender_id] += part
+        assert bought.lent[lender_id] >= 0
+        self.lent[bought.program, lender_id] += part
+        pool_id = self.pool_of.get((bought.program, lender_id))
+        if pool_id is not None and part > 0:
+            assert self.free(pool_id) >= 0
+
     def used(self, lender_id: str) -> int:
+        if lender_id.startswith("program/"):
+            known = [key for key, pool in self.pool_of.items() if pool == lender_id]
+            return sum(self.lent[key] for key in known)
         if lender_id.startswith("daily/"):
             return self.used_on[lender_id, self.day]
         gone = self.captured[lender_id] - self.refunded[lender_id]
@@ -120,6 +156,8 @@ class NaiveHouse:
     facts: int = 0
     today: str = ""
     cap: Counter[str] = field(default_factory=Counter)  # By pool.
+    in_force: dict[tuple[str, str], str] = field(default_factory=dict)  # As pool_of.
+    covered: set[str] = field(default_factory=set)
     forced: Counter[str] = field(default_factory=Counter)
     repay_due: list[str] = field(default_factory=list)
     refused_on: dict[int, str] = field(default_factory=dict)
@@ -147,7 +185,10 @@ class NaiveHouse:
                 on_its_way_back = shard.returned[lender_id] - self.credited[key]
                 assert on_its_way >= 0
                 assert on_its_way_back >= 0
-                assert shard.free(lender_id) >= 0
+                if lender_id in self.covered:
+                    assert shard.free(lender_id) + on_its_way >= 0
+                elif not lender_id.startswith("program/"):
+                    assert shard.free(lender_id) >= 0
                 assert shard.authorized[lender_id] >= 0
                 assert shard.used(lender_id) >= 0
                 seen += on_its_way + on_its_way_back
@@ -161,6 +202,8 @@ class NaiveHouse:
     def check_caps(self) -> None:
         """Never one minor unit more than the cap is authorized on one day."""
         for pool_id in self.cap:
+            if pool_id in self.in_force.values() and pool_id in self.covered:
+                assert self.used(pool_id) <= self.cap[pool_id]
             for day in {shard.day for shard in self.shards.values()}:
                 used = sum(s.used_on[pool_id, day] for s in self.shards.values())
                 assert used <= self.cap[pool_id]
@@ -218,8 +261,13 @@ class NaiveHouse:
                 key = (event.shard, event.pool_id)
                 more = event.granted_minor - self.granted[key]
                 assert 0 < more <= self.unleased(event.pool_id)
+                if event.pool_id.startswith("program/"):
+                    assert event.pool_id in self.covered
                 self.granted[key] = event.granted_minor
                 self.acknowledge(event.shard, event.shard_sequence)
+            case e.ShardProgressed():
+                assert event.sequence > self.acknowledged[event.shard]
+                self.acknowledge(event.shard, event.sequence)
             case e.SliceCredited():
                 key = (event.shard, event.pool_id)
                 assert event.returned_minor > self.credited[key]
@@ -264,6 +312,16 @@ class NaiveHouse:
                     less = self.cap[pool_id] - event.daily_cap_minor
                     assert less <= self.unleased(pool_id)
                     self.cap[pool_id] = event.daily_cap_minor
+            case e.ProgramCapSet():
+                self.facts += 1
+                capped = (event.program_id, event.lender_id)
+                self.in_force.pop(capped, None)
+                if event.program_cap_minor is not None:
+                    assert event.pool_id not in self.cap
+                    self.cap[event.pool_id] = event.program_cap_minor
+                    self.in_force[capped] = event.pool_id
+            case e.ProgramCapCovered():
+                self.check_covered(event)
             case e.AdvanceForced():
                 self.check_forced(event)
             case e.ForcedAdvanceRepaid():
@@ -288,6 +346,16 @@ class NaiveHouse:
                 self.deposit[event.lender_id] += sign * event.amount_minor
                 assert self.deposit[event.lender_id] == event.deposit_minor
                 self.must_repay(event.lender_id)
+
+    def check_covered(self, event: e.ProgramCapCovered) -> None:
+        """Every shard knows of the cap, and all that is lent out fits into it."""
+        pool_id = event.pool_id
+        assert pool_id in self.in_force.values()
+        assert pool_id not in self.covered
+        self.check_cut(pool_id, self.cap[pool_id], event.cut)
+        assert -sum(min(0, p.free_minor) for p in event.cut) <= self.cap[pool_id]
+        assert all(pool_id in self.shards[p.shard].pool_of.values() for p in event.cut)
+        self.covered.add(pool_id)
 
     def must_repay(self, pool_id: str) -> None:
         """What has come free ends what was forced, before anything else."""
@@ -446,7 +514,8 @@ class NaiveHouse:
                     shard.returned[lender_id],
                     shard.free(lender_id),
                 )
-                assert point.free >= 0
+                if not lender_id.startswith("program/"):
+                    assert point.free >= 0
                 shard.history[lender_id].append(point)
 
     def check_decline(self, number: int, event: e.Declined) -> None:
@@ -459,23 +528,37 @@ class NaiveHouse:
         if event.reason is DeclineReason.DAILY_CAP_EXCEEDED:
             pool_id = f"daily/{pool_id}"
             assert self.shards[number].day == self.refused_on[event.refusal]
+        if event.reason is DeclineReason.PROGRAM_CAP_EXCEEDED:
+            pool_id = refused.pool_id
+            assert pool_id in self.shards[number].pool_of.values()
+            assert pool_id.split("/")[2] == event.lender_id
         assert (refused.shard, refused.pool_id) == (number, pool_id)
         assert event.missing_minor > 0
         free = self.shards[number].free(pool_id)
-        part = event.missing_minor + refused.unleased_minor + free
+        part = event.missing_minor + self.told(refused) + free
         if event.refusals:  # A part of it was asked for.
             self.check_refusals(number, event.refusals)
             return
         # Others may have been split meanwhile: both are within two of the quota.
         assert abs(part - refused.needed_minor) < 4
 
+    def told(self, refused: e.ReserveRefused) -> int:
+        """What the asker heard there was: below zero, if the others lent too much."""
+        others = [p for p in refused.cut if p.shard != refused.shard]
+        return refused.unleased_minor + sum(p.free_minor for p in others)
+
     def check_reduced(self, number: int, reduced: e.Reduced) -> None:
         """A reduction for reserve rests on refusals that were made for it."""
-        prefix = {"reserve": "", "daily_cap": "daily/"}.get(reduced.limited_by)
-        if prefix is not None:
+        lender_id = reduced.lender_id
+        pool_of = {
+            "reserve": lambda pool: pool == lender_id,
+            "daily_cap": lambda pool: pool == f"daily/{lender_id}",
+            "program_cap": lambda pool: pool.split("/")[2:3] == [lender_id],
+        }
+        if reduced.limited_by in pool_of:
             self.check_refusals(number, reduced.refusals)
             pools = [refusal.pool_id for refusal in reduced.refusals]
-            assert prefix + reduced.lender_id in pools
+            assert any(pool_of[reduced.limited_by](pool) for pool in pools)
         else:
             assert reduced.refusals == ()
 
@@ -486,7 +569,7 @@ class NaiveHouse:
             assert (refused.shard, refused.pool_id) == (number, refusal.pool_id)
             if refusal.pool_id.startswith("daily/"):
                 assert self.shards[number].day == self.refused_on[refusal.refusal]
-            assert refused.unleased_minor == refusal.headroom_minor
+            assert self.told(refused) == refusal.headroom_minor
             assert refusal.refusal not in self.refusals_used
             self.refusals_used.add(refusal.refusal)
 
@@ -504,13 +587,14 @@ def shard_fact(shard: ShardBooks, event: e.Event) -> None:
             for fact in event.facts:
                 learn(shard, fact)
         case e.SliceReceived():
-            shard.received[event.pool_id] = event.received_minor
+            shard.receive(event)
         case e.SliceReturned():
-            shard.returned[event.pool_id] = event.returned_minor
+            shard.give_back(event)
         case e.Authorized():
             lenders = shard.lenders[event.program_id, str(event.program_version)]
             none = (0,) * len(lenders)
             bought = Bought(event.merchant_id, event.authorization_id, lenders, none)
+            bought.program = event.program_id
             shard.purchases[event.authorization_id] = bought
             authorize(shard, bought, event.parts, 1)
             totals["authorized_count",] += 1
@@ -557,6 +641,7 @@ def refund(shard: ShardBooks, event: e.Refunded) -> None:
     bought, amount = shard.purchases[event.authorization_id], event.amount_minor
     for name, part in zip(bought.lenders, event.parts, strict=True):
         shard.refunded[name] += part
+        shard.lend(bought, name, -min(part, bought.lent[name]))
         totals["lenders", name, "refunded_minor"] += part
     claim(totals, bought, "claim_refunded_minor", event.principal_parts)
     totals["merchants", bought.merchant, "refunded_minor"] += amount
@@ -571,6 +656,10 @@ def learn(shard: ShardBooks, fact: e.ReferenceFact) -> None:
         shard.lenders[fact.program_id, str(fact.version)] = names
     elif isinstance(fact, e.DailyCapSet):
         shard.set_cap(fact)
+    elif isinstance(fact, e.ProgramCapSet):
+        shard.pool_of.pop((fact.program_id, fact.lender_id), None)
+        if fact.program_cap_minor is not None:
+            shard.pool_of[fact.program_id, fact.lender_id] = fact.pool_id
     elif isinstance(fact, e.LenderSuspended):
         shard.suspended.add(fact.lender_id)
     elif isinstance(fact, e.LenderResumed):
@@ -583,7 +672,8 @@ def force(shard: ShardBooks, event: e.ForceCaptured) -> None:
         lenders = shard.lenders[event.program_id, str(event.program_version)]
         none = (0,) * len(lenders)
         key = event.authorization_id
-        shard.purchases[key] = Bought(event.merchant_id, key, lenders, none)
+        bought = Bought(event.merchant_id, key, lenders, none, event.program_id)
+        shard.purchases[key] = bought
     bought = shard.purchases[event.authorization_id]
     authorize(shard, bought, event.extra_parts, 1, is_counted=False)
     capture(shard, bought, event.parts)
@@ -603,7 +693,11 @@ def authorize(
     for i, (name, part) in enumerate(zip(bought.lenders, parts, strict=True)):
         if is_counted:
             shard.count(bought.key, name, sign * part)
+            shard.lend(bought, name, sign * part)
         shard.authorized[name] += sign * part
+        if is_counted and sign * part > 0:
+            # What was raised by force is for what is captured by force.
+            assert shard.free(name) >= shard.held[name]
         open_parts = list(bought.open_parts)
         open_parts[i] += sign * part
         bought.open_parts = tuple(open_parts)

@@ -104,6 +104,7 @@ class NaiveShard:
     suspended: set[str] = field(default_factory=set)
     capped: dict[str, int] = field(default_factory=dict)  # Lender → lines before it.
     forced: set[str] = field(default_factory=set)
+    forced_held: dict[str, int] = field(default_factory=dict)  # Not returned.
     category_of: dict[Reason, str] = field(default_factory=dict)  # Of a decline.
     now_ms: int = 0
 

@@ -373,6 +373,7 @@ def test_when_all_is_returned_and_refunded_nothing_is_left(seed: int) -> None:
         assert purchase.refunded_parts == purchase.captured_parts
         assert purchase.outstanding_parts == (0, 0)
         assert purchase.borne_back_minor == purchase.borne_minor
+        assert purchase.borne_back_parts == purchase.borne_parts
         for line in purchase.lines or ():
             assert line.refunded_minor == line.cut_minor
             assert line.fee_back_minor == line.fee_cut_minor

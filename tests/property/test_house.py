@@ -119,6 +119,29 @@ def test_a_shard_from_an_old_copy_is_refused_and_stops(seed: int) -> None:
     assert "" == town.house.hosts["settlement"].node.stopped_because
 
 
+@given(seed=seeds, seconds=st.sampled_from([6, 60]))
+@trying(examples=15, is_seeded=True)
+def test_an_old_copy_is_recognized_though_nothing_was_granted_since(
+    seed: int, seconds: int
+) -> None:
+    town = a_town(seed, shard_count=2, deposit=400)
+    town.live(turns=800, trouble=0)
+    town.finish()
+    copied = {name: len(host.batches) for name, host in town.house.hosts.items()}
+    settled = town.house.hosts["settlement"].sequence
+    for account in town.accounts:
+        town.wish(c.FreezeAccount, account)
+    town.rest()
+    assert settled == town.house.hosts["settlement"].sequence
+    town.house.now_ms += 1_000 * seconds
+    town.rest()
+    host = town.house.hosts[f"shard-{town.random.randrange(2)}"]
+    restart_from_old_copy(town.house, host, copied[host.name])
+    town.house.connect(host.name, "settlement")
+    run_until_quiet(town.house)
+    assert "old copy" in host.node.stopped_because
+
+
 @given(seed=seeds)
 @trying(examples=15, is_seeded=True)
 def test_settlement_from_an_old_copy_stops_when_a_shard_knows_more(seed: int) -> None:
@@ -195,7 +218,8 @@ def test_settlement_from_an_old_copy_grants_nothing_before_every_shard_has_spoke
 def granted_in_all(host: Host) -> tuple[int, int]:
     """What settlement has leased, and what it has of deposits."""
     lenders = host.node.state.lenders.values()
-    pools = [*lenders, *host.node.state.daily_caps.values()]
+    state = host.node.state
+    pools = [*lenders, *state.daily_caps.values(), *state.program_pools.values()]
     leases = [lease for pool in pools for lease in pool.leases.values()]
     granted = sum(lease.granted_minor for lease in leases)
     return granted, sum(lender.deposit_minor for lender in lenders)
@@ -213,6 +237,8 @@ def is_known_better(house: House, batches: int, shards: Iterable[int]) -> bool:
             return True
         for pool_id, lease in shard.slices.items():
             pool = old.find_pool(pool_id)
+            if pool is None and pool_id.startswith("program/"):
+                continue  # It is no more.
             known = pool.leases.get(number) if pool else None
             if lease.received_minor > (known.granted_minor if known else 0):
                 return True
@@ -266,6 +292,48 @@ def test_a_daily_cap_can_be_spent_to_its_last_minor_unit_every_day(
     town.check_days()
 
 
+@given(seed=seeds, shard_count=st.integers(1, 4), trouble=st.sampled_from([0, 3]))
+@trying(examples=15, is_seeded=True)
+def test_a_cap_by_program_can_be_lent_out_to_its_last_minor_unit(
+    seed: int, shard_count: int, trouble: int
+) -> None:
+    """What was lent before counts too, and what comes back can be lent again."""
+    town = a_town(seed, shard_count, deposit=4_000)
+    town.live(turns=400, trouble=trouble)
+    town.finish()
+    town.lift_every_bound()
+    town.wish(c.DepositReserve, "L1", 5_000)
+    town.house.now_ms += 120_000  # Nothing is left that could still expire.
+    town.finish()
+    expected = town.house.expected
+    lent = sum(shard.lent["solo", "L1"] for shard in expected.shards.values())
+    town.wish(c.SetProgramCap, "solo", "L1", lent + 40)
+    town.finish()
+    reason = "program_cap_exceeded"
+    assert 40 == spend_all(town, town.accounts[::3], trouble, reason)
+    town.finish()
+    town.wish(c.SetProgramCap, "solo", "L1", lent + 20)
+    town.finish()
+    own = [w for w in town.wishes if isinstance(w.command, c.Authorize)][-400:]
+    bought = [
+        w.answer["authorization_id"] for w in own if w.answer["status"] == "approved"
+    ]
+    for key in bought[-40:-10]:  # Of one minor unit each, all of them captured.
+        town.wish(c.Refund, key)
+        town.live_quietly(turns=10, trouble=trouble)
+    town.finish()
+    assert 10 == spend_all(town, town.accounts[::3], trouble, reason)
+    town.finish()
+    town.wish(c.SetProgramCap, "solo", "L1", lent + 50)
+    town.finish()
+    fields = (town.accounts[0], "m0", 100, "EUR", True, "", "", (), True)
+    part = town.wish(c.Authorize, *fields)
+    town.finish()
+    limited_by = part.answer.get("limited_by")
+    assert (30, "program_cap") == (part.answer["amount_minor"], limited_by)
+    check_audit(town.house)
+
+
 def test_a_town_lives_to_see_every_rule_for_lenders() -> None:
     """The stories above are about something: each of these happens in some."""
     seen: set[str] = set()
@@ -285,7 +353,10 @@ def test_a_town_lives_to_see_every_rule_for_lenders() -> None:
         "LenderResumed",
         "FundsApproved",
         "FundsRejected",
+        "ProgramCapSet",
+        "ProgramCapCovered",
         "daily_cap_exceeded",
+        "program_cap_exceeded",
         "lender_suspended",
         "same_caller",
         "reserve",

@@ -196,6 +196,8 @@ class Town:
         self.lend_again()
         for lender_id in LENDERS:
             self.wish(c.SetDailyCap, lender_id, None)
+            for program in SHARES:
+                self.wish(c.SetProgramCap, program, lender_id, None)
             forced = self.house.expected.forced[lender_id]
             if forced:
                 self.wish(c.DepositReserve, lender_id, forced)
@@ -337,9 +339,16 @@ class Town:
         """An operator changes a line or a cap, or moves funds with a checker."""
         lender_id = self.random.choice(list(LENDERS))
         amount = self.random.randrange(300)
-        match self.random.randint(0, 6):
+        match self.random.randint(0, 8):
             case 0:
                 self.wish(c.ChangeAdvanceLine, lender_id, amount)
+            case 7 | 8:
+                program = self.random.choice([*SHARES, *SHARES, "none"])
+                shards = self.house.expected.shards.values()
+                lent = sum(shard.lent[program, lender_id] for shard in shards)
+                near = max(0, lent + self.random.randint(-20, 60))
+                cap = self.random.choice([None, amount, near, near])
+                self.wish(c.SetProgramCap, program, lender_id, cap)
             case 1:
                 self.wish(c.SuspendLender, lender_id)
             case 2 | 3 if self.movements:

@@ -15,6 +15,7 @@ _SLOTS = {
     "limit_minor": r"[\d,.]*\d",
     "advance_line_minor": r"[\d,.]*\d",
     "daily_cap_minor": r"[\d,.]*\d",
+    "program_cap_minor": r"[\d,.]*\d",
 }
 
 
@@ -59,6 +60,11 @@ PHRASES = (
     Phrase("resume {lender_id}", "resume_lender"),
     Phrase("cap {lender_id} at {daily_cap_minor} a day", "set_daily_cap"),
     Phrase("lift the daily cap of {lender_id}", "set_daily_cap"),
+    Phrase(
+        "cap what {lender_id} lends through {program_id} at {program_cap_minor}",
+        "set_program_cap",
+    ),
+    Phrase("lift the cap of {lender_id} for {program_id}", "set_program_cap"),
     Phrase(
         "propose the {direction} {movement_id} of {amount_minor} for {lender_id}",
         "propose_funds",

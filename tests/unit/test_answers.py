@@ -32,6 +32,8 @@ UNASKED = {
     e.CreditUsed,
     # Lenders.
     e.AdvanceForced,
+    e.ProgramCapCovered,
+    e.ShardProgressed,
     e.ForcedAdvanceRepaid,
 }
 AUTHORIZE = c.Authorize("caller", "r1", "a", "m", 100, "EUR")

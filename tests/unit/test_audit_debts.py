@@ -101,6 +101,18 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         "the merchant bears 91, by the plan it is 90",
         change(e.Authorized, 6, borne_minor=91),
     ),
+    (
+        "the parts of what is borne sum to 89, not to 90",
+        change(e.Authorized, 6, borne_parts=(27, 62)),
+    ),
+    (
+        "lender north has 29 of 90 charges ever split",
+        change(e.Authorized, 6, borne_parts=(29, 61)),
+    ),
+    (
+        "the lenders have parts of what no merchant bears",
+        change(e.Authorized, 5, borne_parts=(1, -1)),
+    ),
     ("line 1 is 133 and fee 5", change(e.Captured, 1, lines=at(0, fee_minor=5))),
     # What a payment pays.
     (
@@ -147,7 +159,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         change(e.Repaid, 1, allocations=at(0, charge_parts=(90,))),
     ),
     (
-        "lender north has 29 of 90 charges ever split",
+        "lender north has 56 of 180 charges ever split",
         change(e.Repaid, 1, allocations=at(0, charge_parts=(29, 61))),
     ),
     (
@@ -280,6 +292,10 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
     (
         "the merchant has 31 back, it is 30",
         change(e.Refunded, 2, borne_minor=31),
+    ),
+    (
+        "back of what was borne went [28, 2], it was [27, 63]",
+        change(e.Refunded, 2, borne_parts=(28, 2)),
     ),
     (
         "the principal goes to the lenders as [402, 931]",

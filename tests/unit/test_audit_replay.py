@@ -120,6 +120,7 @@ class Crowd:
             (c.ChangeAdvanceLine, lender_id, 4 * amount),
             (c.SetDailyCap, lender_id, dice.choice([None, 10 * amount, 20_000])),
             (c.SetDailyCap, lender_id, None),
+            (c.SetProgramCap, "joint", lender_id, dice.choice([None, 30 * amount])),
             (c.SuspendLender, "south"),
             *[(c.ResumeLender, "south")] * 3,
             (c.ProposeFunds, some, lender_id, dice.choice(list(c.Direction)), amount),

@@ -66,6 +66,7 @@ def test_the_names_on_the_wire_are_what_they_always_were() -> None:
         "suspend_lender",
         "resume_lender",
         "set_daily_cap",
+        "set_program_cap",
         "propose_funds",
         "approve_funds",
         "reject_funds",

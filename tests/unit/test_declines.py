@@ -83,6 +83,7 @@ ORDER = [
     "velocity_monthly",
     "credit_limit_exceeded",
     "lender_suspended",
+    "program_cap_exceeded",
     "daily_cap_exceeded",
     "reserve_exhausted",
 ]
@@ -146,6 +147,7 @@ def test_the_borrowers_money_comes_before_the_lenders() -> None:
     assert [
         "credit_limit_exceeded",
         "lender_suspended",
+        "program_cap_exceeded",
         "daily_cap_exceeded",
         "reserve_exhausted",
-    ] == ORDER[-4:]
+    ] == ORDER[-5:]

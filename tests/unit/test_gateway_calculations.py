@@ -63,6 +63,7 @@ class Reference(FakeNodes):
                 PLANS,
                 Terms(grace_days=3),
                 None,
+                (),
             )
         elif (kind, object_id) == ("day", "current"):
             shown = DayView(TODAY, "open")

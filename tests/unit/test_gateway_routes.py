@@ -194,6 +194,16 @@ CASES: list[tuple[str, dict[str, Any] | None, c.Command]] = [
     ),
     ("/v1/lenders/bank/daily-cap", {}, c.SetDailyCap(*WHO, "bank")),
     (
+        "/v1/programs/solo/cap",
+        {"lender_id": "bank", "program_cap_minor": 7},
+        c.SetProgramCap(*WHO, "solo", "bank", 7),
+    ),
+    (
+        "/v1/programs/solo/cap",
+        {"lender_id": "bank"},
+        c.SetProgramCap(*WHO, "solo", "bank"),
+    ),
+    (
         "/v1/funds",
         {
             "movement_id": "f1",

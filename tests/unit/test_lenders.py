@@ -262,7 +262,7 @@ def test_what_no_shard_has_is_forced_after_all_were_looked_at() -> None:
     settlement.told(11, reported(1, lease("L1", 0)))
     assert 0 == settlement.state.lenders["L1"].forced_minor
     settlement.told(10, reported(1, lease("L1", 100, returned=40, used=60)))
-    assert [m.GrantSlice("L1", 70), m.AskGranted(1, 30)] == settlement.said[11][-2:]
+    assert [m.GrantSlice("L1", 70, 30), m.AskGranted(1, 30)] == settlement.said[11][-2:]
     forced = settlement.records[-2].event
     assert isinstance(forced, e.AdvanceForced)
     assert (70, 40, 30) == (

@@ -418,4 +418,4 @@ def test_the_audit_finds_a_decline_of_what_fits_in_part() -> None:
 
 
 def test_there_is_room_for_a_refusal_of_every_lender_and_one() -> None:
-    assert limits.REFUSALS_MAX == 2 * limits.LENDERS_PER_PROGRAM_MAX + 1
+    assert limits.REFUSALS_MAX == 3 * limits.LENDERS_PER_PROGRAM_MAX + 1

@@ -74,7 +74,7 @@ LINES = (
     Line(9, 20, [0] * 4, [0] * 4, [0] * 4),
     Line(10, 40, [0] * 4, [0] * 4, [0] * 4),
 )
-BY_PLAN = msgspec.structs.replace(CAPTURED, borne_minor=9)
+BY_PLAN = msgspec.structs.replace(CAPTURED, borne_minor=9, borne_parts=(3, 6))
 BY_LINE = msgspec.structs.replace(
     REFUNDED,
     line_parts=(25, 25),
@@ -83,6 +83,7 @@ BY_LINE = msgspec.structs.replace(
     fee_credits=(2, 0),
     fee_credit_parts=(1, 1),
     borne_minor=4,
+    borne_parts=(1, 3),
 )
 PAID = (
     e.Allocation("au", 40, (12, 28), 1, 3, 2, 5, (3, 7)),
@@ -113,6 +114,7 @@ FORCED = e.ForceCaptured(
     9,
     (),
     9,
+    (3, 6),
 )
 RETURNED = e.RepaymentReturned("rp", "alice", 78, UNDONE, 31, 0)
 CREDIT_USED = e.CreditUsed("alice", 58, PAID)
@@ -199,6 +201,9 @@ def test_the_legs_of_every_event_sum_to_zero(event: e.Event) -> None:
         (REFUNDED, {"credit_minor": 9}, 1),
         (REPAID, {"amount_minor": 61}, 1),
         (REPAID, {"credit_minor": 21}, -1),
+        (BY_PLAN, {"borne_minor": 8}, -1),
+        (BY_PLAN, {"borne_parts": (3, 7)}, -1),
+        (BY_LINE, {"borne_minor": 5}, -1),
         (BY_LINE, {"fee_credits": (3, 0)}, -1),
         (BY_LINE, {"fee_credit_parts": (1, 2)}, 1),
         (FEES_PAID, {"amount_minor": 79}, 1),
@@ -316,9 +321,9 @@ def test_a_fee_that_goes_back_is_not_owed_or_is_credit() -> None:
     assert -3 == ledger["charges:alice"]
     assert 3 == ledger["charge_income:joint"]
     assert -12 == ledger["borrower_credit:alice"]
-    assert 1 == ledger["lender_remittance:north"]
+    assert 1 + 1 == ledger["lender_remittance:north"]  # Of its fees, and borne.
+    assert 1 + 3 == ledger["lender_remittance:south"]
     assert 50 - 4 == ledger["merchant_payable:shop:GBP"]
-    assert 4 == ledger["borne_income:joint"]
 
 
 @pytest.mark.parametrize(
