@@ -10,6 +10,7 @@ nothing.
 
 from collections.abc import Sequence
 
+from processor.apportion import apportion
 from processor.calendar import due_after, months_later, statement_on_or_after
 from processor.events import Allocation, CutLine, Parts, Recut, Undone
 from processor.rules import add, subtract
@@ -173,6 +174,10 @@ def pay(
             _pay_line(purchase.lines[max(0, paid.line - 1)], paid)
         if paid.charges_minor:
             pay_charges(state, purchase, paid.charge_parts, 1)
+            if paid.fee_minor:
+                purchase.fee_parts = add(
+                    purchase.fee_parts or (0,) * len(paid.parts), fee_parts_of(paid)
+                )
         purchase.outstanding_minor -= paid.amount_minor
         purchase.outstanding_parts = subtract(purchase.outstanding_parts, paid.parts)
         assert purchase.outstanding_minor >= 0
@@ -238,6 +243,9 @@ def unpay(
         charges_minor = paid.interest_minor + back.fee_minor + paid.penalty_minor
         if charges_minor:
             pay_charges(state, purchase, back.charge_parts, -1)
+            if back.fee_minor:
+                fees = subtract(back.charge_parts, earned_parts_of(paid))
+                purchase.fee_parts = subtract(purchase.fee_parts, fees)
         purchase.outstanding_minor += back.amount_minor
         purchase.outstanding_parts = add(purchase.outstanding_parts, back.parts)
         account.outstanding_minor += back.amount_minor
@@ -250,6 +258,18 @@ def unpay(
             take_up(account, purchase)
     if account.unpaid is not None:
         wake(state, account, state.today + 1)
+
+
+def earned_parts_of(paid: Allocation) -> Parts:
+    """By lender: the interest and penalty of an allocation, which no refund undoes."""
+    earned_minor = paid.interest_minor + paid.penalty_minor
+    none = (0,) * len(paid.charge_parts)
+    return apportion(paid.charge_parts, paid.charges_minor, none, earned_minor)
+
+
+def fee_parts_of(paid: Allocation) -> Parts:
+    """By lender: the fee of an allocation, which a refund gives back."""
+    return subtract(paid.charge_parts, earned_parts_of(paid))
 
 
 def pay_charges(

@@ -39,7 +39,6 @@ def _add_program(state: ShardState, fact: e.ProgramRegistered) -> None:
         {plan.plan_id: plan for plan in fact.plans},
         fact.terms,
         (0,) * len(fact.shares),
-        (0,) * len(fact.shares),
     )
     program.is_watched = watched.is_watched(state, program)
     state.programs[fact.program_id] = program

@@ -5,15 +5,15 @@ What goes back to the lenders' reserve follows the captured parts by
 refunded each lender has back what was taken from it.  The same holds for the
 purchase's lines: each gives back in proportion to the principal it was cut
 with, and its fee by the running total of `fee_back`.  Of a line, what is unpaid
-falls first; what had been paid of it becomes the borrower's credit.  Interest of
-periods that are billed is the price of time that has passed, and stays.
+falls first; what had been paid of it becomes the borrower's credit, and a paid
+fee is given back by the lenders who have it.  Interest of periods that are
+billed is the price of time that has passed, and stays.
 """
 
 from collections.abc import Sequence
 
 from processor import commands as c
 from processor import events as e
-from processor import limits
 from processor.allocation import draw_claim
 from processor.apportion import apportion
 from processor.bookings import lower_outstanding
@@ -23,7 +23,7 @@ from processor.ids import IdKind, make_id
 from processor.merchants import book_charge_back, charge_back_of
 from processor.orders import allocate_refund, credit_line_of, totals_back
 from processor.repayments import wake_for_credit
-from processor.rules import Decision, Moment, add, declined
+from processor.rules import Decision, Moment, add, declined, subtract
 from processor.schedules import fee_back
 from processor.state import Account, Authorization, Line, ShardState
 from processor.tenders import TenderRefund
@@ -102,7 +102,7 @@ def _refunded(
         line_credits,
         fee_parts,
         fee_credits,
-        _lenders_back(state, purchase, fee_credit_minor),
+        draw_claim(purchase.fee_parts, fee_credit_minor) if fee_credit_minor else (),
         _borne_back(purchase, amount_minor),
         tenders,
     )
@@ -139,18 +139,6 @@ def _borne_back(purchase: Authorization, amount_minor: int) -> int:
     after_minor = purchase.refunded_minor + amount_minor
     back_minor = fee_back(purchase.borne_minor, purchase.captured_minor, after_minor)
     return max(0, back_minor - purchase.borne_back_minor)
-
-
-def _lenders_back(
-    state: ShardState, purchase: Authorization, fee_credit_minor: int
-) -> e.Parts:
-    """What each lender gives back of fees that were paid: exact over all of them."""
-    if not fee_credit_minor:
-        return ()
-    program = program_of(state, purchase)
-    return apportion(
-        program.shares_ppm, limits.PPM, program.fee_back_parts, fee_credit_minor
-    )
 
 
 def apply_refunded(state: ShardState, event: e.Refunded) -> None:
@@ -225,5 +213,4 @@ def _lower_lines(
         assert min(line.principal_minor, line.fee_minor) >= 0
     if event.fee_credit_parts:
         pay_charges(state, purchase, event.fee_credit_parts, -1)
-        program = program_of(state, purchase)
-        program.fee_back_parts = add(program.fee_back_parts, event.fee_credit_parts)
+        purchase.fee_parts = subtract(purchase.fee_parts, event.fee_credit_parts)

@@ -315,6 +315,7 @@ class Authorization(msgspec.Struct, gc=False):
     lines: list[Line] | None = None
     borne_minor: int = 0  # Of the plan's charges, by the merchant.
     borne_back_minor: int = 0
+    fee_parts: Parts = ()  # What each lender has of its paid fees.
     tenders: tuple[Tender, ...] = ()  # Of the order, if there are others.
     tenders_back: tuple[TenderRefund, ...] = ()
     charge: Charge | None = None
@@ -365,7 +366,6 @@ class Program(msgspec.Struct, gc=False):
     plans: dict[str, Plan]
     terms: Terms
     charge_parts: Parts  # The same carry, of all charges ever paid.
-    fee_back_parts: Parts  # And of all paid fees that refunds ever gave back.
     is_watched: bool = False  # A lender is suspended or capped by the day.
 
 

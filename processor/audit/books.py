@@ -86,8 +86,8 @@ class Account(msgspec.Struct, gc=False):
 class Program(msgspec.Struct, gc=False):
     """One version of a product, and all that was ever split under it here.
 
-    Purchases, charges that were paid, and paid fees that went back: each is split
-    by the shares, and each keeps to them over all there ever was.
+    Purchases and charges that were paid: each is split by the shares, and each
+    keeps to them over all there ever was.
     """
 
     program_id: str
@@ -97,7 +97,6 @@ class Program(msgspec.Struct, gc=False):
     tolerance_ppm: int
     split: Carry
     charged: Carry
-    fees_back: Carry
     plans: dict[str, Plan]
     terms: Terms
 
@@ -194,6 +193,7 @@ class Purchase(msgspec.Struct, gc=False):
     is_recut: bool = False
     borne_minor: int = 0
     borne_back_minor: int = 0
+    fee_parts: list[int] = []  # Of paid fees, what each lender has not given back.
     category: str = ""  # Of its merchant, when it was made.
     counted_in: tuple[Tally, ...] = ()  # From its first day on.
     approved_minor: int = 0  # At first, and what that left to buy.

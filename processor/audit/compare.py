@@ -200,6 +200,7 @@ def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
         ("plan", own.plan_id, state.plan_id),
         ("borne", own.borne_minor, state.borne_minor),
         ("borne back", own.borne_back_minor, state.borne_back_minor),
+        ("fees of lenders", tuple(own.fee_parts), state.fee_parts),
         ("lines", _own_lines(own), _state_lines(state)),
         ("charge", charge_of(own), _charge(state)),
         (
