@@ -175,9 +175,8 @@ def pay(
         if paid.charges_minor:
             pay_charges(state, purchase, paid.charge_parts, 1)
             if paid.fee_minor:
-                purchase.fee_parts = add(
-                    purchase.fee_parts or (0,) * len(paid.parts), fee_parts_of(paid)
-                )
+                had = purchase.fee_parts or (0,) * len(paid.parts)
+                purchase.fee_parts = add(had, fee_parts_of(paid))
         purchase.outstanding_minor -= paid.amount_minor
         purchase.outstanding_parts = subtract(purchase.outstanding_parts, paid.parts)
         assert purchase.outstanding_minor >= 0
@@ -245,7 +244,7 @@ def unpay(
             pay_charges(state, purchase, back.charge_parts, -1)
             if back.fee_minor:
                 fees = subtract(back.charge_parts, earned_parts_of(paid))
-                purchase.fee_parts = subtract(purchase.fee_parts, fees)
+                give_fees_back(purchase, fees)
         purchase.outstanding_minor += back.amount_minor
         purchase.outstanding_parts = add(purchase.outstanding_parts, back.parts)
         account.outstanding_minor += back.amount_minor
@@ -285,6 +284,12 @@ def pay_charges(
         program.charge_parts = add(program.charge_parts, parts)
     for lender_id, part in zip(program.lenders, parts, strict=True):
         state.lender_totals(lender_id).charges_minor += sign * part
+
+
+def give_fees_back(purchase: Authorization, parts: Parts) -> None:
+    """Lenders give back what they have of a purchase's fees."""
+    left = subtract(purchase.fee_parts, parts)
+    purchase.fee_parts = left if any(left) else ()
 
 
 def drop_if_paid(account: Account, purchase: Authorization) -> None:

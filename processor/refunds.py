@@ -17,13 +17,19 @@ from processor import events as e
 from processor.allocation import draw_claim
 from processor.apportion import apportion
 from processor.bookings import lower_outstanding
-from processor.debts import billed_before, drop_if_paid, pay_charges, program_of
+from processor.debts import (
+    billed_before,
+    drop_if_paid,
+    give_fees_back,
+    pay_charges,
+    program_of,
+)
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id
 from processor.merchants import book_charge_back, charge_back_of
 from processor.orders import allocate_refund, credit_line_of, totals_back
 from processor.repayments import wake_for_credit
-from processor.rules import Decision, Moment, add, declined, subtract
+from processor.rules import Decision, Moment, add, declined
 from processor.schedules import fee_back
 from processor.state import Account, Authorization, Line, ShardState
 from processor.tenders import TenderRefund
@@ -213,4 +219,4 @@ def _lower_lines(
         assert min(line.principal_minor, line.fee_minor) >= 0
     if event.fee_credit_parts:
         pay_charges(state, purchase, event.fee_credit_parts, -1)
-        purchase.fee_parts = subtract(purchase.fee_parts, event.fee_credit_parts)
+        give_fees_back(purchase, event.fee_credit_parts)

@@ -222,9 +222,8 @@ def fees_of(paid: e.Allocation) -> list[int]:
 def _have_fees(purchase: Purchase, parts: Sequence[int], sign: int) -> None:
     if any(parts):
         had = purchase.fee_parts or [0] * len(parts)
-        purchase.fee_parts = [
-            minor + sign * part for minor, part in zip(had, parts, strict=True)
-        ]
+        now = [minor + sign * part for minor, part in zip(had, parts, strict=True)]
+        purchase.fee_parts = now if any(now) else []
 
 
 def give_fees_back(

@@ -110,7 +110,7 @@ def test_a_fee_that_went_back_does_not_go_back_once_more() -> None:
     shard.ask(c.ReturnRepayment, repaid)
 
     assert [0, 2] == charges(shard)
-    assert (0, 0) == shard.state.authorizations[bought].fee_parts
+    assert () == shard.state.authorizations[bought].fee_parts
 
 
 def test_what_is_left_of_a_fee_goes_back_from_whoever_has_it() -> None:
@@ -130,7 +130,7 @@ def test_what_is_left_of_a_fee_goes_back_from_whoever_has_it() -> None:
         assert "approved" == shard.ask(c.ReturnRepayment, repaid)["status"]
 
     assert [0, 0] == charges(shard)
-    assert (0, 0) == shard.state.authorizations[bought].fee_parts
+    assert () == shard.state.authorizations[bought].fee_parts
 
 
 def test_only_who_has_a_plan_leaves_it_early() -> None:
