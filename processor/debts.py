@@ -303,10 +303,22 @@ def drop_if_paid(account: Account, purchase: Authorization) -> None:
 
 
 def take_up(account: Account, purchase: Authorization) -> None:
-    """A purchase is owed for: it joins the unpaid ones, as the last."""
-    if account.unpaid is None:
-        account.unpaid = []
-    account.unpaid.append(purchase.authorization_id)
+    """A purchase is owed for: it joins the unpaid ones, at the place of its age.
+
+    So it is where it was when a repayment is returned, and the next one pays the
+    same lines first.
+    """
+    name = purchase.authorization_id
+    unpaid = account.unpaid = account.unpaid or []
+    place = len(unpaid)
+    while place and _age(unpaid[place - 1]) > _age(name):
+        place -= 1
+    unpaid.insert(place, name)
+
+
+def _age(authorization_id: str) -> tuple[int, str]:
+    """Ids of one account differ in their sequence alone, a hexadecimal number."""
+    return len(authorization_id), authorization_id
 
 
 def cut_anew(state: ShardState, account: Account, recut: Recut) -> int:

@@ -43,7 +43,7 @@ class Account(msgspec.Struct, gc=False):
     """One borrower's line, by the audit's own reckoning, in minor units.
 
     `owing` names the purchases something is owed of, or will be, in the order in
-    which that began.  `next_statement_on` is 0 while the account is not billed.
+    which they were made.  `next_statement_on` is 0 while the account is not billed.
     `looked_at` is the last business day on which the ends of the days before it
     were seen to be done.
     """
@@ -65,7 +65,7 @@ class Account(msgspec.Struct, gc=False):
     next_statement_on: int = 0
     last_due_on: int = 0  # Of the last statement.
     looked_at: int = 0
-    owing: dict[str, None] = {}
+    owing: dict[str, int] = {}  # By which record it was made.
     lost: dict[str, int] = {}  # Written off and not recovered, by lender.
     ordinary_limit_minor: int = 0  # Comes back after `until_day`.
     until_day: str = ""  # Of a temporary limit.
@@ -81,6 +81,12 @@ class Account(msgspec.Struct, gc=False):
             - self.outstanding_minor
             + self.credit_minor
         )
+
+    def owe(self, made_id: str, made_by: int) -> None:
+        """Something is owed of a purchase from now on, that a record made."""
+        if made_id not in self.owing:
+            self.owing[made_id] = made_by
+            self.owing = dict(sorted(self.owing.items(), key=lambda item: item[1]))
 
 
 class Program(msgspec.Struct, gc=False):
@@ -187,6 +193,7 @@ class Purchase(msgspec.Struct, gc=False):
     fees: dict[str, Moved] = {}  # By party.
     subsidies: dict[str, Moved] = {}  # By payer.
     authorization_id: str = ""
+    made_by: int = 0  # The sequence of its record.
     plan_id: str = ""
     lines: list[Line] = []
     is_single: bool = True  # One line without a number, billed and due as a whole.

@@ -303,7 +303,7 @@ def _undo(
     for i, part in enumerate(back.parts):
         purchase.outstanding_parts[i] += part
     if purchase.owes:
-        account.owing.setdefault(name)
+        account.owe(name, purchase.made_by)
     _not_for_lenders(books, purchase, paid, back, was_remitted)
 
 

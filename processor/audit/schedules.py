@@ -47,7 +47,7 @@ def owe_lines(
     ):
         books.differ(f"its lines do not sum to the {event.amount_minor} captured.")
     purchase.borne_minor += event.borne_minor
-    account.owing.setdefault(purchase.authorization_id)
+    account.owe(purchase.authorization_id, purchase.made_by)
     books.bill_from_now(account)
 
 
