@@ -210,9 +210,7 @@ def _fees_undone(had: Parts, own: Parts, fee_minor: int) -> Parts:
     return add(parts, draw_claim(subtract(had, parts), missing_minor))
 
 
-def _undone(
-    paid: Allocation, again_minor: int, fee_minor: int, fees: Parts
-) -> Undone:
+def _undone(paid: Allocation, again_minor: int, fee_minor: int, fees: Parts) -> Undone:
     none = (0,) * len(paid.parts)
     parts = apportion(paid.parts, paid.amount_minor, none, again_minor)
     charges_minor = paid.interest_minor + fee_minor + paid.penalty_minor

@@ -318,7 +318,9 @@ def _undo_charges(
     if back.fee_minor <= sum(own):
         check_part(books, "what is undone of fees", own, back.fee_minor, fees)
     elif any(a > b or a < c for a, b, c in zip(fees, had, own, strict=True)):
-        books.differ(f"what is undone of fees comes from the lenders as {fees}, they had {had}.")
+        books.differ(
+            f"what is undone of fees comes from the lenders as {fees}, they had {had}."
+        )
     _have_fees(purchase, fees, -1)
 
 

@@ -87,7 +87,9 @@ def check_purchase(purchase: Authorization) -> None:
 
 def check_order(purchase: Authorization, *, as_order: bool) -> None:
     """Each tender has back what it gave; by plain refunds the credit line has."""
-    back = {b.tender_id: (b.amount_minor, b.discount_minor) for b in purchase.tenders_back}
+    back = {
+        b.tender_id: (b.amount_minor, b.discount_minor) for b in purchase.tenders_back
+    }
     for tender in purchase.tenders:
         had = back.get(tender.tender_id, (0, 0))
         if tender.kind is TenderKind.COUPON:

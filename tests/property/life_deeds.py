@@ -31,7 +31,7 @@ NOT_YET = frozenset(
     }
 )
 OPPOSITE = {Side.CREDIT: Side.DEBIT, Side.DEBIT: Side.CREDIT}
-REVERSAL = {
+REVERSAL: dict[PaymentKind, type[c.Command]] = {
     PaymentKind.REPAYMENT: c.ReturnRepayment,
     PaymentKind.WRITE_OFF: c.ReverseWriteOff,
     PaymentKind.RECOVERY: c.ReverseRecovery,
@@ -167,7 +167,8 @@ class Deeds:
                 name = f"{kind.value}-{len(tenders)}"
                 tenders.append(Tender(kind, name, self.amount(), discount))
         dice.shuffle(tenders)
-        wish = (self.account_id(), dice.choice(SHOPS), amount, "EUR", True, "")
+        captured = dice.random() < 0.7
+        wish = (self.account_id(), dice.choice(SHOPS), amount, "EUR", captured, "")
         body = self.ask(c.Authorize, *wish, self.plan_id(), tuple(tenders))
         if body["status"] == "approved":
             self.ordered_only.add(body["authorization_id"])

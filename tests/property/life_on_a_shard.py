@@ -22,7 +22,7 @@ from processor.terms import (
     Subsidy,
     Terms,
 )
-from tests.unit.one_shard import FIRST_DAY, OneShard
+from tests.unit.one_shard import OneShard
 
 PPM = 1_000_000
 LENDERS = ("north", "south", "west")
@@ -54,7 +54,7 @@ PRICINGS = (
     MerchantTerms("food", 500_000, 7, None, (PartyShare("bank", PPM),)),
     MerchantTerms("toys", 0, 2, 2, (), (Subsidy("mall", 333_333), Subsidy("brand", 1))),
     MerchantTerms("toys"),
-    MerchantTerms("", 1, 0, None, THREE[:1] + (PartyShare("scheme", 666_667),)),
+    MerchantTerms("", 1, 0, None, (THREE[0], PartyShare("scheme", 666_667))),
 )
 SHOPS = ("grocer", "tailor")
 EXPIRY_SECONDS = 600
@@ -197,5 +197,3 @@ class ShardLife:
         self.shard.step()
         while self.shard.node.has_work:
             self.shard.step()
-
-

@@ -11,6 +11,7 @@ from typing import Any
 
 from processor import commands as c
 from processor.state import Authorization, Hold
+from processor.tenders import TenderKind
 from tests.property.life_deeds import REVERSAL, Deeds
 
 Step = Callable[[], Any]
@@ -62,7 +63,8 @@ def _refund(deeds: Deeds, found: Authorization) -> None:
         answer = deeds.ask(c.Refund, key, _part_of_order(deeds, found), "", True)
         if answer["status"] == "approved":
             return
-        # More was captured than the order has of the credit line.
+        # More or less was captured than the order has of the credit line.
+        assert _of_credit_line(found) != found.captured_minor
         deeds.ordered_only.discard(key)
     part = deeds.part_of(found.captured_minor - found.refunded_minor)
     _approved(deeds, c.Refund, key, part)
@@ -72,20 +74,28 @@ def _part_of_order(deeds: Deeds, found: Authorization) -> int | None:
     left = sum(
         tender.amount_minor + tender.discount_minor
         for tender in found.tenders
-        if tender.kind != "coupon"
+        if tender.kind is not TenderKind.COUPON
     ) - sum(back.amount_minor + back.discount_minor for back in found.tenders_back)
-    return deeds.dice.choice([None, deeds.part_of(left)])
+    return deeds.dice.choice([None, deeds.part_of(left)]) if left else None
+
+
+def _of_credit_line(found: Authorization) -> int:
+    ours = [t for t in found.tenders if t.kind is TenderKind.CREDIT_LINE]
+    return ours[0].amount_minor
 
 
 def finish_orders(deeds: Deeds) -> None:
     """The other tenders of an order may have something to come yet."""
     for key in sorted(deeds.ordered_only):
         purchase = deeds.life.state.authorizations[key]
+        if _of_credit_line(purchase) != purchase.captured_minor:
+            deeds.ordered_only.discard(key)
+            continue
         back = sum(b.amount_minor + b.discount_minor for b in purchase.tenders_back)
         due = sum(
             tender.amount_minor + tender.discount_minor
             for tender in purchase.tenders
-            if tender.kind != "coupon"
+            if tender.kind is not TenderKind.COUPON
         )
         if back < due:
             _approved(deeds, c.Refund, key, None, "", True)

@@ -40,7 +40,7 @@ def undone_life(seed: int, *, earns: bool, all_bounces: bool) -> Deeds:
 
 
 @given(seed=seeds, all_bounces=st.booleans())
-@trying(examples=60, is_seeded=True)
+@trying(examples=150, is_seeded=True)
 def test_where_time_costs_nothing_nothing_at_all_is_left(
     seed: int, all_bounces: bool
 ) -> None:
@@ -53,7 +53,7 @@ def test_where_time_costs_nothing_nothing_at_all_is_left(
 
 
 @given(seed=seeds, all_bounces=st.booleans())
-@trying(examples=60, is_seeded=True)
+@trying(examples=150, is_seeded=True)
 def test_what_is_left_is_what_time_has_earned(seed: int, all_bounces: bool) -> None:
     """Interest and penalties of days that passed: in cash, and for the lenders."""
     life = undone_life(seed, earns=True, all_bounces=all_bounces).life

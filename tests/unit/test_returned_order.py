@@ -11,9 +11,7 @@ def a_shard() -> OneShard:
     facts = (
         e.LenderRegistered("L", "EUR", "", 0),
         e.MerchantRegistered("m", ""),
-        e.ProgramRegistered(
-            "p", 1, "EUR", (c.Share("L", 1_000_000),), 10**6, 10**6, 0
-        ),
+        e.ProgramRegistered("p", 1, "EUR", (c.Share("L", 1_000_000),), 10**6, 10**6, 0),
     )
     shard.told(m.ReferenceSent(len(facts), facts), m.GrantSlice("L", 10**6))
     shard.ask(c.OpenAccount, "a", "p", "EUR", 10**6)
