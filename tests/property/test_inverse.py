@@ -1,8 +1,11 @@
 """Any order of anything ends in its exact inverse, over all there is at once."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor import events as e
 from tests.property.life_balances import (
     audited,
     check_days,
@@ -20,6 +23,37 @@ from tests.property.life_undone import finish_orders, settle_up, undo_everything
 from tests.property.profiles import trying
 
 seeds = st.integers(0, 2**32 - 1)
+WHAT_HAPPENS = (
+    e.Authorized,
+    e.AuthorizationIncremented,
+    e.AuthorizationReversed,
+    e.AuthorizationExpired,
+    e.Captured,
+    e.ForceCaptured,
+    e.HoldPlaced,
+    e.HoldIncreased,
+    e.HoldReleased,
+    e.HoldExpired,
+    e.Refunded,
+    e.Repaid,
+    e.RepaymentFinal,
+    e.RepaymentReturned,
+    e.CreditUsed,
+    e.CreditPaidOut,
+    e.StatementIssued,
+    e.PenaltyCharged,
+    e.DueMoved,
+    e.ChargesWaived,
+    e.PlanExtended,
+    e.SettledEarly,
+    e.WrittenOff,
+    e.WriteOffReversed,
+    e.RecoveryRecorded,
+    e.RecoveryReversed,
+    e.ClaimPaid,
+    e.ClaimReversed,
+    e.AdjustmentApproved,
+)
 
 
 def undone_life(seed: int, *, earns: bool, all_bounces: bool) -> Deeds:
@@ -61,3 +95,43 @@ def test_what_is_left_is_what_time_has_earned(seed: int, all_bounces: bool) -> N
     ledger = audited(life).books.ledger
     check_ledger(ledger, earned)
     assert lenders_of(ledger) == kept_by_lender(life)
+
+
+def special(event: e.Event) -> dict[str, bool]:
+    """What only a flag or a part of an event tells."""
+    match event:
+        case e.Authorized():
+            return {
+                "of a hold": bool(event.hold_id),
+                "approved in part": event.reduced is not None,
+                "paid by credit": event.credit_used_minor > 0,
+                "borne by the shop": event.borne_minor > 0,
+            }
+        case e.Captured():
+            return {
+                "above what was open": event.extra_minor > 0,
+                "final": event.released_minor > 0,
+            }
+        case e.ForceCaptured():
+            return {
+                "forced and new": event.is_new,
+                "beyond a line": event.lender_advance_minor > 0,
+            }
+        case e.Refunded():
+            return {
+                "of an order": len(event.tenders) > 1,
+                "of a fee that was paid": sum(event.fee_credits) > 0,
+            }
+        case e.RepaymentReturned():
+            return {"after a refund": any(x.credit_minor for x in event.undone)}
+    return {}
+
+
+def test_everything_happens_in_such_lives() -> None:
+    counts = Counter({kind.__name__: 0 for kind in WHAT_HAPPENS})
+    for seed in range(30):
+        life = undone_life(seed, earns=True, all_bounces=False).life
+        for event in life.events():
+            counts[type(event).__name__] += 1
+            counts.update(special(event))
+    assert {} == {name: count for name, count in counts.items() if count < 2}
