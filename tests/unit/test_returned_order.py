@@ -32,7 +32,7 @@ def test_a_purchase_that_is_owed_again_is_as_old_as_it_was() -> None:
 
     repaid = [shard.ask(c.Repay, "a", 150, "EUR", "", "", True) for _ in range(2)]
     assert account.unpaid is None
-    for body in repaid:
+    for body in reversed(repaid):
         shard.ask(c.ReturnRepayment, body["repayment_id"])
 
     assert [first, second, third] == account.unpaid
