@@ -243,8 +243,9 @@ def unpay(
         if charges_minor:
             pay_charges(state, purchase, back.charge_parts, -1)
             if back.fee_minor:
-                fees = subtract(back.charge_parts, earned_parts_of(paid))
-                give_fees_back(purchase, fees)
+                earned = earned_parts_of(paid)
+                fees = zip(back.charge_parts, earned, strict=True)
+                give_fees_back(purchase, tuple(part - own for part, own in fees))
         purchase.outstanding_minor += back.amount_minor
         purchase.outstanding_parts = add(purchase.outstanding_parts, back.parts)
         account.outstanding_minor += back.amount_minor
@@ -287,8 +288,17 @@ def pay_charges(
 
 
 def give_fees_back(purchase: Authorization, parts: Parts) -> None:
-    """Lenders give back what they have of a purchase's fees."""
-    left = subtract(purchase.fee_parts, parts)
+    """Lenders give back what they have of a purchase's fees.
+
+    Journals may hold fees that went back by the lenders' shares: what a lender
+    gave beyond his own is then missing from the others.
+    """
+    left = tuple(a - b for a, b in zip(purchase.fee_parts, parts, strict=True))
+    if min(left) < 0:
+        beyond_minor = -sum(part for part in left if part < 0)
+        left = tuple(max(0, part) for part in left)
+        none = (0,) * len(left)
+        left = subtract(left, apportion(left, sum(left), none, beyond_minor))
     purchase.fee_parts = left if any(left) else ()
 
 

@@ -22,14 +22,10 @@ from processor.tenders import Tender, TenderKind
 from processor.terms import Side, Waivable
 from tests.property.life_on_a_shard import SHOPS, ShardLife
 
-# What is known not to have an inverse yet.
-NOT_YET = frozenset(
-    {
-        "a returned early settlement",
-        "a write-off beside credit that is owed back",
-        "a write-off reversed before its recoveries",
-    }
-)
+EARLY_RETURNED = "a returned early settlement"
+OVERDRAWN = "a write-off beside credit that is owed back"
+RECOVERIES_LEFT = "a write-off reversed before its recoveries"
+NOT_YET = frozenset({EARLY_RETURNED, OVERDRAWN, RECOVERIES_LEFT})
 OPPOSITE = {Side.CREDIT: Side.DEBIT, Side.DEBIT: Side.CREDIT}
 REVERSAL: dict[PaymentKind, type[c.Command]] = {
     PaymentKind.REPAYMENT: c.ReturnRepayment,
@@ -47,7 +43,6 @@ class Deeds:
         self.dice = life.dice
         self.ask = life.ask
         self.all_bounces = all_bounces
-        self.settled_early: set[str] = set()
         self.ordered_only: set[str] = set()  # Orders refunded as orders alone.
         self.countered: set[str] = set()
 
@@ -113,22 +108,23 @@ class Deeds:
         holds = self.life.state.holds.values()
         return [hold for hold in holds if hold.status is HoldStatus.OPEN]
 
-    def undoable(self) -> list[tuple[str, Payment]]:
-        """Payments of all kinds that may still be undone."""
-        lost = {
-            payment.account_id
-            for payment in self.life.state.payments.values()
-            if payment.kind is PaymentKind.RECOVERY
-            and payment.status is PaymentStatus.PROVISIONAL
-        }
+    def provisional(self) -> list[tuple[str, Payment]]:
+        """Payments of all kinds that were neither undone nor are final."""
         return [
             (key, payment)
             for key, payment in self.life.state.payments.items()
             if payment.status is PaymentStatus.PROVISIONAL
-            and key not in self.settled_early
-            and not (
-                payment.kind is PaymentKind.WRITE_OFF and payment.account_id in lost
-            )
+        ]
+
+    def undoable(self) -> list[tuple[str, Payment]]:
+        """Those of them that can be undone now: recoveries before write-offs."""
+        found = self.provisional()
+        recovered = {p.account_id for _, p in found if p.kind is PaymentKind.RECOVERY}
+        return [
+            (key, payment)
+            for key, payment in found
+            if payment.kind is not PaymentKind.WRITE_OFF
+            or payment.account_id not in recovered
         ]
 
     def uncountered(self) -> list[str]:
@@ -247,8 +243,10 @@ class Deeds:
         self.ask(c.Repay, account_id, amount, "EUR", "", target, provisional)
 
     def undo_payment(self) -> None:
-        if self.undoable():
-            key, payment = self.dice.choice(self.undoable())
+        is_known = RECOVERIES_LEFT in NOT_YET
+        found = self.undoable() if is_known else self.provisional()
+        if found:
+            key, payment = self.dice.choice(found)
             self.ask(REVERSAL[payment.kind], key)
 
     def finalize(self) -> None:
@@ -265,7 +263,8 @@ class Deeds:
 
     def settle_early(self) -> None:
         """Ask for a quote, then pay exactly that: a wrong amount says how much."""
-        if self.all_bounces:
+        provisional = EARLY_RETURNED not in NOT_YET
+        if self.all_bounces and not provisional:
             return
         account_id = self.account_id()
         account = self.life.state.accounts[account_id]
@@ -273,11 +272,8 @@ class Deeds:
         wrong = self.ask(c.SettleEarly, account_id, 1, "EUR", target)
         if wrong.get("reason") == "amount_is_not_the_quote":
             amount = 1 + wrong["headroom_missing_minor"]
-            provisional = "a returned early settlement" not in NOT_YET
-            body = self.ask(
-                c.SettleEarly, account_id, amount, "EUR", target, "", provisional
-            )
-            self.settled_early.add(body["repayment_id"])
+            wish = (account_id, amount, "EUR", target, "", provisional)
+            self.ask(c.SettleEarly, *wish)
 
     def extend(self) -> None:
         planned = [p for p in self.refundable() if p.plan_id]
@@ -294,7 +290,7 @@ class Deeds:
 
     def write_off(self) -> None:
         account = self.life.state.accounts[self.account_id()]
-        if account.credit_minor >= 0:
+        if account.credit_minor >= 0 or OVERDRAWN not in NOT_YET:
             self.ask(c.WriteOff, account.account_id)
 
     def recover(self) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
+from processor.debts import give_fees_back
 from processor.events import (
     DayTotals,
     LenderTotals,
@@ -131,6 +132,17 @@ def test_what_is_left_of_a_fee_goes_back_from_whoever_has_it() -> None:
 
     assert [0, 0] == charges(shard)
     assert () == shard.state.authorizations[bought].fee_parts
+
+
+def test_a_journal_in_which_fees_went_back_by_the_shares_is_replayed() -> None:
+    """One lender gave the unit that the other had: nobody has anything left."""
+    shard, bought, _ = three_paid_fees()
+    purchase = shard.state.authorizations[bought]
+    assert (1, 0) == purchase.fee_parts
+
+    give_fees_back(purchase, (0, 1))
+
+    assert () == purchase.fee_parts
 
 
 def test_only_who_has_a_plan_leaves_it_early() -> None:
