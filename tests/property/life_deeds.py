@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from processor import commands as c
+from processor.plan_changes import quote_minor
 from processor.state import (
     AdjustmentStatus,
     Authorization,
@@ -262,18 +263,15 @@ class Deeds:
         self.ask(c.PayOutCredit, self.account_id())
 
     def settle_early(self) -> None:
-        """Ask for a quote, then pay exactly that: a wrong amount says how much."""
+        """Exactly what the quote says; nothing is owed if it says 0."""
         provisional = EARLY_RETURNED not in NOT_YET
         if self.all_bounces and not provisional:
             return
-        account_id = self.account_id()
-        account = self.life.state.accounts[account_id]
+        account = self.life.state.accounts[self.account_id()]
         target = self.dice.choice(["", *(account.unpaid or [])])
-        wrong = self.ask(c.SettleEarly, account_id, 1, "EUR", target)
-        if wrong.get("reason") == "amount_is_not_the_quote":
-            amount = 1 + wrong["headroom_missing_minor"]
-            wish = (account_id, amount, "EUR", target, "", provisional)
-            self.ask(c.SettleEarly, *wish)
+        quote = quote_minor(self.life.state, account, target) or 1
+        wish = (account.account_id, quote, "EUR", target, "", provisional)
+        self.ask(c.SettleEarly, *wish)
 
     def extend(self) -> None:
         planned = [p for p in self.refundable() if p.plan_id]
