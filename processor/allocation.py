@@ -10,8 +10,15 @@ import msgspec
 
 from processor import limits
 from processor.apportion import apportion
-from processor.debts import billed_before, lines_of, program_of
+from processor.debts import (
+    billed_before,
+    earned_parts_of,
+    fee_parts_of,
+    lines_of,
+    program_of,
+)
 from processor.events import Allocation, Parts, Undone
+from processor.rules import add, subtract
 from processor.state import Account, Authorization, Line, Program, ShardState
 from processor.terms import DEFAULT_ALLOCATION, Bucket, Component, Due
 
@@ -168,6 +175,7 @@ def undo(
     Several allocations may have paid the same line: they are undone in order.
     """
     paid_left: dict[tuple[str, int], tuple[int, int]] = {}
+    fees_left: dict[str, Parts] = {}
     undone = []
     for paid in allocations:
         purchase = state.authorizations[paid.authorization_id]
@@ -180,18 +188,36 @@ def undo(
         again_minor = min(paid.amount_minor, principal_paid)
         fee_minor = min(paid.fee_minor, fee_paid)
         paid_left[key] = (principal_paid - again_minor, fee_paid - fee_minor)
-        undone.append(_undone(paid, again_minor, fee_minor))
+        fees: Parts = ()
+        if fee_minor:
+            had = fees_left.get(paid.authorization_id, purchase.fee_parts)
+            fees = _fees_undone(had, fee_parts_of(paid), fee_minor)
+            fees_left[paid.authorization_id] = subtract(had, fees)
+        undone.append(_undone(paid, again_minor, fee_minor, fees))
     return tuple(undone)
 
 
-def _undone(paid: Allocation, again_minor: int, fee_minor: int) -> Undone:
+def _fees_undone(had: Parts, own: Parts, fee_minor: int) -> Parts:
+    """Fees that lenders have not had back of them yet: of whom this payment gave.
+
+    A refund since may have been at the cost of another lender than this payment's;
+    then it is the ones that still have it who give it back.
+    """
+    left = tuple(map(min, own, had))
+    none = (0,) * len(own)
+    parts = apportion(left, sum(left), none, min(fee_minor, sum(left)))
+    missing_minor = fee_minor - sum(parts)
+    return add(parts, draw_claim(subtract(had, parts), missing_minor))
+
+
+def _undone(paid: Allocation, again_minor: int, fee_minor: int, fees: Parts) -> Undone:
     none = (0,) * len(paid.parts)
     parts = apportion(paid.parts, paid.amount_minor, none, again_minor)
     charges_minor = paid.interest_minor + fee_minor + paid.penalty_minor
     charge_parts: Parts = ()
     if charges_minor:
-        charge_parts = apportion(
-            paid.charge_parts, paid.charges_minor, none, charges_minor
-        )
+        charge_parts = earned_parts_of(paid)
+        if fees:
+            charge_parts = add(charge_parts, fees)
     credit_minor = paid.total_minor - again_minor - charges_minor
     return Undone(again_minor, parts, fee_minor, charge_parts, credit_minor)

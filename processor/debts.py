@@ -176,6 +176,9 @@ def pay(
             _pay_line(purchase.lines[max(0, paid.line - 1)], paid)
         if paid.charges_minor:
             pay_charges(state, purchase, paid.charge_parts, 1)
+            if paid.fee_minor:
+                had = purchase.fee_parts or (0,) * len(paid.parts)
+                purchase.fee_parts = add(had, fee_parts_of(paid))
         purchase.outstanding_minor -= paid.amount_minor
         purchase.outstanding_parts = subtract(purchase.outstanding_parts, paid.parts)
         assert purchase.outstanding_minor >= 0
@@ -249,6 +252,10 @@ def unpay(
         charges_minor = paid.interest_minor + back.fee_minor + paid.penalty_minor
         if charges_minor:
             pay_charges(state, purchase, back.charge_parts, -1)
+            if back.fee_minor:
+                earned = earned_parts_of(paid)
+                fees = zip(back.charge_parts, earned, strict=True)
+                give_fees_back(purchase, tuple(part - own for part, own in fees))
         purchase.outstanding_minor += back.amount_minor
         purchase.outstanding_parts = add(purchase.outstanding_parts, back.parts)
         account.outstanding_minor += back.amount_minor
@@ -261,6 +268,18 @@ def unpay(
             take_up(account, purchase)
     if account.unpaid is not None:
         wake(state, account, state.today + 1)
+
+
+def earned_parts_of(paid: Allocation) -> Parts:
+    """By lender: the interest and penalty of an allocation, which no refund undoes."""
+    earned_minor = paid.interest_minor + paid.penalty_minor
+    none = (0,) * len(paid.charge_parts)
+    return apportion(paid.charge_parts, paid.charges_minor, none, earned_minor)
+
+
+def fee_parts_of(paid: Allocation) -> Parts:
+    """By lender: the fee of an allocation, which a refund gives back."""
+    return subtract(paid.charge_parts, earned_parts_of(paid))
 
 
 def pay_charges(
@@ -306,6 +325,21 @@ def give_borne_back(
     pay_charges(state, purchase, parts, -1)
 
 
+def give_fees_back(purchase: Authorization, parts: Parts) -> None:
+    """Lenders give back what they have of a purchase's fees.
+
+    Journals may hold fees that went back by the lenders' shares: what a lender
+    gave beyond his own is then missing from the others.
+    """
+    left = tuple(a - b for a, b in zip(purchase.fee_parts, parts, strict=True))
+    if min(left) < 0:
+        beyond_minor = -sum(part for part in left if part < 0)
+        left = tuple(max(0, part) for part in left)
+        none = (0,) * len(left)
+        left = subtract(left, apportion(left, sum(left), none, beyond_minor))
+    purchase.fee_parts = left if any(left) else ()
+
+
 def drop_if_paid(account: Account, purchase: Authorization) -> None:
     """A purchase on which nothing is owed leaves the unpaid ones."""
     if account.unpaid is None or owes(purchase):
@@ -317,10 +351,22 @@ def drop_if_paid(account: Account, purchase: Authorization) -> None:
 
 
 def take_up(account: Account, purchase: Authorization) -> None:
-    """A purchase is owed for: it joins the unpaid ones, as the last."""
-    if account.unpaid is None:
-        account.unpaid = []
-    account.unpaid.append(purchase.authorization_id)
+    """A purchase is owed for: it joins the unpaid ones, at the place of its age.
+
+    So it is where it was when a repayment is returned, and the next one pays the
+    same lines first.
+    """
+    name = purchase.authorization_id
+    unpaid = account.unpaid = account.unpaid or []
+    place = len(unpaid)
+    while place and _age(unpaid[place - 1]) > _age(name):
+        place -= 1
+    unpaid.insert(place, name)
+
+
+def _age(authorization_id: str) -> tuple[int, str]:
+    """Ids of one account differ in their sequence alone, a hexadecimal number."""
+    return len(authorization_id), authorization_id
 
 
 def cut_anew(

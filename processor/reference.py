@@ -42,7 +42,6 @@ def _add_program(state: ShardState, fact: e.ProgramRegistered) -> None:
         fact.terms,
         (0,) * len(fact.shares),
         (0,) * len(fact.shares),
-        (0,) * len(fact.shares),
     )
     program.is_watched = watched.is_watched(state, program)
     state.programs[fact.program_id] = program

@@ -5,15 +5,15 @@ What goes back to the lenders' reserve follows the captured parts by
 refunded each lender has back what was taken from it.  The same holds for the
 purchase's lines: each gives back in proportion to the principal it was cut
 with, and its fee by the running total of `fee_back`.  Of a line, what is unpaid
-falls first; what had been paid of it becomes the borrower's credit.  Interest of
-periods that are billed is the price of time that has passed, and stays.
+falls first; what had been paid of it becomes the borrower's credit, and a paid
+fee is given back by the lenders who have it.  Interest of periods that are
+billed is the price of time that has passed, and stays.
 """
 
 from collections.abc import Sequence
 
 from processor import commands as c
 from processor import events as e
-from processor import limits
 from processor.allocation import draw_claim
 from processor.apportion import apportion
 from processor.bookings import lower_outstanding
@@ -21,6 +21,7 @@ from processor.debts import (
     billed_before,
     drop_if_paid,
     give_borne_back,
+    give_fees_back,
     lower_minimum,
     pay_charges,
     program_of,
@@ -111,7 +112,7 @@ def _refunded(
         line_credits,
         fee_parts,
         fee_credits,
-        _lenders_back(state, purchase, fee_credit_minor),
+        draw_claim(purchase.fee_parts, fee_credit_minor) if fee_credit_minor else (),
         borne_minor,
         tenders,
         borne_parts,
@@ -155,18 +156,6 @@ def _borne_back(purchase: Authorization, amount_minor: int) -> tuple[int, e.Part
     taken = purchase.borne_parts
     before = purchase.borne_back_parts or (0,) * len(taken)
     return back_minor, apportion(taken, purchase.borne_minor, before, back_minor)
-
-
-def _lenders_back(
-    state: ShardState, purchase: Authorization, fee_credit_minor: int
-) -> e.Parts:
-    """What each lender gives back of fees that were paid: exact over all of them."""
-    if not fee_credit_minor:
-        return ()
-    program = program_of(state, purchase)
-    return apportion(
-        program.shares_ppm, limits.PPM, program.fee_back_parts, fee_credit_minor
-    )
 
 
 def apply_refunded(state: ShardState, event: e.Refunded) -> None:
@@ -245,5 +234,4 @@ def _lower_lines(
         assert min(line.principal_minor, line.fee_minor) >= 0
     if event.fee_credit_parts:
         pay_charges(state, purchase, event.fee_credit_parts, -1)
-        program = program_of(state, purchase)
-        program.fee_back_parts = add(program.fee_back_parts, event.fee_credit_parts)
+        give_fees_back(purchase, event.fee_credit_parts)

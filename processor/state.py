@@ -340,6 +340,7 @@ class Authorization(msgspec.Struct, gc=False):
     borne_back_minor: int = 0
     borne_parts: Parts = ()  # The lenders' of it; all came with the captures.
     borne_back_parts: Parts = ()
+    fee_parts: Parts = ()  # What each lender has of its paid fees.
     tenders: tuple[Tender, ...] = ()  # Of the order, if there are others.
     tenders_back: tuple[TenderRefund, ...] = ()
     charge: Charge | None = None
@@ -392,7 +393,6 @@ class Program(msgspec.Struct, gc=False):
     plans: dict[str, Plan]
     terms: Terms
     charge_parts: Parts  # The same carry, of all charges ever paid.
-    fee_back_parts: Parts  # And of all paid fees that refunds ever gave back.
     not_lent_parts: Parts
     is_watched: bool = False  # A lender is suspended or capped.
 

@@ -43,7 +43,7 @@ class Account(msgspec.Struct, gc=False):
     """One borrower's line, by the audit's own reckoning, in minor units.
 
     `owing` names the purchases something is owed of, or will be, in the order in
-    which that began.  `next_statement_on` is 0 while the account is not billed.
+    which they were made.  `next_statement_on` is 0 while the account is not billed.
     `looked_at` is the last business day on which the ends of the days before it
     were seen to be done.
     """
@@ -65,7 +65,7 @@ class Account(msgspec.Struct, gc=False):
     next_statement_on: int = 0
     last_due_on: int = 0  # Of the last statement.
     looked_at: int = 0
-    owing: dict[str, None] = {}
+    owing: dict[str, int] = {}  # By which record it was made.
     lost: dict[str, int] = {}  # Written off and not recovered, by lender.
     own_loss_minor: int = 0  # The same of the platform's own money.
     overdrawn: dict[int, int] = {}  # Of the credit balance, billed: by due day.
@@ -84,12 +84,18 @@ class Account(msgspec.Struct, gc=False):
             + self.credit_minor
         )
 
+    def owe(self, made_id: str, made_by: int) -> None:
+        """Something is owed of a purchase from now on, that a record made."""
+        if made_id not in self.owing:
+            self.owing[made_id] = made_by
+            self.owing = dict(sorted(self.owing.items(), key=lambda item: item[1]))
+
 
 class Program(msgspec.Struct, gc=False):
     """One version of a product, and all that was ever split under it here.
 
-    Purchases, charges that were paid, and paid fees that went back: each is split
-    by the shares, and each keeps to them over all there ever was.
+    Purchases and charges that were paid: each is split by the shares, and each
+    keeps to them over all there ever was.
     """
 
     program_id: str
@@ -99,7 +105,6 @@ class Program(msgspec.Struct, gc=False):
     tolerance_ppm: int
     split: Carry
     charged: Carry
-    fees_back: Carry
     plans: dict[str, Plan]
     terms: Terms
 
@@ -191,6 +196,7 @@ class Purchase(msgspec.Struct, gc=False):
     fees: dict[str, Moved] = {}  # By party.
     subsidies: dict[str, Moved] = {}  # By payer.
     authorization_id: str = ""
+    made_by: int = 0  # The sequence of its record.
     plan_id: str = ""
     lines: list[Line] = []
     is_single: bool = True  # One line without a number, billed and due as a whole.
@@ -199,6 +205,7 @@ class Purchase(msgspec.Struct, gc=False):
     borne_back_minor: int = 0
     borne_parts: list[int] = []
     borne_back_parts: list[int] = []
+    fee_parts: list[int] = []  # Of paid fees, what each lender has not given back.
     category: str = ""  # Of its merchant, when it was made.
     counted_in: tuple[Tally, ...] = ()  # From its first day on.
     approved_minor: int = 0  # At first, and what that left to buy.

@@ -242,6 +242,7 @@ def _purchase(own: Purchase, state: AuthorizationState) -> Figures:
             tuple(own.borne_back_parts),
             state.borne_back_parts or (0,) * len(state.borne_parts),
         ),
+        ("fees of lenders", tuple(own.fee_parts), state.fee_parts),
         ("lines", _own_lines(own), _state_lines(state)),
         ("charge", charge_of(own), _charge(state)),
         (

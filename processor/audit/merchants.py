@@ -158,7 +158,8 @@ def charged_back(
 ) -> None:
     """A refund gives back its part of what was charged, of whom it was taken."""
     if back is None:
-        if purchase.fees or purchase.subsidies:
+        # Of an order, a refund may leave the credit line, and its charge, alone.
+        if purchase.refunded_minor and (purchase.fees or purchase.subsidies):
             books.differ("it gives nothing back of what was charged.")
         return
     if not _is_whole(books, back, tuple(purchase.fees), tuple(purchase.subsidies)):

@@ -128,14 +128,19 @@ def _in_words(minor: Sequence[int]) -> str:
 
 
 def check_part(
-    books: Books, what: str, whole: Sequence[int], amount: int, parts: Sequence[int]
+    books: Books,
+    what: str,
+    whole: Sequence[int],
+    amount: int,
+    parts: Sequence[int],
+    moves: str = "goes to",
 ) -> None:
     """Parts of an amount follow a whole, each less than a unit off; all is exact."""
     total = sum(whole)
     for weight, part in zip(whole, parts, strict=True):
         if abs(part * total - weight * amount) >= max(1, total) or part > weight:
             books.differ(
-                f"{what} goes to the lenders as {list(parts)}, not in proportion "
+                f"{what} {moves} the lenders as {list(parts)}, not in proportion "
                 f"{list(whole)}."
             )
             return
@@ -178,6 +183,7 @@ def _pay_lenders(
         books.count_split(
             program, program.charged, paid.charges_minor, paid.charge_parts, "charges "
         )
+        _have_fees(purchase, fees_of(paid), 1)
     for i, lender_id in enumerate(purchase.lenders):
         totals = books.lender_totals(lender_id)
         if is_remitted:
@@ -185,6 +191,48 @@ def _pay_lenders(
             totals.charges_minor += paid.charge_parts[i] if paid.charge_parts else 0
         else:
             totals.written_off_minor += paid.parts[i]
+
+
+def earned_of(paid: e.Allocation) -> list[int]:
+    """By lender, what of paid charges is interest and penalty.
+
+    In proportion, rounded down; what is left goes to those whose next unit is due
+    first while one unit after the other is earned.
+    """
+    earned, charges = paid.interest_minor + paid.penalty_minor, paid.charges_minor
+    if not charges:
+        return [0] * len(paid.charge_parts)
+    parts = [part * earned // charges for part in paid.charge_parts]
+    due = sorted(
+        (-((parts[i] + 1) * charges // -part), i)
+        for i, part in enumerate(paid.charge_parts)
+        if part * earned % charges
+    )
+    for _, i in due[: earned - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+def fees_of(paid: e.Allocation) -> list[int]:
+    """By lender, what of paid charges is a fee: it goes back with a refund."""
+    earned = earned_of(paid)
+    return [part - own for part, own in zip(paid.charge_parts, earned, strict=True)]
+
+
+def _have_fees(purchase: Purchase, parts: Sequence[int], sign: int) -> None:
+    if any(parts):
+        had = purchase.fee_parts or [0] * len(parts)
+        now = [minor + sign * part for minor, part in zip(had, parts, strict=True)]
+        purchase.fee_parts = now if any(now) else []
+
+
+def give_fees_back(
+    books: Books, purchase: Purchase, parts: Sequence[int], amount_minor: int
+) -> None:
+    """Paid fees are given back by the lenders who have them, in proportion."""
+    had = purchase.fee_parts or [0] * len(parts)
+    check_part(books, "the fees back", had, amount_minor, parts, "come from")
+    _have_fees(purchase, parts, -1)
 
 
 # The inverse.
@@ -243,9 +291,7 @@ def _undo(
         line.paid[component] -= amount
     check_part(books, "what is undone", paid.parts, back.amount_minor, back.parts)
     if back.charge_parts:
-        check_part(
-            books, "undone charges", paid.charge_parts, charges, back.charge_parts
-        )
+        _undo_charges(books, purchase, paid, back)
     if line.due_on < books.today:  # Late from today on, not in hindsight.
         line.penalty_through_on = books.today - 1
         purchase.is_single = False
@@ -257,8 +303,25 @@ def _undo(
     for i, part in enumerate(back.parts):
         purchase.outstanding_parts[i] += part
     if purchase.owes:
-        account.owing.setdefault(name)
+        account.owe(name, purchase.made_by)
     _not_for_lenders(books, purchase, paid, back, was_remitted)
+
+
+def _undo_charges(
+    books: Books, purchase: Purchase, paid: e.Allocation, back: e.Undone
+) -> None:
+    """Interest and penalty of whom they went to; fees of those who still have them."""
+    earned = earned_of(paid)
+    fees = [part - own for part, own in zip(back.charge_parts, earned, strict=True)]
+    had = purchase.fee_parts or [0] * len(fees)
+    own = [min(minor, part) for minor, part in zip(had, fees_of(paid), strict=True)]
+    if back.fee_minor <= sum(own):
+        check_part(books, "what is undone of fees", own, back.fee_minor, fees)
+    elif any(a > b or a < c for a, b, c in zip(fees, had, own, strict=True)):
+        books.differ(
+            f"what is undone of fees comes from the lenders as {fees}, they had {had}."
+        )
+    _have_fees(purchase, fees, -1)
 
 
 def _not_for_lenders(

@@ -88,6 +88,7 @@ def _new_purchase(
         none.copy(),
         lent_parts=none.copy(),
         authorization_id=event.authorization_id,
+        made_by=books.sequence,
         plan_id=getattr(books.command, "plan_id", ""),
     )
     if purchase.plan_id and purchase.plan_id not in program.plans:

@@ -10,7 +10,7 @@ from processor.audit.books import Account, Books, Purchase
 from processor.audit.lines import FEE, PRINCIPAL
 from processor.audit.merchants import charged_back, is_charge
 from processor.audit.overdrawn import raise_credit
-from processor.audit.paying import check_part, is_billed
+from processor.audit.paying import check_part, give_fees_back, is_billed
 from processor.audit.purchases import Touched, is_borne_split, lower_debt
 
 
@@ -149,11 +149,9 @@ def _fees_back(purchase: Purchase, amount_minor: int) -> list[int]:
 
 
 def _fees_from_lenders(books: Books, purchase: Purchase, event: e.Refunded) -> None:
-    """Paid fees go back by the lenders' shares, as they came."""
-    program, parts = purchase.program, event.fee_credit_parts
-    books.count_split(
-        program, program.fees_back, sum(event.fee_credits), parts, "fees back "
-    )
+    """Paid fees are given back by the lenders who have them."""
+    parts = event.fee_credit_parts
+    give_fees_back(books, purchase, parts, sum(event.fee_credits))
     for i, lender_id in enumerate(purchase.lenders):
         books.lender_totals(lender_id).charges_minor -= parts[i]
 

@@ -105,7 +105,6 @@ def _add_program(books: Books, fact: e.ProgramRegistered) -> None:
         fact.capture_tolerance_ppm,
         Carry(0, none),
         Carry(0, none.copy()),
-        Carry(0, none.copy()),
         {
             plan.plan_id: Plan(
                 plan.periods, plan.method, plan.rate_ppm, plan.payer == "merchant"

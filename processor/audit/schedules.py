@@ -47,7 +47,7 @@ def owe_lines(
     ):
         books.differ(f"its lines do not sum to the {event.amount_minor} captured.")
     _bear(books, purchase, event)
-    account.owing.setdefault(purchase.authorization_id)
+    account.owe(purchase.authorization_id, purchase.made_by)
     books.bill_from_now(account)
 
 

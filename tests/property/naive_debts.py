@@ -73,7 +73,8 @@ class Clerk:
     terms: Terms
     today: date
     lines: list[Instalment] = field(default_factory=list)
-    order: list[str] = field(default_factory=list)  # Purchases as they came to owe.
+    made: list[str] = field(default_factory=list)  # Purchases, as they came.
+    order: list[str] = field(default_factory=list)  # Those that owe.
     captured: dict[str, int] = field(default_factory=dict)
     refunded: dict[str, int] = field(default_factory=dict)
     credit: int = 0
@@ -132,12 +133,13 @@ class Clerk:
         )
 
     def tidy(self) -> None:
-        """Who owes nothing leaves the list; who owes again joins at its end."""
+        """Who owes nothing leaves the list; who owes joins by when it was made."""
         names = {line.purchase for line in self.lines}
         for name in sorted(names):
             if self.owes(name) and name not in self.order:
                 self.order.append(name)
         self.order = [name for name in self.order if self.owes(name)]
+        self.order.sort(key=self.made.index)
         if (self.order or self.pits) and self.next_statement is None:
             self.next_statement = self.statement_from(self.today)
 

@@ -221,7 +221,7 @@ class NaiveShard:
         return [k for k in self.purchases_of(account_id) if self.open_of(k)]
 
     def unpaid(self, account_id: str) -> list[str]:
-        """The purchases with debt, in the order in which they came to have it."""
+        """The purchases with debt, in the order in which they were made."""
         mine = set(self.purchases_of(account_id))
         owed = dict.fromkeys(mine, 0)
         order: list[str] = []
@@ -233,7 +233,7 @@ class NaiveShard:
             owed[line.key] += line.amount if line.kind == "capture" else -line.amount
             if not owed[line.key]:
                 order.remove(line.key)
-        return order
+        return [key for key in self.purchases if key in order]
 
     def of_lender(self, kind: str, lender_id: str, day: str = "") -> int:
         """What moved of one kind for one lender, over all purchases."""

@@ -101,6 +101,7 @@ class Life:
         capture = self.random.random() < 0.7
         answer = self.ask(c.Authorize, "a", "m", amount, "EUR", capture, "", plan_id)
         key = answer["authorization_id"]
+        self.clerk.made.append(key)
         if capture:
             self.captured(key, plan_id, amount)
         else:

@@ -211,7 +211,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         change(e.RepaymentReturned, 1, undone=at(0, parts=(700, 1_634))),
     ),
     (
-        "undone charges goes to the lenders as [22, 48]",
+        "what is undone of fees goes to the lenders as [22, 48]",
         change(e.RepaymentReturned, 1, undone=at(0, charge_parts=(22, 48))),
     ),
     (
@@ -286,7 +286,7 @@ TAMPERED: tuple[tuple[str, Tamper], ...] = (
         change(e.Refunded, 1, fee_credit_parts=(7, 14)),
     ),
     (
-        "lender north has 8 of 20 fees back ever split",
+        "the fees back come from the lenders as [8, 12], not in proportion [27, 63]",
         change(e.Refunded, 1, fee_credit_parts=(8, 12)),
     ),
     (

@@ -5,6 +5,7 @@ from typing import Any
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
+from processor.debts import give_fees_back
 from processor.events import (
     DayTotals,
     LenderTotals,
@@ -77,6 +78,71 @@ def test_what_bounces_does_not_count_against_a_lenders_share() -> None:
 
     assert (27, 63) == state.programs["p"].charge_parts  # Of 90 ever paid.
     assert [0, 0] == charges(shard)
+
+
+def three_paid_fees() -> tuple[OneShard, str, str]:
+    """Three fees of 1 each: by the shares, the last alone is the first lender's.
+
+    And the purchase that the last is of, and its provisional repayment.
+    """
+    shard = a_shard()
+    bought = [buy(shard, 10, "fees") for _ in range(3)]
+    shard.told(m.MoveDay("2026-01-01", "2026-01-06"))
+    found = []
+    for key in bought:
+        repaid = shard.ask(c.Repay, "a", 11, "EUR", "", key, True)
+        found.append((charges(shard), repaid["repayment_id"]))
+    assert [[0, 1], [0, 2], [1, 2]] == [had for had, _ in found]
+    return shard, bought[-1], found[-1][1]
+
+
+def test_a_fee_goes_back_from_the_lender_who_has_it() -> None:
+    shard, bought, _ = three_paid_fees()
+
+    shard.ask(c.Refund, bought)
+
+    assert [0, 2] == charges(shard)
+
+
+def test_a_fee_that_went_back_does_not_go_back_once_more() -> None:
+    shard, bought, repaid = three_paid_fees()
+    shard.ask(c.Refund, bought)
+
+    shard.ask(c.ReturnRepayment, repaid)
+
+    assert [0, 2] == charges(shard)
+    assert () == shard.state.authorizations[bought].fee_parts
+
+
+def test_what_is_left_of_a_fee_goes_back_from_whoever_has_it() -> None:
+    """Paid in two parts; half went back, and then one of the two bounced."""
+    shard = a_shard()
+    bought = buy(shard, 40, "fees")  # 4 of fees: one is the first lender's.
+    shard.told(m.MoveDay("2026-01-01", "2026-01-06"))
+    first, second = (
+        shard.ask(c.Repay, "a", 2, "EUR", "", bought, True)["repayment_id"]
+        for _ in range(2)
+    )
+    assert [1, 3] == charges(shard)
+
+    shard.ask(c.Refund, bought, 30)
+    assert [0, 1] == charges(shard)
+    for repaid in (first, second):
+        assert "approved" == shard.ask(c.ReturnRepayment, repaid)["status"]
+
+    assert [0, 0] == charges(shard)
+    assert () == shard.state.authorizations[bought].fee_parts
+
+
+def test_a_journal_in_which_fees_went_back_by_the_shares_is_replayed() -> None:
+    """One lender gave the unit that the other had: nobody has anything left."""
+    shard, bought, _ = three_paid_fees()
+    purchase = shard.state.authorizations[bought]
+    assert (1, 0) == purchase.fee_parts
+
+    give_fees_back(purchase, (0, 1))
+
+    assert () == purchase.fee_parts
 
 
 def test_only_who_has_a_plan_leaves_it_early() -> None:
