@@ -23,6 +23,7 @@ CASH, REMITTED, DUE = "cash:EUR", "lender_remittance", "lender_due"
 def earned_by_time(events: list[e.Event]) -> int:
     """Interest and penalties that were charged and not waived, in minor units."""
     earned = 0
+    early: Counter[tuple[str, str]] = Counter()  # By settlement and purchase.
     for event in events:
         match event:
             case e.StatementIssued():
@@ -30,8 +31,14 @@ def earned_by_time(events: list[e.Event]) -> int:
             case e.PenaltyCharged():
                 earned += sum(charge.amount_minor for charge in event.charges)
             case e.SettledEarly():
-                cuts = [cut for recut in event.recuts for cut in recut.lines]
-                earned += sum(cut.interest_minor for cut in cuts)
+                for recut in event.recuts:
+                    minor = sum(cut.interest_minor for cut in recut.lines)
+                    early[event.repayment_id, recut.authorization_id] += minor
+                    earned += minor
+            case e.RepaymentReturned():
+                for plan in event.plans:
+                    earned += sum(line.interest_minor for line in plan.lines)
+                    earned -= early[event.repayment_id, plan.authorization_id]
             case e.ChargesWaived():
                 earned -= event.amount_minor
     return earned

@@ -23,10 +23,6 @@ from processor.tenders import Tender, TenderKind
 from processor.terms import Side, Waivable
 from tests.property.life_on_a_shard import SHOPS, ShardLife
 
-EARLY_RETURNED = "a returned early settlement"
-OVERDRAWN = "a write-off beside credit that is owed back"
-RECOVERIES_LEFT = "a write-off reversed before its recoveries"
-NOT_YET = frozenset({EARLY_RETURNED, OVERDRAWN, RECOVERIES_LEFT})
 OPPOSITE = {Side.CREDIT: Side.DEBIT, Side.DEBIT: Side.CREDIT}
 REVERSAL: dict[PaymentKind, type[c.Command]] = {
     PaymentKind.REPAYMENT: c.ReturnRepayment,
@@ -244,8 +240,7 @@ class Deeds:
         self.ask(c.Repay, account_id, amount, "EUR", "", target, provisional)
 
     def undo_payment(self) -> None:
-        is_known = RECOVERIES_LEFT in NOT_YET
-        found = self.undoable() if is_known else self.provisional()
+        found = self.provisional()
         if found:
             key, payment = self.dice.choice(found)
             self.ask(REVERSAL[payment.kind], key)
@@ -264,13 +259,10 @@ class Deeds:
 
     def settle_early(self) -> None:
         """Exactly what the quote says; nothing is owed if it says 0."""
-        provisional = EARLY_RETURNED not in NOT_YET
-        if self.all_bounces and not provisional:
-            return
         account = self.life.state.accounts[self.account_id()]
         target = self.dice.choice(["", *(account.unpaid or [])])
         quote = quote_minor(self.life.state, account, target) or 1
-        wish = (account.account_id, quote, "EUR", target, "", provisional)
+        wish = (account.account_id, quote, "EUR", target, "", True)
         self.ask(c.SettleEarly, *wish)
 
     def extend(self) -> None:
@@ -287,9 +279,7 @@ class Deeds:
     # Giving up, and correcting.
 
     def write_off(self) -> None:
-        account = self.life.state.accounts[self.account_id()]
-        if account.credit_minor >= 0 or OVERDRAWN not in NOT_YET:
-            self.ask(c.WriteOff, account.account_id)
+        self.ask(c.WriteOff, self.account_id())
 
     def recover(self) -> None:
         for account in self.life.accounts:
