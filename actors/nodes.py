@@ -84,6 +84,11 @@ class Awaited:
         if not self._told.done():
             self._told.set_result(error)
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it has come."""
+        return self._told.done()
+
     async def told(self) -> Answer | Exception:
         """What came."""
         return await self._told
@@ -163,9 +168,7 @@ class Link(asyncio.Protocol):
         number = self._open(waiting, None, perf_counter())
         self._send(QueryEntries(number, account_id, before, limit))
 
-    def _open(
-        self, waiting: Waiting, sender: Sender | None, now_seconds: float
-    ) -> int:
+    def _open(self, waiting: Waiting, sender: Sender | None, now_seconds: float) -> int:
         if not self.is_connected:
             raise NothingDone(f"{self.name} cannot be reached")
         if self._window.is_full:
@@ -261,6 +264,11 @@ class Nodes:
     def links(self) -> list[Link]:
         """Settlement's first, then the shards' in order."""
         return [self.settlement, *self.shards]
+
+    @property
+    def backlogs(self) -> dict[str, Backlog]:
+        """What is on its way to each node, by name."""
+        return {link.name: link.backlog for link in self.links}
 
     @property
     def ready(self) -> bool:
