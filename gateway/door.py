@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from gateway.config import Bounds
+from gateway.connections import Connections
 from gateway.deadlines import Deadlines, Patience
 from gateway.exchange import BodyReader
 from gateway.fields import FIELDS
@@ -39,15 +40,14 @@ from gateway.problems import (
     Refusal,
     invalid_field,
 )
-from processor.commands import Command
 from processor import messages as m
+from processor.commands import Command
 from processor.messages import Answer, Outcome
 
 SWEEP_SECONDS = 0.02
+CONNECTIONS_SWEEP_SECONDS = 1.0
 Told = TypeVar("Told")
 _KEY_IS_FULL = (
-    "This API key has as many commands in flight as it may. Nothing was done."
-)
     "This API key has as many commands in flight as it may. Nothing was done."
 )
 _TOO_LATE_BODY = m.TOO_LATE.encode()
@@ -97,6 +97,7 @@ class Door:
         self.bounds = bounds
         self.counters = Counters()
         self.bodies = BodyReader(bounds.answer_wait_ms_max / 1_000)
+        self.connections = Connections(bounds.connections_max)
         self.is_draining = False
         self._recent = RecentKeys(bounds.recent_keys)
         self._deadlines: Deadlines[Waiting] = Deadlines(bounds.answer_wait_ms_max)
@@ -223,9 +224,13 @@ class Door:
 
     async def sweep_for_ever(self) -> None:
         """End what has waited too long, and follow the key file."""
+        look_again_seconds = 0.0
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now_seconds = perf_counter()
+            if now_seconds >= look_again_seconds:
+                self.connections.sweep(now_seconds)
+                look_again_seconds = now_seconds + CONNECTIONS_SWEEP_SECONDS
             self._end_overdue(now_seconds)
             self.bodies.sweep(now_seconds)
             self.keys.follow()

@@ -228,10 +228,12 @@ class KeyRing:
             self._pepper = self._file.pepper()
         self._records = records
         self._verified = {}
-        for key_id, sender in self.senders.items():
+        for key_id, sender in list(self.senders.items()):
             if record := records.get(key_id):
                 sender.weight = record.weight
                 sender.in_flight_max = record.in_flight_max
+            elif not sender.in_flight:
+                del self.senders[key_id]
 
     def principal_of(self, authorization: bytes | None) -> Principal:
         """Who sends this Authorization header; a Refusal if nobody known."""
