@@ -10,7 +10,9 @@ waited, and how many were answered meanwhile.  By Little's law (L = λW) the rat
 of answers, times the wait that is aimed at, is how many may be on their way.
 While a probe waits less than that, the bound only grows; when one waits longer,
 it falls at once to what would not have.  Measuring the wait and not the length
-is what CoDel does (RFC 8289).
+is what CoDel does (RFC 8289).  The time in which the gateway itself was busy with
+other requests is no wait at the node: sending less there would hardly shorten it.
+So there is a second, longer time to aim at for all of it together.
 
 Senders share the bound by dynamic thresholds (Choudhury and Hahne, IEEE/ACM
 Transactions on Networking 6(2), 1998): each may have in flight a multiple of
@@ -30,6 +32,8 @@ WAIT_BUCKETS_SECONDS = (
 )  # fmt: skip
 _TARGET_SECONDS = limits.NODE_WAIT_MS_TARGET / 1_000
 _LEAST = limits.NODE_COMMANDS_LEAST
+_TARGET_SECONDS_IN_ALL = limits.ROUND_TRIP_MS_TARGET / 1_000
+_LEAST_SECONDS = 1e-6
 _MOST = limits.WINDOW_COMMANDS_MAX
 
 # Of what is left, what a sender of weight 1 may have in flight.
@@ -105,12 +109,18 @@ class Backlog:
         else:
             del self._in_flight[sender]
 
-    def reached(self, number: int, now_seconds: float) -> None:
-        """The node has come as far as this number."""
+    def reached(self, number: int, now_seconds: float, own_seconds: float) -> None:
+        """The node has come as far as this number.
+
+        `own_seconds` is for how long the gateway did not look.
+        """
         if number > self._answered:
             self._answered = number
         if 0 < self._probe <= number:
-            self._measure(now_seconds)
+            waited_seconds = max(now_seconds - self._probe_sent_seconds, _LEAST_SECONDS)
+            self._measure(
+                waited_seconds, max(waited_seconds - own_seconds, _LEAST_SECONDS)
+            )
 
     def broke(self) -> None:
         """The connection is gone, and all that was on its way."""
@@ -118,11 +128,12 @@ class Backlog:
         self._answered = self._sent
         self._probe = 0
 
-    def _measure(self, now_seconds: float) -> None:
-        waited = max(now_seconds - self._probe_sent_seconds, 1e-6)
+    def _measure(self, waited: float, waited_at_node: float) -> None:
         answered = self._answered - self._answered_before
-        fitting = answered * _TARGET_SECONDS / waited
-        if waited > _TARGET_SECONDS:
+        fitting = answered * min(
+            _TARGET_SECONDS / waited_at_node, _TARGET_SECONDS_IN_ALL / waited
+        )
+        if waited_at_node > _TARGET_SECONDS or waited > _TARGET_SECONDS_IN_ALL:
             self.limit = int(max(_LEAST, (self.limit + fitting) / 2))
         elif fitting > self.limit:
             self.limit = int(min(_MOST, self.limit + (fitting - self.limit) / 8 + 1))

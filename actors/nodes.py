@@ -108,6 +108,10 @@ class Link(asyncio.Protocol):
         self._reader = caller_reader()
         self._outgoing: list[Message] = []
         self._outgoing_max = _FIRST_FRAME_MESSAGES
+        # The gateway's turn: since when, if one is under way, and how long the last
+        # two took, from the first command in them on.
+        self._turn_began_seconds = 0.0
+        self._turns_seconds = (0.0, 0.0)
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -147,6 +151,9 @@ class Link(asyncio.Protocol):
         Without a sender it has its place whatever waits there already.
         """
         now_seconds = perf_counter()
+        if not self._turn_began_seconds:
+            self._turn_began_seconds = now_seconds
+            self._loop.call_soon(self._end_turn)
         backlog = self.backlog
         if sender is not None:
             if not backlog.has_room(sender, part):
@@ -179,7 +186,7 @@ class Link(asyncio.Protocol):
 
     def _send(self, message: Message) -> None:
         outgoing = self._outgoing
-        if not outgoing:
+        if not outgoing and not self._turn_began_seconds:
             self._loop.call_soon(self._end_turn)
         outgoing.append(message)
         if len(outgoing) >= self._outgoing_max:
@@ -190,6 +197,10 @@ class Link(asyncio.Protocol):
         self._outgoing_max = _FIRST_FRAME_MESSAGES
         if self._outgoing:
             self._flush()
+        if self._turn_began_seconds:
+            took_seconds = perf_counter() - self._turn_began_seconds
+            self._turns_seconds = (self._turns_seconds[1], took_seconds)
+            self._turn_began_seconds = 0.0
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
@@ -213,7 +224,7 @@ class Link(asyncio.Protocol):
         # In order, but for those that were set aside for a while.
         numbers = [cast("Answer", answer).correlation for answer in answers]
         if numbers:
-            backlog.reached(max(numbers), perf_counter())
+            backlog.reached(max(numbers), perf_counter(), sum(self._turns_seconds))
         for answer in answers:
             assert isinstance(answer, Answer)
             found = close(answer.correlation)
