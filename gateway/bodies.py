@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from gateway.fields import FIELDS, NESTED_FIELDS, NestedBody, body_fields, form_of
 from gateway.problems import MALFORMED_BODY, Refusal, invalid_field
@@ -85,24 +86,31 @@ def to_plain(value: Any) -> Any:
 _DAYS = frozenset(n for n, form in FIELDS.items() if form.type is datetime.date)
 
 
-def values_of(body: msgspec.Struct, names: tuple[str, ...]) -> list[Any]:
-    """The named values of a body, in the forms the command has them in."""
-    values = [getattr(body, name) for name in names]
-    return [
-        to_text_day(value, name) if name in _DAYS else to_plain(value)
-        for name, value in zip(names, values, strict=True)
-    ]
+def converted_places(names: tuple[str, ...]) -> tuple[int, ...]:
+    """Where among the named values of a body are those with another form there."""
+    places = enumerate(names)
+    return tuple(i for i, name in places if name in _DAYS or name in NESTED_FIELDS)
+
+
+def values_of(body: msgspec.Struct, places: tuple[int, ...]) -> list[Any]:
+    """All values of a body, in the forms the command has them in.
+
+    Only those at `places` are looked at, and of them only what was given:
+    every purchase comes by.
+    """
+    values = list(astuple(body))
+    for place in places:
+        value = values[place]
+        if isinstance(value, datetime.date):
+            values[place] = to_text_day(value, body.__struct_fields__[place])
+        elif value:
+            values[place] = to_plain(value)
+    return values
 
 
 def builder(command: type[c.Command]) -> Callable[..., c.Command]:
     """The command's constructor, to be called with values in its order."""
     return command
-
-
-def is_converted(command: type[c.Command]) -> bool:
-    """Whether a field of the command has another form in a body."""
-    fields = msgspec.structs.fields(command)
-    return any(f.name in _DAYS or f.name in NESTED_FIELDS for f in fields)
 
 
 def request_id_of_day(day: str) -> str:

@@ -15,7 +15,6 @@ from time import perf_counter
 from typing import Any, Union
 
 import msgspec
-from msgspec.structs import astuple
 from starlette.types import Receive, Scope, Send
 
 from gateway import bodies, deadlines
@@ -56,19 +55,16 @@ class ItemForm(msgspec.Struct, frozen=True):
     """How an item of one kind becomes a command."""
 
     route: CommandRoute
-    names: tuple[str, ...]
-    is_converted: bool
+    places: tuple[int, ...]  # Of values that commands have in another form.
 
     def command(self, principal: Principal, item: msgspec.Struct) -> Command:
         """The command; Refusal if its caller may not, or a value cannot be."""
         require(principal, self.route.role)
         build = bodies.builder(self.route.command)
-        if not self.is_converted:
-            return build(principal.caller, *astuple(item))
-        request_id, *values = bodies.values_of(item, self.names)
+        values = bodies.values_of(item, self.places)
         if not self.route.needs_key:
-            request_id = bodies.request_id_of_day(values[0])
-        return build(principal.caller, request_id, *values)
+            values[0] = bodies.request_id_of_day(values[1])
+        return build(principal.caller, *values)
 
 
 def item_forms() -> dict[type[msgspec.Struct], ItemForm]:
@@ -76,9 +72,8 @@ def item_forms() -> dict[type[msgspec.Struct], ItemForm]:
     forms = {}
     for route in COMMAND_ROUTES:
         struct = bodies.item_struct(route.command)
-        forms[struct] = ItemForm(
-            route, struct.__struct_fields__, bodies.is_converted(route.command)
-        )
+        places = bodies.converted_places(struct.__struct_fields__)
+        forms[struct] = ItemForm(route, places)
     return forms
 
 

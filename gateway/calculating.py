@@ -29,6 +29,7 @@ class CalculationEndpoint:
         self._decode = msgspec.json.Decoder(self.body_struct).decode
         self._counters = door.counters.of(calculation.path)
         self._names = self.body_struct.__struct_fields__
+        self._places = bodies.converted_places(self._names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_seconds = perf_counter()
@@ -57,4 +58,4 @@ class CalculationEndpoint:
             body = self._decode(data or b"{}")
         except bodies.DECODE_ERRORS as error:
             raise bodies.refusal_of(error, self._names) from None
-        return self._calculation.body(*bodies.values_of(body, self._names))
+        return self._calculation.body(*bodies.values_of(body, self._places))

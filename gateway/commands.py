@@ -10,7 +10,6 @@ import re
 from time import perf_counter
 
 import msgspec
-from msgspec.structs import astuple
 from starlette.types import Receive, Scope, Send
 
 from gateway import bodies, deadlines
@@ -56,7 +55,7 @@ class CommandEndpoint:
         self._names = self.body_struct.__struct_fields__
         self._parameter = route.parameter
         self._needs_key = route.needs_key
-        self._is_plain = not (route.parameter or bodies.is_converted(route.command))
+        self._places = bodies.converted_places(self._names)
         self._bytes_max = door.bounds.body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,14 +137,7 @@ class CommandEndpoint:
             body = self._decode(data or b"{}")
         except bodies.DECODE_ERRORS as error:
             raise bodies.refusal_of(error, self._names) from None
-        if self._is_plain:
-            return self._build(caller, request_id, *astuple(body))
-        return self._converted(caller, request_id, parameter, body)
-
-    def _converted(
-        self, caller: str, request_id: str, parameter: str, body: msgspec.Struct
-    ) -> Command:
-        values = bodies.values_of(body, self._names)
+        values = bodies.values_of(body, self._places)
         if self._parameter:
             values.insert(0, bodies.path_value(self._parameter, parameter))
         if not self._needs_key:

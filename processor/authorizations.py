@@ -156,7 +156,8 @@ def _decide_purchase(
     cut: Cut = (0, (), 0)
     charge: e.MerchantCharge | None = None
     if command.capture:
-        credit_used_minor, credit_parts = use_credit(account, amount_minor, parts)
+        if account.credit_minor > 0:
+            credit_used_minor, credit_parts = use_credit(account, amount_minor, parts)
         charge = charge_of(state, command.merchant_id, amount_minor)
         cut = cut_capture(state, account, program, command.plan_id, amount_minor)
     slot, sequence = account.slot, state.sequence + 1

@@ -112,7 +112,9 @@ def owe(
     account.outstanding_minor += amount_minor
     if not is_unpaid:
         take_up(account, authorization)
-    merchant = state.merchant_totals(authorization.merchant_id)
+    merchant_id = authorization.merchant_id
+    merchants = state.totals.merchants
+    merchant = merchants.get(merchant_id) or state.merchant_totals(merchant_id)
     merchant.captured_minor += amount_minor
     merchant.captured_count += 1
     merchant.pay_out(account.currency, amount_minor - borne_minor)
