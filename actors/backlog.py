@@ -34,6 +34,7 @@ _TARGET_SECONDS = limits.NODE_WAIT_MS_TARGET / 1_000
 _LEAST = limits.NODE_COMMANDS_LEAST
 _TARGET_SECONDS_IN_ALL = limits.ROUND_TRIP_MS_TARGET / 1_000
 _LEAST_SECONDS = 1e-6
+_SENDERS_LEAST = limits.SENDER_COMMANDS_LEAST
 _MOST = limits.WINDOW_COMMANDS_MAX
 
 # Of what is left, what a sender of weight 1 may have in flight.
@@ -66,6 +67,7 @@ class Backlog:
     def __init__(self) -> None:
         self.limit = limits.NODE_COMMANDS_FIRST
         self.wait_seconds = 0.0  # Of the last probe.
+        self.is_slow = False  # Whether that was too long.
         self.wait_buckets = [0] * (len(WAIT_BUCKETS_SECONDS) + 1)
         self.wait_seconds_total = 0.0
         self._in_flight: dict[Sender, int] = {}
@@ -80,22 +82,25 @@ class Backlog:
         """How many the node has not come to yet."""
         return self._sent - self._answered
 
-    def has_room(self, sender: Sender, part: int) -> bool:
-        """Whether one more command of a sender may come; `part` is SINGLE or BULK."""
+    def enter(self, sender: Sender, part: int) -> bool:
+        """Count one more command of a sender, or False if there is no room for it.
+
+        `part` is SINGLE or BULK.  `sent` must follow.
+        """
         own = self._in_flight.get(sender, 0)
         left = self.limit - self._sent + self._answered
-        return own < part * sender.weight * left or own < limits.SENDER_COMMANDS_LEAST
+        if own < part * sender.weight * left or own < _SENDERS_LEAST:
+            self._in_flight[sender] = own + 1
+            return True
+        return False
 
     def is_too_long(self, left_seconds: float) -> bool:
         """Whether a command with so little time left would come to nothing."""
         return self.wait_seconds > left_seconds and self._sent > self._answered
 
-    def sent(self, number: int, sender: Sender | None, now_seconds: float) -> None:
+    def sent(self, number: int, now_seconds: float) -> None:
         """A command or query is on its way."""
         self._sent = number
-        if sender is not None:
-            in_flight = self._in_flight
-            in_flight[sender] = in_flight.get(sender, 0) + 1
         if not self._probe:
             self._probe = number
             self._probe_sent_seconds = now_seconds
@@ -133,7 +138,10 @@ class Backlog:
         fitting = answered * min(
             _TARGET_SECONDS / waited_at_node, _TARGET_SECONDS_IN_ALL / waited
         )
-        if waited_at_node > _TARGET_SECONDS or waited > _TARGET_SECONDS_IN_ALL:
+        self.is_slow = (
+            waited_at_node > _TARGET_SECONDS or waited > _TARGET_SECONDS_IN_ALL
+        )
+        if self.is_slow:
             self.limit = int(max(_LEAST, (self.limit + fitting) / 2))
         elif fitting > self.limit:
             self.limit = int(min(_MOST, self.limit + (fitting - self.limit) / 8 + 1))

@@ -102,6 +102,8 @@ class Link(asyncio.Protocol):
         self.is_connected = False
         self._address = ""
         self.backlog = Backlog()
+        self._is_full = f"more than its share waits for {name} already"
+        self._is_too_slow = f"what waits for {name} takes longer than it may"
         self._window: Window[tuple[Waiting, Sender | None]] = Window(
             limits.WINDOW_COMMANDS_MAX
         )
@@ -150,38 +152,44 @@ class Link(asyncio.Protocol):
 
         Without a sender it has its place whatever waits there already.
         """
-        now_seconds = perf_counter()
         if not self._turn_began_seconds:
-            self._turn_began_seconds = now_seconds
+            self._turn_began_seconds = perf_counter()
             self._loop.call_soon(self._end_turn)
-        backlog = self.backlog
+        self._refuse_if_closed()
         if sender is not None:
-            if not backlog.has_room(sender, part):
-                raise Overloaded(f"more than its share waits for {self.name} already")
-            if backlog.is_too_long(deadline_ms / 1_000 - now_seconds):
-                raise TooLate(f"what waits for {self.name} takes longer than it may")
-        number = self._open(waiting, sender, now_seconds)
+            backlog = self.backlog
+            if backlog.is_slow and backlog.is_too_long(
+                deadline_ms / 1_000 - self._turn_began_seconds
+            ):
+                raise TooLate(self._is_too_slow)
+            if not backlog.enter(sender, part):
+                raise Overloaded(self._is_full)
+        number = self._open(waiting, sender)
         self._send(Submit(number, command, deadline_ms))  # type: ignore[arg-type]
 
     def query(self, kind: str, object_id: str, waiting: Waiting) -> None:
         """Send a query.  Raises NothingDone or Overloaded at once."""
-        number = self._open(waiting, None, perf_counter())
+        self._refuse_if_closed()
+        number = self._open(waiting, None)
         self._send(Query(number, kind, object_id))
 
     def query_entries(
         self, account_id: str, before: int, limit: int, waiting: Waiting
     ) -> None:
         """The same for entries of an account."""
-        number = self._open(waiting, None, perf_counter())
+        self._refuse_if_closed()
+        number = self._open(waiting, None)
         self._send(QueryEntries(number, account_id, before, limit))
 
-    def _open(self, waiting: Waiting, sender: Sender | None, now_seconds: float) -> int:
+    def _refuse_if_closed(self) -> None:
         if not self.is_connected:
             raise NothingDone(f"{self.name} cannot be reached")
         if self._window.is_full:
             raise Overloaded(f"{self.name} has too much in flight")
+
+    def _open(self, waiting: Waiting, sender: Sender | None) -> int:
         number = self._window.open((waiting, sender))
-        self.backlog.sent(number, sender, now_seconds)
+        self.backlog.sent(number, self._turn_began_seconds or perf_counter())
         return number
 
     def _send(self, message: Message) -> None:

@@ -104,7 +104,9 @@ class CommandEndpoint:
             require(principal, self._role)
         if headers.get(b"content-type") != JSON:
             require_json(headers)
-        timeout_ms = deadlines.timeout_ms_of(headers.get(deadlines.HEADER))
+        timeout_ms = 0
+        if deadlines.HEADER in headers:
+            timeout_ms = deadlines.timeout_ms_of(headers[deadlines.HEADER])
         if not self._needs_key:
             return principal, "", timeout_ms
         request_id = headers.get(b"idempotency-key")

@@ -20,7 +20,6 @@ from gateway.one_write import OneWriteProtocol
 from gateway.problems import UNAVAILABLE, Refusal
 from processor import limits
 
-_NOT_YET = 0.0
 _READ_SECONDS_MAX = limits.REQUEST_READ_MS_MAX / 1_000
 _TAKE_SECONDS_MAX = limits.ANSWER_READ_MS_MAX / 1_000
 _FULL = Refusal(UNAVAILABLE, "There are too many connections. Nothing was done.")
@@ -74,9 +73,9 @@ class BoundedProtocol(OneWriteProtocol):
     ) -> None:
         super().__init__(server_state=server_state, **uvicorns)
         self.held = held
-        self._is_reading = True  # The first request is due from the beginning.
-        self._reading_since_seconds = _NOT_YET  # Seen by a sweep.
-        self._unread_since_seconds = _NOT_YET
+        self.is_reading = True  # The first request is due from the beginning.
+        self.reading_since_seconds = 0.0  # Seen by a sweep.
+        self._unread_since_seconds = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -88,13 +87,8 @@ class BoundedProtocol(OneWriteProtocol):
             self.transport.close()
 
     def on_message_complete(self) -> None:
-        self._is_reading = False
+        self.is_reading = False
         super().on_message_complete()
-
-    def begin_reading(self) -> None:
-        """A request begins, and must be whole in time."""
-        self._is_reading = True
-        self._reading_since_seconds = _NOT_YET
 
     def refuse_long_queue(self) -> None:
         """Raise, for the parser to stop, when too many wait behind one."""
@@ -109,15 +103,15 @@ class BoundedProtocol(OneWriteProtocol):
     def why_too_slow(self, now_seconds: float) -> str:
         """Why to hang up, or nothing; called once a second."""
         if not self.flow.write_paused:
-            self._unread_since_seconds = _NOT_YET
+            self._unread_since_seconds = 0.0
         elif not self._unread_since_seconds:
             self._unread_since_seconds = now_seconds
         elif now_seconds - self._unread_since_seconds > _TAKE_SECONDS_MAX:
             return "answer_not_taken"
-        if not self._is_reading or self.flow.read_paused:  # By us.
-            self._reading_since_seconds = _NOT_YET
-        elif not self._reading_since_seconds:
-            self._reading_since_seconds = now_seconds
-        elif now_seconds - self._reading_since_seconds > _READ_SECONDS_MAX:
+        if not self.is_reading or self.flow.read_paused:  # By us.
+            self.reading_since_seconds = 0.0
+        elif not self.reading_since_seconds:
+            self.reading_since_seconds = now_seconds
+        elif now_seconds - self.reading_since_seconds > _READ_SECONDS_MAX:
             return "request_not_sent"
         return ""

@@ -173,7 +173,8 @@ class DirectProtocol(BoundedProtocol):
 
     def on_message_begin(self) -> None:
         # As Uvicorn does, but for the scope: who needs one makes it.
-        self.begin_reading()
+        self.is_reading = True
+        self.reading_since_seconds = 0.0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -195,7 +196,7 @@ class DirectProtocol(BoundedProtocol):
             super().on_message_complete()
             return
         self._endpoint = None
-        self._is_reading = False
+        self.is_reading = False
         exchange = endpoint.exchange(self)
         self.cycle = exchange  # type: ignore[assignment]
         try:
