@@ -108,8 +108,7 @@ class BulkEndpoint:
             items = self._items(media_type, await self._body(headers, receive))
             self._door.admit(len(items), principal.sender)
             sending = Sending(self, self._door, principal, started_seconds, timeout_ms)
-            waiting = await sending.send_all(items)
-            results = [await self._result(one) for one in waiting]
+            results = await sending.results_of(items)
         except Refusal as refusal:
             self._counters.took(perf_counter() - started_seconds)
             self._counters.was_refused(refusal.kind.slug)
@@ -162,7 +161,8 @@ class BulkEndpoint:
                 f"The array has {len(items)} commands; {commands_max} are allowed.",
             )
 
-    async def _result(self, waiting: Pending | Refusal) -> Result:
+    async def result(self, waiting: Pending | Refusal) -> Result:
+        """What became of an item, and count it."""
         counters = self._door.counters
         counters.bulk_commands_total += 1
         result: Result
@@ -192,19 +192,23 @@ class Sending:
         started_seconds: float,
         timeout_ms: int,
     ) -> None:
-        self._forms = endpoint.forms
+        self._endpoint = endpoint
         self._door = door
         self._principal = principal
         self._started_seconds = started_seconds
         self._timeout_ms = timeout_ms
         self._gives_up_seconds = started_seconds + door.decide_seconds(timeout_ms)
         self._waiting: list[Pending | Refusal] = []
-        self._oldest = 0  # Of those that may not have their answer yet.
+        self._results: list[Result] = []  # Of the first of those.
 
-    async def send_all(
-        self, items: list[msgspec.Struct | Refusal]
-    ) -> list[Pending | Refusal]:
-        """Who waits for each item, or why it was not sent."""
+    async def results_of(self, items: list[msgspec.Struct | Refusal]) -> list[Result]:
+        """Send all of them, and wait for what becomes of each."""
+        await self._send_all(items)
+        for waiting in self._waiting[len(self._results) :]:
+            self._results.append(await self._endpoint.result(waiting))
+        return self._results
+
+    async def _send_all(self, items: list[msgspec.Struct | Refusal]) -> None:
         door, left = self._door, len(items)
         door.held += left
         try:
@@ -218,7 +222,6 @@ class Sending:
                 left -= 1
         finally:
             door.held -= left
-        return self._waiting
 
     def _send(self, item: msgspec.Struct | Refusal) -> Pending | Refusal | None:
         """None when there is no room for it just now, and still time to wait."""
@@ -227,7 +230,7 @@ class Sending:
         principal = self._principal
         awaited = Awaited()
         try:
-            command = self._forms[type(item)].command(principal, item)
+            command = self._endpoint.forms[type(item)].command(principal, item)
             self._door.submit(
                 command,
                 awaited,
@@ -247,11 +250,12 @@ class Sending:
 
     async def _room(self) -> None:
         """Wait until the oldest of ours is answered, or a moment."""
-        while self._oldest < len(self._waiting):
-            oldest = self._waiting[self._oldest]
-            self._oldest += 1
-            if not isinstance(oldest, Refusal) and not oldest[1].is_told:
-                await oldest[1].told()
+        while len(self._results) < len(self._waiting):
+            oldest = self._waiting[len(self._results)]
+            had_to_wait = not isinstance(oldest, Refusal) and not oldest[1].is_told
+            # What is answered makes room by being settled, here and now.
+            self._results.append(await self._endpoint.result(oldest))
+            if had_to_wait:
                 return
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
