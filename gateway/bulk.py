@@ -198,6 +198,7 @@ class Sending:
         self._started_seconds = started_seconds
         self._timeout_ms = timeout_ms
         self._gives_up_seconds = started_seconds + door.decide_seconds(timeout_ms)
+        self._over: Refusal | None = None  # Nothing overtakes what found no room.
         self._waiting: list[Pending | Refusal] = []
         self._results: list[Result] = []  # Of the first of those.
 
@@ -227,6 +228,8 @@ class Sending:
         """None when there is no room for it just now, and still time to wait."""
         if isinstance(item, Refusal):
             return item
+        if self._over is not None:
+            return self._over
         principal = self._principal
         awaited = Awaited()
         try:
@@ -240,11 +243,13 @@ class Sending:
                 BULK,
             )
         except Refusal as refusal:
-            if refusal.kind is not p.OVERLOADED:
-                return refusal
-            if perf_counter() < self._gives_up_seconds:
-                return None
-            principal.sender.was_refused("no_room")
+            if refusal.kind is p.OVERLOADED:
+                if perf_counter() < self._gives_up_seconds:
+                    return None
+                principal.sender.was_refused("no_room")
+                self._over = refusal
+            elif refusal.kind is p.TOO_LATE:
+                self._over = refusal
             return refusal
         return command, awaited
 
