@@ -192,7 +192,7 @@ async def test_bulk_needs_a_key_and_a_known_content_type(tmp_path: Path) -> None
 
 async def test_nothing_overtakes_an_item_that_comes_too_late(tmp_path: Path) -> None:
     class Busy(FakeNodes):
-        def submit(self, command: c.Command, *given: Any) -> None:  # type: ignore[override]
+        def submit(self, command: c.Command, *given: Any) -> None:
             if command.request_id == "2":
                 raise TooLate("it would wait too long")
             super().submit(command, *given)
