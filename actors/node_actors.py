@@ -21,6 +21,8 @@ from processor.recovery import SettlementReplay, ShardReplay, digest_of
 from processor.settlement import Settlement
 from processor.shard import Shard
 
+_NEVER = 2**31 - 1  # As many collections of the middle generation, before a full one.
+
 
 class NodeConfig(msgspec.Struct, frozen=True):
     """What a node needs to start; `create` only before the cluster was ready."""
@@ -53,6 +55,9 @@ class _NodeActor:
         config = self._config
         gc.collect()
         gc.freeze()
+        # What outlives two collections is state, and lives on: walking over all of
+        # it again and again only makes everybody wait, longer every time.
+        gc.set_threshold(*gc.get_threshold()[:2], _NEVER)
         address = config.sockets / f"{config.name}.{self._journal.epoch}"
         await self._runner.start(address)
         return Started(

@@ -12,8 +12,10 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Protocol, cast
 
+from actors.backlog import SINGLE, Backlog, Sender
 from actors.runner import Statistics
 from processor import limits
 from processor.commands import Command
@@ -38,6 +40,10 @@ class NothingDone(Exception):
 
 class Overloaded(NothingDone):
     """Too much is in flight to that node; nothing was done."""
+
+
+class TooLate(NothingDone):
+    """It would wait longer than it may; nothing was done."""
 
 
 class OutcomeUnknown(Exception):
@@ -78,6 +84,11 @@ class Awaited:
         if not self._told.done():
             self._told.set_result(error)
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it has come."""
+        return self._told.done()
+
     async def told(self) -> Answer | Exception:
         """What came."""
         return await self._told
@@ -90,10 +101,19 @@ class Link(asyncio.Protocol):
         self.name = name
         self.is_connected = False
         self._address = ""
-        self._window: Window[Waiting] = Window(limits.WINDOW_COMMANDS_MAX)
+        self.backlog = Backlog()
+        self._is_full = f"more than its share waits for {name} already"
+        self._is_too_slow = f"what waits for {name} takes longer than it may"
+        self._window: Window[tuple[Waiting, Sender | None]] = Window(
+            limits.WINDOW_COMMANDS_MAX
+        )
         self._reader = caller_reader()
         self._outgoing: list[Message] = []
         self._outgoing_max = _FIRST_FRAME_MESSAGES
+        # The gateway's turn: since when, if one is under way, and how long the last
+        # two took, from the first command in them on.
+        self._turn_began_seconds = 0.0
+        self._turns_seconds = (0.0, 0.0)
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -120,30 +140,61 @@ class Link(asyncio.Protocol):
                 await asyncio.sleep(_RECONNECT_SECONDS)
         self._task = None
 
-    def submit(self, command: Command, waiting: Waiting) -> None:
-        """Send a command.  Raises NothingDone or Overloaded at once."""
-        self._send(Submit(self._open(waiting), command))  # type: ignore[arg-type]
+    def submit(
+        self,
+        command: Command,
+        waiting: Waiting,
+        sender: Sender | None = None,
+        deadline_ms: int = 0,
+        part: int = SINGLE,
+    ) -> None:
+        """Send a command.  Raises NothingDone, Overloaded or TooLate at once.
+
+        Without a sender it has its place whatever waits there already.
+        """
+        if not self._turn_began_seconds:
+            self._turn_began_seconds = perf_counter()
+            self._loop.call_soon(self._end_turn)
+        self._refuse_if_closed()
+        if sender is not None:
+            backlog = self.backlog
+            if backlog.is_slow and backlog.is_too_long(
+                deadline_ms / 1_000 - self._turn_began_seconds
+            ):
+                raise TooLate(self._is_too_slow)
+            if not backlog.enter(sender, part):
+                raise Overloaded(self._is_full)
+        number = self._open(waiting, sender)
+        self._send(Submit(number, command, deadline_ms))  # type: ignore[arg-type]
 
     def query(self, kind: str, object_id: str, waiting: Waiting) -> None:
         """Send a query.  Raises NothingDone or Overloaded at once."""
-        self._send(Query(self._open(waiting), kind, object_id))
+        self._refuse_if_closed()
+        number = self._open(waiting, None)
+        self._send(Query(number, kind, object_id))
 
     def query_entries(
         self, account_id: str, before: int, limit: int, waiting: Waiting
     ) -> None:
         """The same for entries of an account."""
-        self._send(QueryEntries(self._open(waiting), account_id, before, limit))
+        self._refuse_if_closed()
+        number = self._open(waiting, None)
+        self._send(QueryEntries(number, account_id, before, limit))
 
-    def _open(self, waiting: Waiting) -> int:
+    def _refuse_if_closed(self) -> None:
         if not self.is_connected:
             raise NothingDone(f"{self.name} cannot be reached")
         if self._window.is_full:
             raise Overloaded(f"{self.name} has too much in flight")
-        return self._window.open(waiting)
+
+    def _open(self, waiting: Waiting, sender: Sender | None) -> int:
+        number = self._window.open((waiting, sender))
+        self.backlog.sent(number, self._turn_began_seconds or perf_counter())
+        return number
 
     def _send(self, message: Message) -> None:
         outgoing = self._outgoing
-        if not outgoing:
+        if not outgoing and not self._turn_began_seconds:
             self._loop.call_soon(self._end_turn)
         outgoing.append(message)
         if len(outgoing) >= self._outgoing_max:
@@ -154,6 +205,10 @@ class Link(asyncio.Protocol):
         self._outgoing_max = _FIRST_FRAME_MESSAGES
         if self._outgoing:
             self._flush()
+        if self._turn_began_seconds:
+            took_seconds = perf_counter() - self._turn_began_seconds
+            self._turns_seconds = (self._turns_seconds[1], took_seconds)
+            self._turn_began_seconds = 0.0
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
@@ -173,17 +228,25 @@ class Link(asyncio.Protocol):
             assert self._transport is not None
             self._transport.abort()
             return
-        close = self._window.close
+        close, backlog = self._window.close, self.backlog
+        # In order, but for those that were set aside for a while.
+        numbers = [cast("Answer", answer).correlation for answer in answers]
+        if numbers:
+            backlog.reached(max(numbers), perf_counter(), sum(self._turns_seconds))
         for answer in answers:
             assert isinstance(answer, Answer)
-            waiting = close(answer.correlation)
-            if waiting is not None:
+            found = close(answer.correlation)
+            if found is not None:
+                waiting, sender = found
+                if sender is not None:
+                    backlog.settled(sender)
                 waiting.answered(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self.is_connected = False
-        for waiting in self._window.break_all():
+        self.backlog.broke()
+        for waiting, _ in self._window.break_all():
             waiting.failed(OutcomeUnknown(f"the connection to {self.name} broke"))
         if self._address and self._task is None:
             self._task = self._loop.create_task(self._connect())
@@ -222,21 +285,32 @@ class Nodes:
         return [self.settlement, *self.shards]
 
     @property
+    def backlogs(self) -> dict[str, Backlog]:
+        """What is on its way to each node, by name."""
+        return {link.name: link.backlog for link in self.links}
+
+    @property
     def ready(self) -> bool:
         """Whether every node can be reached."""
         return all(link.is_connected for link in self.links)
 
-    def submit(self, command: Command, waiting: Waiting) -> None:
-        """Send a command.  Raises NothingDone or Overloaded at once.
+    def submit(
+        self,
+        command: Command,
+        waiting: Waiting,
+        sender: Sender | None = None,
+        deadline_ms: int = 0,
+        part: int = SINGLE,
+    ) -> None:
+        """Send a command.  Raises NothingDone, Overloaded or TooLate at once.
 
+        It is not decided after `deadline_ms` of the system's `perf_counter`.
         `waiting` fails with OutcomeUnknown when the connection breaks.
         """
-        routed_by = command.ROUTED_BY
-        if not routed_by:
-            self.settlement.submit(command, waiting)
-        else:
+        link = self.settlement
+        if routed_by := command.ROUTED_BY:
             link = self._link_of(routed_by, getattr(command, routed_by))
-            link.submit(command, waiting)
+        link.submit(command, waiting, sender, deadline_ms, part)
 
     async def query(self, kind: str, object_id: str) -> Answer:
         """Read an object by kind and id.  Raises what `submit` does, at any time."""

@@ -150,7 +150,10 @@ class Runner:
         self._set_timer()
 
     def _step_and_append(self) -> None:
-        step = self.node.step(time.time_ns() // 1_000_000)
+        # The second is system-wide: what the gateway's deadlines are on.
+        step = self.node.step(
+            time.time_ns() // 1_000_000, time.perf_counter_ns() // 1_000_000
+        )
         if step.records:
             began = time.perf_counter()
             body = RECORDS_ENCODER.encode(step.records)

@@ -79,6 +79,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
+def resident_mb(pid: int) -> int:
+    """The memory a process has now, in megabytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
 def machine_cpu_seconds() -> float:
     """The CPU that all processes of the machine have used so far."""
     first = Path("/proc/stat").read_text().partition("\n")[0]

@@ -59,29 +59,90 @@ class Pressed(msgspec.Struct, frozen=True):
         )
 
 
-class Press:
-    """The client, built once; each run is a process of its own."""
+class Flooded(Pressed, frozen=True):
+    """One run by a schedule; latencies count from when a request was due.
 
-    def __init__(self, build_dir: Path, port: int, key: str, accounts: int) -> None:
+    `due_in`, `approved_in` (in time) and `refused_in` are by the tenth of a
+    second in which the requests were due.
+    """
+
+    due: int
+    given_up: int  # No connection was free.
+    unknown: int
+    approved_late: int
+    approved_p50_ms: float
+    approved_p99_ms: float
+    refused_p50_ms: float
+    refused_p99_ms: float
+    refused_max_ms: float
+    due_in: list[int]
+    approved_in: list[int]
+    refused_in: list[int]
+
+    @property
+    def goodput_per_s(self) -> float:
+        """Approved in time, a second."""
+        return sum(self.approved_in) / self.seconds
+
+
+class Running:
+    """A run under way, of a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self._process = process
+        self._seconds = seconds
+
+    def result(self) -> Flooded:
+        """Wait for its end.  Raises PressFailed when it could not go on."""
+        told, complaint = self._process.communicate(
+            timeout=self._seconds + _EXTRA_SECONDS_MAX
+        )
+        if self._process.returncode != 0:
+            raise PressFailed(complaint.decode().strip())
+        return msgspec.json.decode(told, type=Flooded)
+
+
+class Press:
+    """The client, built once; each run is a process of its own.
+
+    `more` is more of each body, such as `,"capture":true`.
+    """
+
+    def __init__(
+        self, build_dir: Path, port: int, key: str, accounts: int, more: str = ""
+    ) -> None:
         self._program = _build(build_dir)
         self._port = port
         self._environment = {**os.environ, "PRESS_KEY": key}
         self._accounts = accounts
+        self._more = more
         self._runs = 0
+
+    def flood(
+        self,
+        path: str,
+        connections: int,
+        seconds: float,
+        *,
+        rate_per_s: float,
+        timeout_ms: int,
+    ) -> Running:
+        """Begin a run by a schedule."""
+        command = self._command(path, connections, seconds)
+        command += [str(rate_per_s), str(timeout_ms), self._more]
+        process = subprocess.Popen(
+            command,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        return Running(process, seconds)
 
     def run(self, path: str, connections: int, seconds: float) -> Pressed:
         """Press one path.  Raises PressFailed when not every answer was read."""
-        self._runs += 1
-        command = [
-            str(self._program),
-            str(self._port),
-            path,
-            str(connections),
-            str(seconds),
-            str(self._accounts),
-            f"press{self._runs:03d}",  # Keys differ from run to run.
-            str(self._runs),
-        ]
+        command = self._command(path, connections, seconds)
+        if self._more:
+            command += ["0", "0", self._more]
         done = subprocess.run(
             command,
             env=self._environment,
@@ -92,6 +153,19 @@ class Press:
         if done.returncode != 0:
             raise PressFailed(f"{path}: {done.stderr.decode().strip()}")
         return msgspec.json.decode(done.stdout, type=Pressed)
+
+    def _command(self, path: str, connections: int, seconds: float) -> list[str]:
+        self._runs += 1
+        return [
+            str(self._program),
+            str(self._port),
+            path,
+            str(connections),
+            str(seconds),
+            str(self._accounts),
+            f"press{self._runs:03d}",  # Keys differ from run to run.
+            str(self._runs),
+        ]
 
 
 def _build(build_dir: Path) -> Path:

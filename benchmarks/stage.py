@@ -37,6 +37,11 @@ def set_stage(client: Client, accounts: int) -> None:
         {"program_id": "bench-program", "currency": _CURRENCY, "shares": [share]},
     )
     client.command("/v1/merchants", "merchant", {"merchant_id": "bench-shop"})
+    open_accounts(client, accounts)
+
+
+def open_accounts(client: Client, accounts: int) -> None:
+    """Open the accounts that `press.c` names.  Raises Refused."""
     client.commands([_account(number) for number in range(accounts)])
 
 
@@ -70,7 +75,7 @@ def check_books(client: Client, approved: int, approved_minor: int) -> int:
             f"the server has {position['authorized_minor']} minor units authorized, "
             f"the client saw {approved_minor} approved"
         )
-    counted: int = _closed_day(client)["totals"]["authorized_count"]
+    counted: int = closed_day(client)["totals"]["authorized_count"]
     if counted != approved:
         raise Refused(
             f"the server counts {counted} authorizations, the client {approved}"
@@ -78,7 +83,8 @@ def check_books(client: Client, approved: int, approved_minor: int) -> int:
     return counted
 
 
-def _closed_day(client: Client) -> dict[str, Any]:
+def closed_day(client: Client) -> dict[str, Any]:
+    """Close the business day and wait for its totals.  Raises Refused."""
     day = client.read("/v1/business-days/current")["day"]
     client.command(f"/v1/business-days/{day}/close", f"close-{day}", {})
     deadline = time.monotonic() + _CLOSE_SECONDS_MAX

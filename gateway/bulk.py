@@ -4,15 +4,20 @@ Items are submitted in the order they came in, so commands of one account keep
 their order.  Each item has its own result: one that is invalid, or not
 allowed, spoils no other.  A JSON answer is joined from the shards' bytes
 without decoding one.
+
+They are sent as the nodes have room for them, and with less of a claim to it
+than a command that comes alone: a large request makes nobody else wait long.
+What has found no room when its time is over was not done.
 """
 
+import asyncio
 from time import perf_counter
 from typing import Any, Union
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from gateway import bodies
+from gateway import bodies, deadlines
 from gateway import problems as p
 from gateway.door import Door
 from gateway.exchange import (
@@ -25,7 +30,7 @@ from gateway.exchange import (
     send_refusal,
 )
 from gateway.keys import Principal, require
-from gateway.ports import Awaited
+from gateway.ports import BULK, Awaited
 from gateway.problems import Refusal
 from gateway.routes import BULK_PATH, COMMAND_ROUTES, CommandRoute
 from processor.commands import Command
@@ -36,8 +41,11 @@ _PROBLEM_OUTCOMES = {
     p.KEY_REUSED.slug: b"conflict",
     p.OVERLOADED.slug: b"not_done",
     p.UNAVAILABLE.slug: b"not_done",
+    p.TOO_LATE.slug: b"not_done",
     p.OUTCOME_UNKNOWN.slug: b"unknown",
 }
+
+_LOOK_AGAIN_SECONDS = 0.005
 
 Pending = tuple[Command, Awaited]
 Result = Answer | Refusal
@@ -96,10 +104,11 @@ class BulkEndpoint:
         try:
             principal = self._door.keys.principal_of(headers.get(b"authorization"))
             media_type = bulk_type(headers)
+            timeout_ms = deadlines.timeout_ms_of(headers.get(deadlines.HEADER))
             items = self._items(media_type, await self._body(headers, receive))
-            self._door.admit(len(items))
-            waiting = [self._submit(principal, item) for item in items]
-            results = [await self._result(one) for one in waiting]
+            self._door.admit(len(items), principal.sender)
+            sending = Sending(self, self._door, principal, started_seconds, timeout_ms)
+            results = await sending.results_of(items)
         except Refusal as refusal:
             self._counters.took(perf_counter() - started_seconds)
             self._counters.was_refused(refusal.kind.slug)
@@ -152,20 +161,8 @@ class BulkEndpoint:
                 f"The array has {len(items)} commands; {commands_max} are allowed.",
             )
 
-    def _submit(
-        self, principal: Principal, item: msgspec.Struct | Refusal
-    ) -> Pending | Refusal:
-        if isinstance(item, Refusal):
-            return item
-        try:
-            command = self.forms[type(item)].command(principal, item)
-            awaited = Awaited()
-            self._door.submit(command, awaited, perf_counter())
-        except Refusal as refusal:
-            return refusal
-        return command, awaited
-
-    async def _result(self, waiting: Pending | Refusal) -> Result:
+    async def result(self, waiting: Pending | Refusal) -> Result:
+        """What became of an item, and count it."""
         counters = self._door.counters
         counters.bulk_commands_total += 1
         result: Result
@@ -182,6 +179,90 @@ class BulkEndpoint:
             is_replay = result.outcome is Outcome.REPLAYED
             counters.bulk_commands.answered(is_replay, result.body)
         return result
+
+
+class Sending:
+    """The items of one request on their way to the nodes, as these have room."""
+
+    def __init__(
+        self,
+        endpoint: BulkEndpoint,
+        door: Door,
+        principal: Principal,
+        started_seconds: float,
+        timeout_ms: int,
+    ) -> None:
+        self._endpoint = endpoint
+        self._door = door
+        self._principal = principal
+        self._started_seconds = started_seconds
+        self._timeout_ms = timeout_ms
+        self._gives_up_seconds = started_seconds + door.decide_seconds(timeout_ms)
+        self._over: Refusal | None = None  # Nothing overtakes what found no room.
+        self._waiting: list[Pending | Refusal] = []
+        self._results: list[Result] = []  # Of the first of those.
+
+    async def results_of(self, items: list[msgspec.Struct | Refusal]) -> list[Result]:
+        """Send all of them, and wait for what becomes of each."""
+        await self._send_all(items)
+        for waiting in self._waiting[len(self._results) :]:
+            self._results.append(await self._endpoint.result(waiting))
+        return self._results
+
+    async def _send_all(self, items: list[msgspec.Struct | Refusal]) -> None:
+        door, left = self._door, len(items)
+        door.held += left
+        try:
+            for item in items:
+                sent = self._send(item)
+                while sent is None:
+                    await self._room()
+                    sent = self._send(item)
+                self._waiting.append(sent)
+                door.held -= 1
+                left -= 1
+        finally:
+            door.held -= left
+
+    def _send(self, item: msgspec.Struct | Refusal) -> Pending | Refusal | None:
+        """None when there is no room for it just now, and still time to wait."""
+        if isinstance(item, Refusal):
+            return item
+        if self._over is not None:
+            return self._over
+        principal = self._principal
+        awaited = Awaited()
+        try:
+            command = self._endpoint.forms[type(item)].command(principal, item)
+            self._door.submit(
+                command,
+                awaited,
+                self._started_seconds,
+                principal.sender,
+                self._timeout_ms,
+                BULK,
+            )
+        except Refusal as refusal:
+            if refusal.kind is p.OVERLOADED:
+                if perf_counter() < self._gives_up_seconds:
+                    return None
+                principal.sender.was_refused("no_room")
+                self._over = refusal
+            elif refusal.kind is p.TOO_LATE:
+                self._over = refusal
+            return refusal
+        return command, awaited
+
+    async def _room(self) -> None:
+        """Wait until the oldest of ours is answered, or a moment."""
+        while len(self._results) < len(self._waiting):
+            oldest = self._waiting[len(self._results)]
+            had_to_wait = not isinstance(oldest, Refusal) and not oldest[1].is_told
+            # What is answered makes room by being settled, here and now.
+            self._results.append(await self._endpoint.result(oldest))
+            if had_to_wait:
+                return
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 def json_of(results: list[Result]) -> bytes:

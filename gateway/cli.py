@@ -160,14 +160,35 @@ def keys() -> None:
     type=click.Choice(["payments", "operator", "auditor"]),
     help="What it may do; may be given more than once.",
 )
-def add_key(data_dir: Path, caller: str, roles: tuple[str, ...]) -> None:
+@click.option(
+    "--weight",
+    default=1,
+    show_default=True,
+    help="Its share when there is too much to do, beside keys of weight 1.",
+)
+@click.option(
+    "--in-flight-max",
+    default=0,
+    show_default=True,
+    help="The most commands it may have in flight; 0 for no bound of its own.",
+)
+def add_key(
+    data_dir: Path,
+    caller: str,
+    roles: tuple[str, ...],
+    weight: int,
+    in_flight_max: int,
+) -> None:
     """Make a key and print it: it is shown this once."""
     from gateway.keys import KeyFile, KeysRefused
     from gateway.routes import Role
 
     today = datetime.date.today().isoformat()
     try:
-        click.echo(KeyFile(data_dir).add(caller, [Role(r) for r in roles], today))
+        key = KeyFile(data_dir).add(
+            caller, [Role(r) for r in roles], today, weight, in_flight_max
+        )
+        click.echo(key)
     except KeysRefused as error:
         _refuse(error)
 
@@ -184,7 +205,12 @@ def list_keys(data_dir: Path) -> None:
         _refuse(error)
     for record in records.values():
         roles = ", ".join(role.value for role in record.roles)
-        click.echo(f"{record.key_id}  {record.created_on}  {record.caller}  {roles}")
+        bounds = f"  weight {record.weight}" if record.weight != 1 else ""
+        if record.in_flight_max:
+            bounds += f"  in flight at most {record.in_flight_max}"
+        click.echo(
+            f"{record.key_id}  {record.created_on}  {record.caller}  {roles}{bounds}"
+        )
 
 
 @keys.command("revoke")

@@ -12,7 +12,7 @@ from time import perf_counter
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from gateway import bodies
+from gateway import bodies, deadlines
 from gateway.direct import DirectExchange, DirectProtocol
 from gateway.door import Door
 from gateway.exchange import (
@@ -26,7 +26,7 @@ from gateway.exchange import (
     too_large,
 )
 from gateway.fields import FIELDS
-from gateway.keys import require
+from gateway.keys import Principal, require
 from gateway.ports import Awaited, Waiting
 from gateway.problems import KEY_MISSING, FieldError, Refusal
 from gateway.routes import CommandRoute
@@ -36,6 +36,9 @@ from processor.messages import Answer, Outcome
 
 # The same form as FIELDS["request_id"], on the header's bytes.
 _is_request_id = re.compile(rb"[\x21-\x7e]{1,%d}" % limits.ID_LENGTH_MAX).fullmatch
+
+# Who asks, under which request id, and for how long he waits (0: as we do).
+Who = tuple[Principal, str, int]
 
 
 class CommandEndpoint:
@@ -94,23 +97,26 @@ class CommandEndpoint:
         self._counters.took(perf_counter() - started_seconds)
         self._counters.was_refused(refusal.kind.slug)
 
-    def who(self, headers: Headers) -> tuple[str, str]:
-        """The caller and the request id; Refusal by anything in the headers."""
+    def who(self, headers: Headers) -> Who:
+        """What the headers say; Refusal by anything in them."""
         principal = self._keys.principal_of(headers.get(b"authorization"))
         if self._role not in principal.roles:
             require(principal, self._role)
         if headers.get(b"content-type") != JSON:
             require_json(headers)
+        timeout_ms = 0
+        if deadlines.HEADER in headers:
+            timeout_ms = deadlines.timeout_ms_of(headers[deadlines.HEADER])
         if not self._needs_key:
-            return principal.caller, ""
+            return principal, "", timeout_ms
         request_id = headers.get(b"idempotency-key")
         if request_id is None or not _is_request_id(request_id):
             raise _key_missing(request_id)
-        return principal.caller, request_id.decode()
+        return principal, request_id.decode(), timeout_ms
 
     def submit(
         self,
-        who: tuple[str, str],
+        who: Who,
         parameter: str,
         data: bytes,
         waiting: Waiting,
@@ -119,9 +125,11 @@ class CommandEndpoint:
         """Decode a command, admit it and send it on; Refusal if one of it cannot be."""
         if len(data) > self._bytes_max:
             raise too_large(self._bytes_max)
-        command = self._command(*who, parameter, data)
-        self._door.admit(1)
-        self._door.submit(command, waiting, started_seconds)
+        principal, request_id, timeout_ms = who
+        command = self._command(principal.caller, request_id, parameter, data)
+        sender = principal.sender
+        self._door.admit(1, sender)
+        self._door.submit(command, waiting, started_seconds, sender, timeout_ms)
         return command
 
     def _command(

@@ -29,6 +29,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     answer_wait_ms_max: int
     drain_ms_max: int
     recent_keys: int  # A power of two.
+    connections_max: int
 
 
 BOUNDS = Bounds(
@@ -39,6 +40,7 @@ BOUNDS = Bounds(
     answer_wait_ms_max=limits.ANSWER_WAIT_MS_MAX,
     drain_ms_max=limits.DRAIN_MS_MAX,
     recent_keys=limits.WINDOW_COMMANDS_MAX,
+    connections_max=limits.CONNECTIONS_MAX,
 )
 
 

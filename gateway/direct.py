@@ -18,11 +18,16 @@ import re
 from time import perf_counter
 from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-
-from gateway.exchange import JSON, REPLAYED, HeaderList, Headers, internal_fault
-from gateway.one_write import OneWriteProtocol
-from gateway.problems import Refusal
+from gateway.connections import BoundedProtocol
+from gateway.exchange import (
+    JSON,
+    REPLAYED,
+    HeaderList,
+    Headers,
+    head_of,
+    internal_fault,
+)
+from gateway.problems import WORDED_ALIKE, Refusal
 
 _log = logging.getLogger("forebay.gateway")
 _HEADS_MAX = 4_096
@@ -39,27 +44,34 @@ class Heads:
     def __init__(self) -> None:
         self._usual: HeaderList | None = None  # What Uvicorn adds to each answer.
         self._ok: dict[int, bytes] = {}
+        self._refused: dict[tuple[str, int], bytes] = {}
+
+    def refused(self, usual: HeaderList, refusal: Refusal, length: int) -> bytes:
+        """The head of a problem that comes in crowds."""
+        if usual is not self._usual:
+            self._forget(usual)
+        head = self._refused.get((refusal.kind.slug, length))
+        if head is None:
+            headers = [*usual, *refusal.headers()]
+            head = head_of(refusal.kind.status.value, headers, length)
+            self._refused[refusal.kind.slug, length] = head
+        return head
+
+    def _forget(self, usual: HeaderList) -> None:
+        self._usual = usual
+        self._ok = {}
+        self._refused = {}
 
     def ok(self, usual: HeaderList, length: int) -> bytes:
         """The head of a 200 with so many bytes of JSON."""
         if usual is not self._usual:  # Uvicorn makes a new list every second.
-            self._usual = usual
-            self._ok = {}
+            self._forget(usual)
         head = self._ok.get(length)
         if head is None:
             head = head_of(200, [*usual, (b"content-type", JSON)], length)
             if len(self._ok) < _HEADS_MAX:
                 self._ok[length] = head
         return head
-
-
-def head_of(status: int, headers: HeaderList, length: int) -> bytes:
-    """Status line and headers; the body is to follow at once."""
-    lines = [b"%b: %b\r\n" % header for header in headers]
-    return b"%bcontent-length: %d\r\n\r\n" % (
-        STATUS_LINE[status] + b"".join(lines),
-        length,
-    )
 
 
 class DirectExchange:
@@ -91,7 +103,13 @@ class DirectExchange:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with a problem."""
-        usual = self.protocol.server_state.default_headers
+        protocol = self.protocol
+        usual = protocol.server_state.default_headers
+        if refusal.kind in WORDED_ALIKE and self.keep_alive:
+            body = refusal.body
+            head = protocol.routes.heads.refused(usual, refusal, len(body))
+            protocol.respond(self, head + body)
+            return
         headers = [*usual, *refusal.headers()]
         self._reply(refusal.kind.status.value, headers, refusal.body)
 
@@ -135,7 +153,7 @@ class DirectRoutes:
         return endpoint, ""
 
 
-class DirectProtocol(OneWriteProtocol):
+class DirectProtocol(BoundedProtocol):
     """Uvicorn's protocol with the shorter way; `routes` says for what."""
 
     def __init__(self, *, routes: DirectRoutes, **uvicorns: Any) -> None:
@@ -155,6 +173,8 @@ class DirectProtocol(OneWriteProtocol):
 
     def on_message_begin(self) -> None:
         # As Uvicorn does, but for the scope: who needs one makes it.
+        self.is_reading = True
+        self.reading_since_seconds = 0.0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -176,6 +196,7 @@ class DirectProtocol(OneWriteProtocol):
             super().on_message_complete()
             return
         self._endpoint = None
+        self.is_reading = False
         exchange = endpoint.exchange(self)
         self.cycle = exchange  # type: ignore[assignment]
         try:
@@ -228,6 +249,7 @@ class DirectProtocol(OneWriteProtocol):
         self.headers += headers  # Into the list that its scope has.
         self.expect_100_continue = expects
         super().on_headers_complete()
+        self.refuse_long_queue()
 
     # After the answer.
 

@@ -12,16 +12,21 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from gateway.config import Bounds
+from gateway.connections import Connections
+from gateway.deadlines import Deadlines, Patience
 from gateway.exchange import BodyReader
 from gateway.fields import FIELDS
 from gateway.keys import KeyRing
 from gateway.metrics import Counters
 from gateway.ports import (
+    SINGLE,
     Awaited,
     NodesPort,
     NothingDone,
     OutcomeUnknown,
     Overloaded,
+    Sender,
+    TooLate,
     Waiting,
 )
 from gateway.problems import (
@@ -29,16 +34,24 @@ from gateway.problems import (
     NOT_FOUND,
     OUTCOME_UNKNOWN,
     OVERLOADED,
+    TOO_LATE,
     UNAVAILABLE,
     FieldError,
     Refusal,
     invalid_field,
 )
+from processor import messages as m
 from processor.commands import Command
 from processor.messages import Answer, Outcome
 
-SWEEP_SECONDS = 0.1
+SWEEP_SECONDS = 0.02
+CONNECTIONS_SWEEP_SECONDS = 1.0
 Told = TypeVar("Told")
+_KEY_IS_FULL = (
+    "This API key has as many commands in flight as it may. Nothing was done."
+)
+_TOO_LATE_BODY = m.TOO_LATE.encode()
+_KIND_OF_NOT_DONE = {"overloaded": OVERLOADED, m.TOO_LATE: TOO_LATE}
 
 
 class RecentKeys:
@@ -84,10 +97,13 @@ class Door:
         self.bounds = bounds
         self.counters = Counters()
         self.bodies = BodyReader(bounds.answer_wait_ms_max / 1_000)
+        self.connections = Connections(bounds.connections_max)
         self.is_draining = False
         self._recent = RecentKeys(bounds.recent_keys)
-        self._in_flight: dict[Waiting, float] = {}
+        self._deadlines: Deadlines[Waiting] = Deadlines(bounds.answer_wait_ms_max)
+        self._in_flight: dict[Waiting, tuple[Sender | None, Patience[Waiting]]] = {}
         self._in_flight_max = bounds.commands_in_flight_max
+        self.held = 0  # Commands of bulk requests that were not sent yet.
         self._wait_seconds_max = bounds.answer_wait_ms_max / 1_000
 
     @property
@@ -100,36 +116,70 @@ class Door:
         """Whether new work should be sent here."""
         return self.nodes.ready and not self.is_draining
 
-    def admit(self, count: int) -> None:
-        """Refuse now if so many commands more would be too many."""
-        if len(self._in_flight) + count > self._in_flight_max:
+    def decide_seconds(self, timeout_ms: int) -> float:
+        """How long after it came a command with this timeout may be decided."""
+        return self._deadlines.of(timeout_ms).decide_ms / 1_000
+
+    def admit(self, count: int, sender: Sender) -> None:
+        """Refuse now if so many commands more would be too many for the house."""
+        if len(self._in_flight) + self.held + count > self._in_flight_max:
+            sender.was_refused("door_full")
             raise Refusal(
                 OVERLOADED,
-                f"{len(self._in_flight)} commands are in flight, and"
-                f" {self._in_flight_max} may be. Nothing was done.",
+                f"No more than {self._in_flight_max} commands may be in flight here."
+                " Nothing was done.",
             )
 
-    def submit(self, command: Command, waiting: Waiting, now_seconds: float) -> None:
-        """Send a command on, once it is admitted; `settle` must follow."""
+    def submit(
+        self,
+        command: Command,
+        waiting: Waiting,
+        now_seconds: float,
+        sender: Sender | None,
+        timeout_ms: int = 0,
+        part: int = SINGLE,
+    ) -> None:
+        """Send a command on, once it is admitted; `settle` must follow.
+
+        It came at `now_seconds`.  What has no sender is the rest of something
+        that was begun: it is never sent away for having come too much.
+        """
+        if sender is not None and 0 < sender.in_flight_max <= sender.in_flight:
+            if part == SINGLE:
+                sender.was_refused("key_full")
+            raise Refusal(OVERLOADED, _KEY_IS_FULL)
         if self._recent.is_reused(command):
             raise key_reused(command.ROUTED_BY or "command")
+        patience = self._deadlines.of(timeout_ms)
+        deadline_ms = int(now_seconds * 1_000) + patience.decide_ms
         try:
-            self.nodes.submit(command, waiting)
+            self.nodes.submit(command, waiting, sender, deadline_ms, part)
         except NothingDone as error:
             self._recent.forget(command)
+            if sender is not None and part == SINGLE:
+                sender.was_refused(_reason_of(error))
             raise _nothing_done(error) from None
-        self._in_flight[waiting] = now_seconds
+        if sender is not None:
+            sender.in_flight += 1
+            sender.admitted += 1
+        self._in_flight[waiting] = (sender, patience)
+        patience.waiting[waiting] = now_seconds
 
     def settle(
         self, command: Command, waiting: Waiting, told: Answer | Exception
     ) -> Answer:
         """A decision that was waited for; everything else is a Refusal."""
-        del self._in_flight[waiting]
+        sender, patience = self._in_flight.pop(waiting)
+        del patience.waiting[waiting]
+        if sender is not None:
+            sender.in_flight -= 1
         if isinstance(told, Answer):
             if told.outcome <= Outcome.REPLAYED:
                 return told
             if told.outcome is Outcome.NOT_DONE:
                 self._recent.forget(command)
+                if sender is not None and told.body == _TOO_LATE_BODY:
+                    sender.was_refused("too_late")
             raise refusal_of_answer(told)
         if isinstance(told, NothingDone):
             self._recent.forget(command)
@@ -174,10 +224,14 @@ class Door:
 
     async def sweep_for_ever(self) -> None:
         """End what has waited too long, and follow the key file."""
+        look_again_seconds = 0.0
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now_seconds = perf_counter()
-            self._end_overdue(now_seconds - self._wait_seconds_max)
+            if now_seconds >= look_again_seconds:
+                self.connections.sweep(now_seconds)
+                look_again_seconds = now_seconds + CONNECTIONS_SWEEP_SECONDS
+            self._end_overdue(now_seconds)
             self.bodies.sweep(now_seconds)
             self.keys.follow()
 
@@ -185,13 +239,9 @@ class Door:
         """Answer "unknown" to every caller still waiting: the door closes."""
         self._end_overdue(float("inf"))
 
-    def _end_overdue(self, since_seconds: float) -> None:
-        overdue = []
-        for waiting, submitted_seconds in self._in_flight.items():
-            if submitted_seconds > since_seconds:
-                break  # In order of their submission.
-            overdue.append(waiting)
-        for waiting in overdue:  # Some leave the table when they are told.
+    def _end_overdue(self, now_seconds: float) -> None:
+        # Some leave the table when they are told.
+        for waiting in self._deadlines.overdue(now_seconds):
             waiting.failed(OutcomeUnknown("no answer came in time"))
 
 
@@ -217,7 +267,7 @@ def refusal_of_answer(answer: Answer) -> Refusal:
     if answer.outcome is Outcome.CONFLICT:
         return key_reused(text)
     if answer.outcome is Outcome.NOT_DONE:
-        kind = OVERLOADED if text == "overloaded" else UNAVAILABLE
+        kind = _KIND_OF_NOT_DONE.get(text, UNAVAILABLE)
         return Refusal(kind, f"Nothing was done: {text}.")
     assert answer.outcome is Outcome.NOT_FOUND, "a query's answer to a command"
     if text:
@@ -226,8 +276,19 @@ def refusal_of_answer(answer: Answer) -> Refusal:
 
 
 def _nothing_done(error: NothingDone) -> Refusal:
-    kind = OVERLOADED if isinstance(error, Overloaded) else UNAVAILABLE
+    kind = UNAVAILABLE
+    if isinstance(error, Overloaded):
+        kind = OVERLOADED
+    elif isinstance(error, TooLate):
+        kind = TOO_LATE
     return Refusal(kind, f"Nothing was done: {error}.")
+
+
+def _reason_of(error: NothingDone) -> str:
+    """What a key is counted to have been refused for."""
+    if isinstance(error, Overloaded):
+        return "node_busy"
+    return "too_late" if isinstance(error, TooLate) else "unreachable"
 
 
 def unknown(why: str) -> Refusal:

@@ -10,6 +10,7 @@ import asyncio
 from time import perf_counter
 
 from starlette.types import Message, Receive, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.problems import (
     BODY_TIMEOUT,
@@ -166,6 +167,15 @@ def replayed_start(length: int) -> Message:
 def _start(length: int, *more: tuple[bytes, bytes]) -> Message:
     headers = [(b"content-type", JSON), (b"content-length", b"%d" % length), *more]
     return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+def head_of(status: int, headers: HeaderList, length: int) -> bytes:
+    """Status line and headers as bytes; the body is to follow at once."""
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    return b"%bcontent-length: %d\r\n\r\n" % (
+        STATUS_LINE[status] + b"".join(lines),
+        length,
+    )
 
 
 async def send_bytes(send: Send, status: int, headers: HeaderList, body: bytes) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import math
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -21,6 +22,7 @@ from gateway.door import Door
 from gateway.keys import KeyFile, KeyRing
 from gateway.ports import NodesPort
 from gateway.queries import Audit
+from processor import limits
 
 _BACKLOG = 2_048
 _KEEP_ALIVE_SECONDS = 75
@@ -48,7 +50,8 @@ async def open_door(
     keys.refresh()
     door = Door(nodes, keys, config.bounds)
     app = GatewayApp(door, audit=audit, with_noop=config.with_noop)
-    server = _Uvicorn(_uvicorn_config(app, config.bounds))
+    door.connections.connections_max = connections_max(config.bounds)
+    server = _Uvicorn(_uvicorn_config(app, door))
     serve = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     sweep = asyncio.create_task(door.sweep_for_ever(), name="sweep")
     try:
@@ -81,11 +84,24 @@ async def _drain(door: Door, server: uvicorn.Server, serve: asyncio.Task[None]) 
         last_call.cancel()
 
 
-def _uvicorn_config(app: GatewayApp, bounds: Bounds) -> uvicorn.Config:
+def connections_max(bounds: Bounds) -> int:
+    """As many as are asked for and as there may be files; raises what it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = bounds.connections_max + limits.FILES_KEPT
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return bounds.connections_max
+    return max(1, soft - limits.FILES_KEPT)
+
+
+def _uvicorn_config(app: GatewayApp, door: Door) -> uvicorn.Config:
+    protocol = partial(DirectProtocol, routes=app.direct, held=door.connections)
     return uvicorn.Config(
         app,
         # A factory is all that it is used as.
-        http=partial(DirectProtocol, routes=app.direct),  # type: ignore[arg-type]
+        http=protocol,  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -96,7 +112,7 @@ def _uvicorn_config(app: GatewayApp, bounds: Bounds) -> uvicorn.Config:
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         # Past our own last call: it has nothing left to cancel then.
-        timeout_graceful_shutdown=math.ceil(bounds.drain_ms_max / 1_000)
+        timeout_graceful_shutdown=math.ceil(door.bounds.drain_ms_max / 1_000)
         + _AFTER_LAST_CALL_SECONDS,
     )
 

@@ -19,14 +19,19 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
+from actors.backlog import Sender
 from gateway.fields import ID_FORM
 from gateway.problems import FORBIDDEN, UNAUTHENTICATED, Refusal
 from gateway.routes import Role
+from processor import limits
 
 ALL_ROLES = tuple(Role)
 _HASH_BYTES = 32
 _KEYS_MAX = 10_000
+Weight = Annotated[int, Meta(ge=1, le=limits.KEY_WEIGHT_MAX)]
+InFlightMax = Annotated[int, Meta(ge=0, le=limits.WINDOW_COMMANDS_MAX)]
 _VERIFIED_MAX = 4_096
 _log = logging.getLogger("forebay.gateway")
 
@@ -35,21 +40,29 @@ class KeysRefused(Exception):
     """The key files cannot be used; the message says why."""
 
 
-class KeyRecord(msgspec.Struct, frozen=True):
-    """One key, less the key: who calls with it, and what it may do."""
+class KeyRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One key, less the key: who calls with it, and what it may do.
+
+    When there is too much to do, a key of weight 2 gets twice the share of a
+    key of weight 1.  It never has more commands in flight than `in_flight_max`,
+    if that is not 0.
+    """
 
     key_id: str
     hash_hex: str
     caller: Annotated[str, ID_FORM]
     roles: tuple[Role, ...]
     created_on: str
+    weight: Weight = 1
+    in_flight_max: InFlightMax = 0
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who a request is from."""
+    """Who a request is from; `sender` is his key, as it competes with others."""
 
     caller: str
     roles: frozenset[Role]
+    sender: Sender
 
 
 class KeyFile:
@@ -64,14 +77,20 @@ class KeyFile:
         """Whether any key was ever made, even if all are revoked."""
         return self._path.exists()
 
-    def add(self, caller: str, roles: Sequence[Role], created_on: str) -> str:
+    def add(
+        self,
+        caller: str,
+        roles: Sequence[Role],
+        created_on: str,
+        weight: int = 1,
+        in_flight_max: int = 0,
+    ) -> str:
         """Make a key and return it: the only time it is seen."""
         if not roles:
             raise KeysRefused("a key needs at least one role")
-        try:
-            msgspec.convert(caller, Annotated[str, ID_FORM])
-        except msgspec.ValidationError as error:
-            raise KeysRefused(f"the caller's name is not possible: {error}") from None
+        _check("the caller's name", caller, Annotated[str, ID_FORM])
+        _check("the weight", weight, Weight)
+        _check("the bound of commands in flight", in_flight_max, InFlightMax)
         with self._locked():
             pepper = self._pepper_or_new()
             records = self.records()
@@ -87,6 +106,8 @@ class KeyFile:
                 caller,
                 tuple(dict.fromkeys(roles)),
                 created_on,
+                weight,
+                in_flight_max,
             )
             self._write(records)
         return key
@@ -186,6 +207,8 @@ class KeyRing:
         self._pepper = secrets.token_bytes(_HASH_BYTES)
         self._records: dict[str, KeyRecord] = {}
         self._verified: dict[bytes, Principal] = {}
+        # One for each key that was ever good: what is in flight outlives the file.
+        self.senders: dict[str, Sender] = {}
 
     def follow(self) -> None:
         """Read the files anew if they changed; unusable ones change nothing."""
@@ -205,6 +228,12 @@ class KeyRing:
             self._pepper = self._file.pepper()
         self._records = records
         self._verified = {}
+        for key_id, sender in list(self.senders.items()):
+            if record := records.get(key_id):
+                sender.weight = record.weight
+                sender.in_flight_max = record.in_flight_max
+            elif not sender.in_flight:
+                del self.senders[key_id]
 
     def principal_of(self, authorization: bytes | None) -> Principal:
         """Who sends this Authorization header; a Refusal if nobody known."""
@@ -234,7 +263,10 @@ class KeyRing:
         is_same = compare_digest(expected, hash_of(key, self._pepper))
         if record is None or not is_same:
             raise Refusal(UNAUTHENTICATED, "The API key is unknown or was revoked.")
-        principal = Principal(record.caller, frozenset(record.roles))
+        sender = self.senders.setdefault(
+            record.key_id, Sender(record.key_id, record.weight, record.in_flight_max)
+        )
+        principal = Principal(record.caller, frozenset(record.roles), sender)
         if len(self._verified) >= _VERIFIED_MAX:
             self._verified = {}
         self._verified[authorization] = principal
@@ -245,6 +277,13 @@ def require(principal: Principal, role: Role) -> None:
     """Refuse a caller whose key lacks a role."""
     if role not in principal.roles:
         raise Refusal(FORBIDDEN, f"The API key lacks the role `{role.value}`.")
+
+
+def _check(what: str, value: object, form: object) -> None:
+    try:
+        msgspec.convert(value, form)
+    except msgspec.ValidationError as error:
+        raise KeysRefused(f"{what} is not possible: {error}") from None
 
 
 def hash_of(key: bytes, pepper: bytes) -> bytes:

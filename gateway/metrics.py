@@ -86,11 +86,13 @@ class GatewayCollector(Collector):
         in_flight: int,
         ready: bool,
         nodes: Sequence[Statistics],
+        load: Iterable[Metric] = (),
     ) -> None:
         self._counters = counters
         self._in_flight = in_flight
         self._ready = ready
         self._nodes = nodes
+        self._load = load
 
     def collect(self) -> Iterable[Metric]:
         """Every family, in a fixed order."""
@@ -107,6 +109,7 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily(
             "forebay_gateway_ready", "Whether /readyz says yes.", int(self._ready)
         )
+        yield from self._load
         yield from _node_families(self._nodes)
 
     def _all(self) -> list[RouteCounters]:

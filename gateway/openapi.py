@@ -23,6 +23,7 @@ from gateway.routes import (
     CommandRoute,
     QueryRoute,
 )
+from processor import limits
 from processor.answers import DeclinedAnswer
 from processor.declines import DeclineReason
 
@@ -43,6 +44,7 @@ _COMMAND_PROBLEMS = (
     p.OVERLOADED,
     p.INTERNAL,
     p.UNAVAILABLE,
+    p.TOO_LATE,
     p.OUTCOME_UNKNOWN,
 )
 _CALCULATION_PROBLEMS = (
@@ -184,6 +186,7 @@ def _command(route: CommandRoute, schemas: _Schemas) -> Node:
     parameters = [_path_parameter(route.parameter)] if route.parameter else []
     if route.needs_key:
         parameters.append(_KEY_HEADER)
+    parameters.append(_TIMEOUT_HEADER)
     required = any(f.required for f in msgspec.structs.fields(body))
     return {
         "operationId": route.command.wire_name(),
@@ -294,6 +297,7 @@ def _bulk(schemas: _Schemas) -> Node:
         "tags": ["commands"],
         "summary": "Carry out many commands, in order",
         "description": _BULK_PROSE,
+        "parameters": [_TIMEOUT_HEADER],
         "requestBody": {"required": True, "content": dict.fromkeys(names, media)},
         "responses": {
             "200": {
@@ -311,6 +315,7 @@ _BULK_PROSE = (
     "An array of commands, each with its own `request_id` in place of the"
     " Idempotency-Key. They are submitted in order, so the order within an account"
     " is kept; one that is invalid spoils no other. The role is checked for each."
+    " They are sent as there is room for them; what found none in time was not done."
 )
 
 
@@ -394,6 +399,20 @@ _KEY_HEADER: Node = {
     " repetition of it. The same key with the same content gets the same answer.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,64}$"},
     "example": FIELDS["request_id"].example,
+}
+_TIMEOUT_HEADER: Node = {
+    "name": "Request-Timeout-Ms",
+    "in": "header",
+    "required": False,
+    "description": "For how many milliseconds you wait, from the moment the request"
+    " is sent. What was not decided shortly before that will not be (`too-late`,"
+    " nothing was done); after it the outcome is not known (504).",
+    "schema": {
+        "type": "integer",
+        "minimum": 1,
+        "default": limits.ANSWER_WAIT_MS_MAX,
+    },
+    "example": 2_000,
 }
 _REPLAYED_HEADER: Node = {
     "description": "`true` when this answer was given before under the same key.",

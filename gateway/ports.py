@@ -5,20 +5,33 @@ the nodes say after that is dropped there.  The command itself goes on
 regardless: nothing the gateway does takes back what was submitted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from actors.nodes import Awaited, NothingDone, OutcomeUnknown, Overloaded, Waiting
+from actors.backlog import BULK, SINGLE, Backlog, Sender
+from actors.nodes import (
+    Awaited,
+    NothingDone,
+    OutcomeUnknown,
+    Overloaded,
+    TooLate,
+    Waiting,
+)
 from actors.runner import Statistics
 from processor.commands import Command
 from processor.messages import Answer
 
 __all__ = [
+    "BULK",
+    "SINGLE",
     "Awaited",
+    "Backlog",
     "NodesPort",
     "NothingDone",
     "OutcomeUnknown",
     "Overloaded",
+    "Sender",
+    "TooLate",
     "Waiting",
 ]
 
@@ -30,8 +43,23 @@ class NodesPort(Protocol):
     def ready(self) -> bool:
         """Whether every node can be reached."""
 
-    def submit(self, command: Command, waiting: Waiting) -> None:
-        """Send a command; raises NothingDone or Overloaded, or tells `waiting`."""
+    @property
+    def backlogs(self) -> Mapping[str, Backlog]:
+        """What is on its way to each node, by name."""
+
+    def submit(
+        self,
+        command: Command,
+        waiting: Waiting,
+        sender: Sender | None = None,
+        deadline_ms: int = 0,
+        part: int = SINGLE,
+    ) -> None:
+        """Send a command; raises NothingDone or one of its kind, or tells `waiting`.
+
+        It is not decided after `deadline_ms` of the system's `perf_counter`.
+        Without a sender it is sent however much waits already.
+        """
 
     async def query(self, kind: str, object_id: str) -> Answer:
         """Read an object after everything that was submitted before."""

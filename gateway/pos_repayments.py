@@ -30,7 +30,7 @@ from gateway.exchange import (
     replayed_start,
     send_refusal,
 )
-from gateway.ports import Awaited
+from gateway.ports import Awaited, Sender
 from gateway.pos_answers import PosDeclinedAnswer, PosRepaymentAnswer
 from gateway.problems import Refusal
 from processor import commands as c
@@ -63,12 +63,19 @@ class PosRepaymentEndpoint(CommandEndpoint):
         counters = self._counters
         try:
             headers: Headers = dict(scope["headers"])
-            caller, request_id = self.who(headers)
+            principal, request_id, timeout_ms = self.who(headers)
             data = await self._door.bodies.read(receive, headers, self._bytes_max)
-            command = self._command(caller, request_id, "", data)
+            command = self._command(principal.caller, request_id, "", data)
             assert isinstance(command, c.WithholdFromMerchant)
-            self._door.admit(1)
-            body, is_replay = await carry_out(command, self._ask)
+            self._door.admit(1, principal.sender)
+
+            async def ask(step: c.Command) -> Answer:
+                # The steps after the first finish what was begun.
+                if step is command:
+                    return await self._ask(step, principal.sender, timeout_ms)
+                return await self._ask(step, None, 0)
+
+            body, is_replay = await carry_out(command, ask)
         except Refusal as refusal:
             counters.took(perf_counter() - started_seconds)
             counters.was_refused(refusal.kind.slug)
@@ -81,9 +88,11 @@ class PosRepaymentEndpoint(CommandEndpoint):
         await send(replayed_start(len(body)) if is_replay else ok_start(len(body)))
         await send({"type": "http.response.body", "body": body})
 
-    async def _ask(self, command: c.Command) -> Answer:
+    async def _ask(
+        self, command: c.Command, sender: Sender | None, timeout_ms: int
+    ) -> Answer:
         awaited = Awaited()
-        self._door.submit(command, awaited, perf_counter())
+        self._door.submit(command, awaited, perf_counter(), sender, timeout_ms)
         return await self._door.answer(command, awaited)
 
 

@@ -5,6 +5,7 @@ very path, says what to do, and whether the same request may be sent again.  A
 decline is not a problem: it is an answer.
 """
 
+from functools import lru_cache
 from http import HTTPStatus
 
 import msgspec
@@ -61,14 +62,23 @@ class Refusal(Exception):
     ) -> None:
         super().__init__(detail)
         self.kind = kind
-        self.problem = Problem(
-            kind.uri, kind.title, kind.status.value, detail, kind.retryable, errors
-        )
+        self.detail = detail
+        self.errors = errors
         self.allow = allow
+
+    @property
+    def problem(self) -> Problem:
+        """The problem as it is sent."""
+        kind, status = self.kind, self.kind.status.value
+        return Problem(
+            kind.uri, kind.title, status, self.detail, kind.retryable, self.errors
+        )
 
     @property
     def body(self) -> bytes:
         """The problem as JSON."""
+        if self.kind in WORDED_ALIKE and not self.errors:
+            return _body_of(self.kind.slug, self.detail)
         return msgspec.json.encode(self.problem)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -76,11 +86,18 @@ class Refusal(Exception):
         headers = [(b"content-type", PROBLEM_JSON)]
         if self.kind.status is HTTPStatus.UNAUTHORIZED:
             headers.append((b"www-authenticate", b'Bearer realm="forebay"'))
-        if self.kind in (OVERLOADED, UNAVAILABLE):
+        if self.kind in RETRIED_LATER:
             headers.append((b"retry-after", RETRY_AFTER_SECONDS))
         if self.allow:
             headers.append((b"allow", self.allow.encode()))
         return headers
+
+
+# Those that come in crowds just when time is short.
+@lru_cache(maxsize=64)
+def _body_of(slug: str, detail: str) -> bytes:
+    (kind,) = (kind for kind in WORDED_ALIKE if kind.slug == slug)
+    return msgspec.json.encode(Refusal(kind, detail).problem)
 
 
 def invalid_field(field: str, message: str) -> Refusal:
@@ -197,6 +214,15 @@ UNAVAILABLE = ProblemKind(
     "Nothing was done and nothing will be. Send it again after `Retry-After`"
     " seconds, with the same Idempotency-Key.",
 )
+TOO_LATE = ProblemKind(
+    "too-late",
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "Its time was over before its turn came",
+    True,
+    "The command would have been decided after the time that `Request-Timeout-Ms`"
+    " leaves it, so nothing was done and nothing will be. Send it again after"
+    " `Retry-After` seconds, with the same Idempotency-Key.",
+)
 OUTCOME_UNKNOWN = ProblemKind(
     "outcome-unknown",
     HTTPStatus.GATEWAY_TIMEOUT,
@@ -229,6 +255,9 @@ KINDS: tuple[ProblemKind, ...] = (
     NOT_COMPUTABLE,
     OVERLOADED,
     UNAVAILABLE,
+    TOO_LATE,
     OUTCOME_UNKNOWN,
     INTERNAL,
 )
+RETRIED_LATER = frozenset({OVERLOADED, UNAVAILABLE, TOO_LATE})
+WORDED_ALIKE = frozenset({OVERLOADED, TOO_LATE})

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from gateway.bodies import path_value, query_value
 from gateway.door import Door
 from gateway.keys import require
+from gateway.load_metrics import load_families
 from gateway.metrics import GatewayCollector, exposition
 from gateway.ports import NothingDone, OutcomeUnknown
 from gateway.problems import NOT_FOUND, UNAVAILABLE, Refusal, invalid_field
@@ -147,8 +148,11 @@ def metrics_handler(door: Door) -> Handler:
             nodes = await door.within_deadline(door.nodes.statistics())
         except (NothingDone, OutcomeUnknown, TimeoutError):
             nodes = ()
+        load = tuple(
+            load_families(door.keys.senders, door.nodes.backlogs, door.connections)
+        )
         collector = GatewayCollector(
-            door.counters, door.in_flight, door.is_ready, nodes
+            door.counters, door.in_flight, door.is_ready, nodes, load
         )
         return Response(
             exposition(collector), headers={"content-type": CONTENT_TYPE_LATEST}

@@ -135,7 +135,11 @@ class Lessor(Node):
         )
 
     def _ask_for(
-        self, connection: int, correlation: int, command: c.SettlementCommand
+        self,
+        connection: int,
+        correlation: int,
+        command: c.SettlementCommand,
+        deadline_ms: int,
     ) -> None:
         """Settlement itself needs headroom that is with the shards."""
         self._try_ask(
@@ -148,6 +152,7 @@ class Lessor(Node):
                 self._round_count,
                 correlation=correlation,
                 command=command,
+                deadline_ms=deadline_ms,
             )
         )
 
@@ -185,10 +190,14 @@ class Lessor(Node):
     def _is_decided(self, ask: Ask) -> bool:
         """Whether settlement's own command needs no more than there is now.
 
-        Others may have changed meanwhile what it needs, or whether at all.
+        Others may have changed meanwhile what it needs, or whether at all.  One
+        whose time is over needs nothing any more.
         """
         command = ask.command
         assert command is not None
+        if self._is_late(ask.deadline_ms):
+            self._not_done(ask.connection, ask.correlation, m.TOO_LATE)
+            return True
         event = DECIDE[type(command)](self.state, command)
         if event is None:
             ask.needs = (need_of(self.state, command),)

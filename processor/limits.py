@@ -58,6 +58,12 @@ REFERENCE_WAIT_MS_MAX: Final = 2_000  # For the shards to hold what was register
 # The stream.
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 WINDOW_COMMANDS_MAX: Final = 16_384  # In flight on one connection.
+# What a gateway sends to a node is bounded by the time it waits there.
+NODE_WAIT_MS_TARGET: Final = 50
+ROUND_TRIP_MS_TARGET: Final = 200  # With the gateway's own delays.
+NODE_COMMANDS_FIRST: Final = 2_048  # Until something was measured.
+NODE_COMMANDS_LEAST: Final = 256  # However slow the node is.
+SENDER_COMMANDS_LEAST: Final = 8  # One API key's, however full the node is.
 REFERENCE_ITEMS_PER_FRAME_MAX: Final = 1_000
 
 # The door.
@@ -66,6 +72,16 @@ BULK_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 BULK_COMMANDS_MAX: Final = 8_192
 REFUNDS_TOLD_MAX: Final = 1_024  # Earlier refunds in one calculation.
 ANSWER_WAIT_MS_MAX: Final = 10_000
+# Of a command's time, what is left for the answer once the last moment to decide
+# has come: a part of it, and this at most.
+ANSWER_TIME_DIVISOR: Final = 10
+ANSWER_TIME_MS_MAX: Final = 100
+KEY_WEIGHT_MAX: Final = 100
+CONNECTIONS_MAX: Final = 4_096  # Of clients.
+FILES_KEPT: Final = 256  # Descriptors that are not for clients.
+REQUEST_READ_MS_MAX: Final = 15_000  # From a request's first byte to its last.
+ANSWER_READ_MS_MAX: Final = 15_000  # For a client to take what it was sent.
+PIPELINED_MAX: Final = 128  # Requests behind the one in hand, on one connection.
 DRAIN_MS_MAX: Final = 10_000
 
 # Reading an account's entries from the journal, between two steps.
@@ -86,6 +102,11 @@ assert AMOUNT_MINOR_MAX <= LIMIT_MINOR_MAX <= RESERVE_MINOR_MAX < JSON_INTEGER_M
 # Deposit, advance line, and what forced captures took beyond it.
 assert 2 * RESERVE_MINOR_MAX + FORCED_MINOR_MAX < JSON_INTEGER_MAX
 assert BULK_COMMANDS_MAX <= WINDOW_COMMANDS_MAX <= INBOX_COMMANDS_MAX
+assert NODE_COMMANDS_LEAST <= NODE_COMMANDS_FIRST <= WINDOW_COMMANDS_MAX
+assert SENDER_COMMANDS_LEAST <= NODE_COMMANDS_LEAST
+assert NODE_WAIT_MS_TARGET < ROUND_TRIP_MS_TARGET < ANSWER_WAIT_MS_MAX
+assert ANSWER_TIME_MS_MAX < ANSWER_WAIT_MS_MAX
+assert ANSWER_WAIT_MS_MAX < REQUEST_READ_MS_MAX  # Slow bodies are told why.
 assert BATCH_COMMANDS_MAX <= INBOX_COMMANDS_MAX
 assert REFERENCE_WAIT_MS_MAX < ANSWER_WAIT_MS_MAX
 # Reading alone does not make the last in the queue wait too long.

@@ -26,14 +26,22 @@ class Outcome(IntEnum):
     NOT_DONE = 5  # Nothing was done and nothing will be; the body says why.
 
 
+# Why a command was not done whose deadline had passed: what `Outcome.NOT_DONE` says.
+TOO_LATE = "its time was over before its turn came"
+
 # Gateway to shard or settlement.
 
 
 class Submit(Message, frozen=True):
-    """Carry out a command; the answer carries the same correlation."""
+    """Carry out a command; the answer carries the same correlation.
+
+    Not after `deadline_ms`, on the steady clock that gateway and node share (0: no
+    deadline); what was decided by then is answered whenever it is asked again.
+    """
 
     correlation: int
     command: AccountCommand | SettlementCommand
+    deadline_ms: int = 0
 
 
 class Query(Message, frozen=True):

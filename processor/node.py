@@ -57,6 +57,7 @@ class Node:
         self._deliveries: list[tuple[int, Message]] = []
         self._readings: list[Reading] = []
         self._now_ms = 0
+        self._steady_ms = 0
         self._batch_is_over = False
 
     @property
@@ -109,12 +110,14 @@ class Node:
     def disconnected(self, connection: int) -> None:
         """A connection is gone; what is addressed to it will be dropped."""
 
-    def step(self, now_ms: int) -> Step:
+    def step(self, now_ms: int, steady_ms: int = 0) -> Step:
         """Work off one batch.  `now_ms` is the one reading of the clock.
 
-        Time never falls: a clock that was put back stands still here.
+        Time never falls: a clock that was put back stands still here.  Deadlines
+        are on a clock that nobody sets, `steady_ms`; nothing else is.
         """
         self._now_ms = max(now_ms, self._now_ms)
+        self._steady_ms = steady_ms
         self._records = []
         self._readings = []
         self._batch_is_over = False
@@ -195,6 +198,10 @@ class Node:
 
     def _not_done(self, connection: int, correlation: int, why: str) -> None:
         self._deliver(connection, Answer(correlation, Outcome.NOT_DONE, why.encode()))
+
+    def _is_late(self, deadline_ms: int) -> bool:
+        """Whether a command may not be decided any more."""
+        return 0 < deadline_ms <= self._steady_ms
 
     def _answer_again(
         self, connection: int, correlation: int, command: Command

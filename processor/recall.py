@@ -35,6 +35,7 @@ class Ask(msgspec.Struct):
     sequence: int = 0  # How far the shard's journal had come.
     correlation: int = 0
     command: SettlementCommand | None = None  # Settlement's own wish.
+    deadline_ms: int = 0  # Its own, on the steady clock.
     is_forced: bool = False
     evidence: dict[str, "Round"] = {}
 

@@ -103,13 +103,21 @@ class Settlement(Lessor):
         command = submit.command
         if self._answer_again(connection, submit.correlation, command):
             return
+        if self._is_late(submit.deadline_ms):
+            self._not_done(connection, submit.correlation, m.TOO_LATE)
+            return
         if isinstance(command, c.CloseDay) and self._close_again(
             connection, submit.correlation, command
         ):
             return
         event = DECIDE[type(command)](self.state, command)
         if event is None:
-            self._ask_for(connection, submit.correlation, command)  # type: ignore[arg-type]
+            self._ask_for(
+                connection,
+                submit.correlation,
+                command,  # type: ignore[arg-type]
+                submit.deadline_ms,
+            )
         elif isinstance(command, c.CloseDay) and isinstance(event, e.Declined):
             # There is one wish to close a day, and it may come too early: what
             # was refused is not remembered, or it could never be fulfilled.

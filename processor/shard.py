@@ -58,6 +58,7 @@ class Waiting(msgspec.Struct, gc=False):
     correlation: int
     command: Command
     gives_up_at_ms: int
+    deadline_ms: int = 0  # On the steady clock.
 
 
 class Parked(msgspec.Struct):
@@ -223,6 +224,7 @@ class Shard(Node):
                     message.correlation,
                     message.command,
                     self._now_ms + limits.PARKED_MS_MAX,
+                    message.deadline_ms,
                 )
             )
         elif isinstance(message, m.Query):
@@ -295,6 +297,9 @@ class Shard(Node):
         command = waiting.command
         if self._answer_again(waiting.connection, waiting.correlation, command):
             return
+        if self._is_late(waiting.deadline_ms):
+            self._refuse_waiting(waiting, m.TOO_LATE)
+            return
         if self._parked_accounts:
             parked = self._parked_accounts.get(self._account_of(command))
             if parked is not None:
@@ -338,6 +343,7 @@ class Shard(Node):
             self._refuse_waiting(waiting, "too many purchases wait for reserve")
             return
         self._asks += 1
+        self._wait_no_longer(waiting)
         parked = Parked(
             self._asks,
             self._account_of(waiting.command),
@@ -366,6 +372,13 @@ class Shard(Node):
         parked.behind.append(waiting)
         self._parked_count += 1
 
+    def _wait_no_longer(self, waiting: Waiting) -> None:
+        """Who parks gives up at his deadline, if that is earlier."""
+        if waiting.deadline_ms:
+            left_ms = waiting.deadline_ms - self._steady_ms
+            gives_up_at_ms = min(waiting.gives_up_at_ms, self._now_ms + left_ms)
+            waiting.gives_up_at_ms = gives_up_at_ms
+
     def _unpark(
         self,
         ask: int,
@@ -379,12 +392,15 @@ class Shard(Node):
             return  # Given up before the answer came.
         del self._parked_accounts[parked.account_id]
         self._parked_count -= 1 + len(parked.behind)
+        first = parked.first
         if why_not:
-            self._refuse_waiting(parked.first, why_not)
-        elif not self._answer_again(
-            parked.first.connection, parked.first.correlation, parked.first.command
-        ):
-            self._decide(parked.first, _refusals(parked, refusal), forced_minor)
+            self._refuse_waiting(first, why_not)
+        elif self._answer_again(first.connection, first.correlation, first.command):
+            pass
+        elif self._is_late(first.deadline_ms):
+            self._refuse_waiting(first, m.TOO_LATE)
+        else:
+            self._decide(first, _refusals(parked, refusal), forced_minor)
         for waiting in parked.behind:
             if waiting.gives_up_at_ms <= self._now_ms:
                 self._refuse_waiting(waiting, "settlement did not answer in time")

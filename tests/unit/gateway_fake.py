@@ -17,7 +17,7 @@ from actors.runner import Statistics
 from gateway.config import BOUNDS, Bounds, GatewayConfig, decode_config
 from gateway.http_server import bound_socket, open_door
 from gateway.keys import ALL_ROLES, KeyFile
-from gateway.ports import Waiting
+from gateway.ports import SINGLE, Backlog, Sender, Waiting
 from gateway.queries import Audit
 from processor.commands import Command
 from processor.messages import Answer, Outcome
@@ -51,17 +51,29 @@ class FakeNodes:
         self.ready = True
         self.arrived = asyncio.Event()  # Set by every command.
         self.commands: list[Command] = []
+        self.senders: list[Sender | None] = []
+        self.deadlines_ms: list[int] = []
+        self.backlogs: dict[str, Backlog] = {"shard-000": Backlog()}
         self.waiting: list[Waiting] = []  # For the commands, in their order.
         self.queries: list[tuple[str, str]] = []
         self.pages: list[tuple[int, int]] = []  # Of entries: before, and how many.
         self.read: Answer | Exception = Answer(0, Outcome.READ, b'{"found":true}')
         self.raises: Exception | None = None
 
-    def submit(self, command: Command, waiting: Waiting) -> None:
+    def submit(
+        self,
+        command: Command,
+        waiting: Waiting,
+        sender: Sender | None = None,
+        deadline_ms: int = 0,
+        part: int = SINGLE,
+    ) -> None:
         """Remember a command, and answer it in the next turn of the loop."""
         if self.raises is not None:
             raise self.raises
         self.commands.append(command)
+        self.senders.append(sender)
+        self.deadlines_ms.append(deadline_ms)
         self.waiting.append(waiting)
         self.arrived.set()
         said = self.say(command)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.keys import KeyFile
-from gateway.ports import NothingDone, OutcomeUnknown
+from gateway.ports import NothingDone, OutcomeUnknown, TooLate
 from gateway.routes import Role
 from processor import commands as c
 from processor.messages import Answer, Outcome
@@ -188,3 +188,18 @@ async def test_bulk_needs_a_key_and_a_known_content_type(tmp_path: Path) -> None
         nobody = await browser.post(PATH, [], without=("Authorization",))
         text = await browser.post(PATH, [], headers={"Content-Type": "text/csv"})
     assert (nobody.status, text.status) == (401, 415)
+
+
+async def test_nothing_overtakes_an_item_that_comes_too_late(tmp_path: Path) -> None:
+    class Busy(FakeNodes):
+        def submit(self, command: c.Command, *given: Any) -> None:
+            if command.request_id == "2":
+                raise TooLate("it would wait too long")
+            super().submit(command, *given)
+
+    nodes = Busy(echo)
+    async with browsing(tmp_path, nodes) as browser:
+        told = await browser.post(PATH, [authorize(str(n)) for n in range(5)])
+    outcomes = [one["outcome"] for one in told.json]
+    assert outcomes == ["decided", "decided", "not_done", "not_done", "not_done"]
+    assert [command.request_id for command in nodes.commands] == ["0", "1"]

@@ -25,7 +25,8 @@ def header(key: str) -> bytes:
 def test_a_key_names_its_caller_and_roles(tmp_path: Path) -> None:
     key = KeyFile(tmp_path).add("shop", [Role.PAYMENTS], TODAY)
     principal = ring_of(tmp_path).principal_of(header(key))
-    assert principal == Principal("shop", frozenset({Role.PAYMENTS}))
+    assert principal == Principal("shop", frozenset({Role.PAYMENTS}), principal.sender)
+    assert principal.sender.name == key.split("_")[1]
     assert key.startswith("fb_")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway.keys import KeyFile
-from gateway.ports import NothingDone, OutcomeUnknown, Waiting
+from gateway.ports import SINGLE, NothingDone, OutcomeUnknown, Sender, Waiting
 from gateway.routes import Role
 from processor import commands as c
 from processor.audit.report import AuditReport, audit
@@ -48,7 +48,15 @@ class HouseNodes(FakeNodes):
         self.lost: Trouble = no_trouble
         self.unheard: Trouble = no_trouble
 
-    def submit(self, command: Command, waiting: Waiting) -> None:
+    def submit(
+        self,
+        command: Command,
+        waiting: Waiting,
+        sender: Sender | None = None,
+        deadline_ms: int = 0,
+        part: int = SINGLE,
+    ) -> None:
+        self.senders.append(sender)
         said: Answer | Exception | None = self.lost(command)
         if said is None:
             self.commands.append(command)

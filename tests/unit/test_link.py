@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.backlog import SINGLE, Sender
 from actors.nodes import Awaited, Link, NothingDone, OutcomeUnknown, Overloaded
 from processor import limits
 from processor.commands import ChangeLimit
@@ -197,3 +198,40 @@ async def test_who_has_given_up_is_told_nothing() -> None:
     awaited.answered(Answer(0, Outcome.DECIDED, b""))
     awaited.failed(OutcomeUnknown("later"))
     assert str(await awaited.told()) == "late"
+
+
+async def test_a_deadline_and_a_senders_share_go_with_a_command(
+    tmp_path: Path,
+) -> None:
+    async with linked(tmp_path) as (link, node):
+        sender, waiting = Sender("key"), Awaited()
+        link.submit(
+            ChangeLimit("caller", "r", "alice", 7), waiting, sender, 9_999_999_999
+        )
+        await until(lambda: node.limits_seen == [7])
+        (submitted,) = (m for f in node.frames for m in f)
+        assert isinstance(submitted, Submit)
+        assert submitted.deadline_ms == 9_999_999_999
+        assert link.backlog.waiting == 1
+        answer = Answer(submitted.correlation, Outcome.DECIDED, b"")
+        node.writers[0].write(frame([answer]))
+        await waiting.told()
+        assert link.backlog.waiting == 0
+
+
+async def test_over_its_share_a_key_is_refused_and_others_are_not(
+    tmp_path: Path,
+) -> None:
+    greedy, modest = Sender("greedy"), Sender("modest")
+    async with linked(tmp_path) as (link, _):
+        command, share = ChangeLimit("caller", "r", "alice", 1), 0
+        while link.backlog.enter(greedy, SINGLE):  # As `submit` does.
+            assert share < limits.NODE_COMMANDS_FIRST
+            link.backlog.settled(greedy)
+            link.submit(command, Awaited(), greedy, 2**40)
+            share += 1
+        with pytest.raises(Overloaded, match="share"):
+            link.submit(command, Awaited(), greedy, 2**40)
+        assert share == link.in_flight == limits.NODE_COMMANDS_FIRST * 4 // 5 + 1
+        link.submit(ChangeLimit("caller", "r", "alice", 1), Awaited(), modest, 2**40)
+        link.submit(ChangeLimit("caller", "r", "alice", 1), Awaited())  # Nobody's.

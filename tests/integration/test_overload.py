@@ -1,0 +1,62 @@
+"""The overload benchmark in miniature: a real server, flooded, with its books."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.machine import work_directory
+from benchmarks.overload import recovered_seconds
+from benchmarks.press import Flooded
+
+SECONDS_MAX = 120
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A directory on a real disk; the one of `tmp_path` may be in memory."""
+    directory = work_directory(None)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.mark.slow
+def test_a_flooded_server_goes_on_and_its_books_are_right(disk: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.overload", "--quick"),
+            *("--seconds", "1.5", "--around-seconds", "0.5", "--accounts", "200"),
+            *("--connections", "400", "--work-dir", str(disk)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS_MAX,
+    )
+    assert 0 == done.returncode, done.stderr
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert figures["peak_goodput_per_s"] > 0
+    assert figures["offered_per_s"] > 2 * figures["capacity_per_s"]
+    # How much is a question for a quiet machine; that it goes on is not.
+    assert figures["flood_goodput_per_s"] > 0
+    assert figures["modest_beside_approved"] > 0
+    before, most, after = figures["gateway_rss_mb"]
+    assert max(most, after) < before + 100
+    assert "books: " in done.stderr  # It has compared them.
+    assert [] == list(disk.iterdir())
+
+
+def test_recovered_is_from_when_on_nearly_all_is_approved() -> None:
+    def calm(approved: list[int]) -> Flooded:
+        nothing = dict.fromkeys(Flooded.__struct_fields__, 0)
+        bins = {"due_in": [100] * 4, "approved_in": approved, "refused_in": [0] * 4}
+        return Flooded(**(nothing | bins))  # type: ignore[arg-type]
+
+    assert 0.0 == recovered_seconds(calm([95, 99, 100, 96]))
+    assert 0.2 == recovered_seconds(calm([100, 90, 100, 100]))
+    assert recovered_seconds(calm([100, 100, 100, 94])) is None
