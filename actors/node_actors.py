@@ -17,7 +17,7 @@ import ray
 from actors.births import recover_settlement, recover_shard
 from actors.runner import Runner, Statistics
 from actors.stream import SettlementLink
-from processor.journal import Batch, Identity, Journal
+from processor.journal import Batch, Identity, Journal, Point
 from processor.recovery import digest_of
 
 
@@ -72,6 +72,11 @@ class _NodeActor:
     async def read_rows(self, after_sequence: int, rows: int) -> list[Batch]:
         """Journal rows, for an audit of the running system."""
         return await self._runner.read_rows(after_sequence, rows)
+
+    @ray.method
+    async def rotate(self) -> Point:
+        """Seal what the journal has by now: where that ends."""
+        return await self._runner.rotate()
 
     @ray.method
     async def identity(self) -> Identity:
