@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from actors.auditor import Auditor, TooBusy
+from actors.keeper import keep_all
 from actors.manifest import (
     ClusterRefused,
     Manifest,
@@ -61,6 +62,7 @@ class Cluster:
         self._lock = -1
         self._sockets: Path | None = None
         self._supervised: dict[str, Supervised] = {}
+        self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> Nodes:
         """Recover every node and connect.
@@ -83,6 +85,7 @@ class Cluster:
                 self.manifest = msgspec.structs.replace(self.manifest, is_ready=True)
                 save(data_dir, self.manifest)
             await self._connected()
+            self._keeping = asyncio.create_task(keep_all(self._running), name="keeper")
         except BaseException:
             await self.stop()
             raise
@@ -90,6 +93,9 @@ class Cluster:
 
     async def stop(self) -> None:
         """Stop the nodes in order (shards first), Ray, and let the directory go."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
         for name in sorted(self._supervised, reverse=True):
             await self._supervised[name].stop()
         for link in self.nodes.links if hasattr(self, "nodes") else ():
@@ -134,6 +140,14 @@ class Cluster:
         async with asyncio.timeout(_CONNECT_SECONDS_MAX):
             while not self.nodes.ready:  # noqa: ASYNC110 (once, at start)
                 await asyncio.sleep(0.01)
+
+    def _running(self) -> dict[str, tuple[Path, Any]]:
+        """Each node that runs: its journal and its actor."""
+        return {
+            name: (supervised.config.journal, supervised.actor)
+            for name, supervised in self._supervised.items()
+            if supervised.started is not None
+        }
 
     # Control, for metrics, status and audit.
 

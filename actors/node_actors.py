@@ -79,6 +79,11 @@ class _NodeActor:
         return await self._runner.rotate()
 
     @ray.method
+    async def settled_segments(self) -> int:
+        """How many segments of the journal, from the first, never change any more."""
+        return self._journal.settled_count
+
+    @ray.method
     async def identity(self) -> Identity:
         """Whose journal it is."""
         return self._journal.identity

@@ -140,6 +140,13 @@ def check_end(head: Head, sequence: int, chain: bytes) -> None:
         )
 
 
+def has_end(heads: Sequence[Head], point: Point) -> bool:
+    """Whether one of the segments was sealed at a point."""
+    where = (point.sequence, point.chain)
+    ends = [head.end for head in heads if head.end is not None]
+    return any((end.sequence, end.chain) == where for end in ends)
+
+
 def check_segments(heads: Sequence[Head]) -> int:
     """The number of the segment in which the journal goes on.
 

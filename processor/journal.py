@@ -131,6 +131,9 @@ class Storage(Protocol):
     def sealed(self, number: int) -> Settled:
         """A settled segment."""
 
+    def saved(self) -> Iterator[tuple[str, int, bytes]]:
+        """The snapshots: name, sequence and content, the newest first."""
+
     def close(self) -> None:
         """Let the next writer in."""
 
@@ -237,6 +240,11 @@ class Journal:
         return self._last_end if self.sealed else None
 
     @property
+    def settled_count(self) -> int:
+        """How many segments, from the first, never change any more."""
+        return len(self.sealed) - (self._settling is not None)
+
+    @property
     def is_at_sealed_end(self) -> bool:
         """Whether all there is is in sealed segments already."""
         return self._next_sequence - 1 == self._begin.sequence and bool(self.sealed)
@@ -284,11 +292,9 @@ class Journal:
             if not rows:
                 return
 
-    def is_at(self, point: Point) -> bool:
-        """Whether the journal has gone through a point at the end of a segment."""
-        where = (point.sequence, point.chain)
-        ends = [head.end for head in self.sealed if head.end is not None]
-        return any((end.sequence, end.chain) == where for end in ends)
+    def saved(self) -> Iterator[tuple[str, int, bytes]]:
+        """What snapshots there are: name, sequence and content, the newest first."""
+        return self._storage.saved()
 
     async def read(self, after_sequence: int, rows: int) -> list[Batch]:
         """Up to `rows` rows that begin after a sequence; fewer at a segment's end."""

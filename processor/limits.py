@@ -59,6 +59,7 @@ REFERENCE_WAIT_MS_MAX: Final = 2_000  # For the shards to hold what was register
 SEGMENT_RECORDS: Final = 200_000
 SEGMENT_BYTES: Final = 128 * 1024 * 1024
 SEGMENT_READERS_MAX: Final = 8  # Sealed ones kept open to look up rows.
+ARCHIVE_BLOCK_BYTES: Final = 32 * 1024  # Before compression, of an archived one.
 
 # The stream.
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024

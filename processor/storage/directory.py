@@ -5,16 +5,20 @@
     shard-000.journal-wal       what is not in its file yet
     shard-000.journal.lock      who owns them all
 
+    shard-000.journal.000000204800.snapshot     see `snapshots.py`
+
 What ends in `.draft` was being made when a process ended, and is worth nothing.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from processor.chain import Head, Identity, JournalRefused
 from processor.storage import segment
 from processor.storage.files import DRAFT, check_file
 from processor.storage.sealed import Sealed
+from processor.storage.snapshots import read_snapshots
 
 _DIGITS = 6
 
@@ -87,6 +91,10 @@ class Directory:
     def sealed(self, number: int) -> Sealed:
         """A settled segment."""
         return Sealed(self.path_of(number))
+
+    def saved(self) -> Iterator[tuple[str, int, bytes]]:
+        """The snapshots: name, sequence and content, the newest first."""
+        return read_snapshots(self._path)
 
     def close(self) -> None:
         """Let the next writer in."""

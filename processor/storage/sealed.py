@@ -94,8 +94,9 @@ class Sealed:
             raise JournalRefused(f"{self.path} is damaged: {error}") from error
 
     def _unpacked(self, after_sequence: int, rows: int) -> list[Batch]:
+        assert self.head.begin is not None
         found: list[Batch] = []
-        last = after_sequence
+        last = max(after_sequence, self.head.begin.sequence)
         while rows < 0 or len(found) < rows:
             packed = self._sqlite.execute(_BLOCK_OF, (last + 1,)).fetchone()
             if packed is None or packed[1] <= last:
