@@ -32,6 +32,7 @@ from actors.manifest import (
 from actors.node_actors import NodeConfig
 from actors.nodes import Nodes, NothingDone
 from actors.runner import Statistics
+from actors.sealing import SealedCut, seal_all
 from actors.supervisor import Supervised
 from processor.audit.verdict import Verdict
 from processor.journal import check_file
@@ -63,6 +64,7 @@ class Cluster:
         self._sockets: Path | None = None
         self._supervised: dict[str, Supervised] = {}
         self._keeping: asyncio.Task[None] | None = None
+        self._sealing = asyncio.Lock()
 
     async def start(self) -> Nodes:
         """Recover every node and connect.
@@ -163,12 +165,21 @@ class Cluster:
         )
         return [f for f in figures if isinstance(f, Statistics)]
 
-    async def audit(self) -> Verdict:
-        """Audit the running system.  Raises TooBusy, or NothingDone if one is down."""
+    def _all_actors(self) -> dict[str, Any]:
+        """Every node's actor, by name.  Raises NothingDone if one is down."""
         down = [s.name for s in self._supervised.values() if s.started is None]
         if down:
             raise NothingDone(f"{', '.join(down)} cannot be reached")
-        actors = {name: s.actor for name, s in self._supervised.items()}
+        return {name: s.actor for name, s in self._supervised.items()}
+
+    async def seal(self) -> SealedCut:
+        """Seal every journal at one cut.  Raises NothingDone if that cannot be."""
+        async with self._sealing:
+            return await seal_all(self.manifest.cluster_id, self._all_actors())
+
+    async def audit(self) -> Verdict:
+        """Audit the running system.  Raises TooBusy, or NothingDone if one is down."""
+        actors = self._all_actors()
         auditor: Any = ray.remote(Auditor).options(num_cpus=0).remote()
         try:
             verdict: Verdict = await auditor.audit.remote(actors)

@@ -74,9 +74,14 @@ class _NodeActor:
         return await self._runner.read_rows(after_sequence, rows)
 
     @ray.method
-    async def rotate(self) -> Point:
-        """Seal what the journal has by now: where that ends."""
-        return await self._runner.rotate()
+    async def prepare_segment(self) -> None:
+        """Make the next segment, so that sealing takes less time."""
+        await self._runner.prepare_segment()
+
+    @ray.method
+    async def seal(self) -> tuple[Point, int]:
+        """Seal what the journal has: where it ends, and in which segment."""
+        return await self._runner.rotate(), self._journal.settled_count
 
     @ray.method
     async def settled_segments(self) -> int:
@@ -137,6 +142,17 @@ class SettlementActor(_NodeActor):
         self._settlement = await recover_settlement(self._journal)
         self._runner = Runner(self._settlement, self._journal)
         return await self._listen(self._settlement.sequence)
+
+    @ray.method
+    async def seal_and_stand_still(self, seconds_max: float) -> tuple[Point, int]:
+        """Seal, and do nothing until told to go on, or for so long at most."""
+        point = await self._runner.rotate(stand_still_seconds=seconds_max)
+        return point, self._journal.settled_count
+
+    @ray.method
+    async def go_on(self) -> int | None:
+        """How long it stood still, in milliseconds; None if it does no more."""
+        return self._runner.go_on()
 
     @ray.method
     async def statistics(self) -> Statistics:

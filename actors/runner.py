@@ -94,6 +94,8 @@ class Runner:
         self._step_is_due = False
         self._reading = asyncio.Lock()
         self._rotating = asyncio.Lock()
+        self._standing_still: asyncio.TimerHandle | None = None
+        self._stands_still_since = 0.0
         self._rotation: asyncio.Task[None] | None = None  # Of a full segment.
         self.rotations = 0
         self.rotation_seconds_max = 0.0  # A step had to wait for so long.
@@ -108,6 +110,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Finish what is in the inbox, then close everything."""
+        self.go_on()
         while (  # noqa: ASYNC110
             self.node.has_work or self.readings or self._reading.locked()
         ):
@@ -123,22 +126,47 @@ class Runner:
         async with self._rotating:
             await self.journal.close()
 
-    async def rotate(self) -> Point:
-        """Seal what the journal has by now; where it ends, once anybody may read it."""
+    async def prepare_segment(self) -> None:
+        """Make the next segment of the journal, beside the work."""
+        async with self._rotating:
+            await self.journal.prepare()
+
+    async def rotate(self, stand_still_seconds: float = 0.0) -> Point:
+        """Seal what the journal has by now; where it ends, once anybody may read it.
+
+        From that very point on the node stands still, if it is to, until it is told
+        to go on or so much time has passed.
+        """
         async with self._rotating:
             try:
-                if not self.journal.is_at_sealed_end:
-                    await self.journal.prepare()
-                    async with self._reading:
+                await self.journal.prepare()
+                async with self._reading:
+                    if stand_still_seconds:
+                        self._stand_still(stand_still_seconds)
+                    if not self.journal.is_at_sealed_end:
                         self._switch()
-                    self.step_soon()
-                    await self.journal.settle()
+                self.step_soon()
+                await self.journal.settle()
             except BaseException:
                 self._on_failure(traceback.format_exc())
                 raise
             sealed = self.journal.sealed_point
             assert sealed is not None
             return sealed
+
+    def _stand_still(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._stands_still_since = self._seconds()
+        self._standing_still = loop.call_later(seconds, self.go_on)
+
+    def go_on(self) -> int | None:
+        """Work again; how long it stood still in milliseconds, None if it did not."""
+        if self._standing_still is None:
+            return None
+        self._standing_still.cancel()
+        self._standing_still = None
+        self.step_soon()
+        return int((self._seconds() - self._stands_still_since) * 1_000)
 
     async def _rotate_full(self) -> None:
         await self.rotate()
@@ -186,8 +214,8 @@ class Runner:
 
     def _step(self) -> None:
         self._step_is_due = False
-        if self._reading.locked():
-            return  # The reader will step when it is done.
+        if self._reading.locked() or self._standing_still is not None:
+            return  # Who ends that will step when it is done.
         try:
             self._step_and_append()
             if self.readings:

@@ -153,6 +153,19 @@ def check_segments(heads: Sequence[Head]) -> int:
     All segments there are, by number.  That one is the last, or the last but
     one when a blank one lies ready.  Raises JournalRefused, naming a segment.
     """
+    check_row_of_segments(heads)
+    last = heads[-1]
+    if last.end is not None:
+        raise JournalRefused(
+            f"{last.name} was sealed, and the segment after it is missing: restore it "
+            "from a backup"
+        )
+    is_spare = last.begin is None and heads[-2].end is None
+    return last.number - 1 if is_spare else last.number
+
+
+def check_row_of_segments(heads: Sequence[Head]) -> None:
+    """Raise JournalRefused, naming one, unless each fits behind the one before."""
     first = heads[0]
     if first.number == 1 and first.begin != beginning_of(first.identity):
         raise JournalRefused(f"{first.name} is damaged: it is not how a journal begins")
@@ -165,23 +178,20 @@ def check_segments(heads: Sequence[Head]) -> int:
         if head.identity != first.identity:
             raise JournalRefused(f"{head.name} is a segment of another journal")
     for before, head in pairwise(heads):
-        if head.begin is None and head is not heads[-1]:
+        _check_edge(before, head, head is heads[-1])
+
+
+def _check_edge(before: Head, head: Head, is_last: bool) -> None:
+    if head.begin is None:
+        if not is_last:
             raise JournalRefused(f"{head.name} is blank, and others follow it")
-        if head.begin is not None and before.end is None:
-            raise JournalRefused(
-                f"{before.name} is not sealed, but {head.name} goes on after it: it is "
-                "an old copy"
-            )
-        if head.begin is not None and before.end != head.begin:
-            raise JournalRefused(
-                f"{head.name} does not go on where {before.name} was sealed: one of "
-                "the two is an old copy or of another history"
-            )
-    last = heads[-1]
-    if last.end is not None:
+    elif before.end is None:
         raise JournalRefused(
-            f"{last.name} was sealed, and the segment after it is missing: restore it "
-            "from a backup"
+            f"{before.name} is not sealed, but {head.name} goes on after it: it is "
+            "an old copy"
         )
-    is_spare = last.begin is None and heads[-2].end is None
-    return last.number - 1 if is_spare else last.number
+    elif before.end != head.begin:
+        raise JournalRefused(
+            f"{head.name} does not go on where {before.name} was sealed: one of "
+            "the two is an old copy or of another history"
+        )
