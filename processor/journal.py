@@ -43,7 +43,7 @@ from processor.chain import (
     check_end,
     check_segments,
 )
-from processor.storage.directory import Directory
+from processor.storage.directory import Directory, segment_numbers, segment_path
 from processor.storage.files import check_file, lock_journal
 from processor.storage.sealed import Sealed
 
@@ -61,7 +61,9 @@ __all__ = [
     "chain_start",
     "check_batch",
     "check_file",
+    "last_sequence",
     "read_journal",
+    "read_segments",
 ]
 
 _ROWS_PER_READ = 256
@@ -453,6 +455,18 @@ def read_segments(path: Path) -> Iterator[tuple[list[Head], Iterator[Batch]]]:
         yield heads, _rows(directory, heads)
     finally:
         os.close(lock)
+
+
+def last_sequence(path: Path) -> int:
+    """The last record of a journal that `read_segments` has opened."""
+    number = segment_numbers(path)[-1]
+    found = 0
+    while number and not found:  # A blank segment has none.
+        segment = Sealed(segment_path(path, number))
+        found = segment.last_sequence()
+        segment.close()
+        number -= 1
+    return found
 
 
 def _rows(directory: Directory, heads: list[Head]) -> Iterator[Batch]:

@@ -24,6 +24,7 @@ from processor.recovery import Parts, Replay, digest_of, replay_of
 FORMAT = 1
 _MAGIC = b"Forebay snapshot"
 _LENGTH_BYTES = 4
+_BEGIN = len(_MAGIC) + _LENGTH_BYTES  # Of the header.
 _CHECKSUM_BYTES = 32
 _BROKEN = (msgspec.MsgspecError, LookupError, ValueError, AssertionError)
 
@@ -73,15 +74,9 @@ def decode(name: str, saved: bytes, identity: Identity) -> tuple[Point, Replay]:
 
     Raises SnapshotRefused, with the name, for whatever is wrong with it.
     """
-    body = memoryview(saved)[:-_CHECKSUM_BYTES]
-    if body[: len(_MAGIC)] != _MAGIC:
-        raise SnapshotRefused(f"{name} is not a snapshot of Forebay")
-    if _checksum(body) != saved[-_CHECKSUM_BYTES:]:
-        raise SnapshotRefused(f"{name} is damaged: its checksum is another")
+    header = header_of(name, saved, identity)
     try:
-        header, parts = _opened(name, body)
-        if header.identity != identity:
-            raise SnapshotRefused(f"{name} is a snapshot of another journal")
+        parts = _parts(header, memoryview(saved))
         replay = replay_of(identity).restored(identity, parts, header.at_ms)
     except _BROKEN as error:
         raise SnapshotRefused(f"{name} cannot be read: {error}") from error
@@ -91,6 +86,42 @@ def decode(name: str, saved: bytes, identity: Identity) -> tuple[Point, Replay]:
     ):
         raise SnapshotRefused(f"{name} does not hold the state that was saved")
     return header.point, replay
+
+
+def header_of(name: str, saved: bytes, identity: Identity) -> Header:
+    """What it says of itself, once it is known to be whole.  Raises as `decode`."""
+    body = memoryview(saved)[:-_CHECKSUM_BYTES]
+    if body[: len(_MAGIC)] != _MAGIC:
+        raise SnapshotRefused(f"{name} is not a snapshot of Forebay")
+    if _checksum(body) != saved[-_CHECKSUM_BYTES:]:
+        raise SnapshotRefused(f"{name} is damaged: its checksum is another")
+    encoded = body[_BEGIN : _BEGIN + _length_of(body)]
+    try:
+        # The format first: all else of a newer header may be unknown.
+        version = msgspec.msgpack.decode(encoded)["format"]
+        if version != FORMAT:
+            raise SnapshotRefused(
+                f"{name} has snapshot format {version}, this program reads {FORMAT}"
+            )
+        header = _HEADER.decode(encoded)
+    except _BROKEN as error:
+        raise SnapshotRefused(f"{name} cannot be read: {error}") from error
+    if header.identity != identity:
+        raise SnapshotRefused(f"{name} is a snapshot of another journal")
+    return header
+
+
+def _parts(header: Header, saved: memoryview) -> Parts:
+    parts = {}
+    begin = _BEGIN + _length_of(saved)
+    for part, length in header.parts.items():
+        parts[part] = saved[begin : begin + length]
+        begin += length
+    return parts
+
+
+def _length_of(saved: memoryview) -> int:
+    return int.from_bytes(saved[len(_MAGIC) : _BEGIN], "big")
 
 
 def newest(
@@ -117,24 +148,6 @@ def newest(
         else:
             return point, replay
     return None
-
-
-def _opened(name: str, body: memoryview) -> tuple[Header, Parts]:
-    begin = len(_MAGIC) + _LENGTH_BYTES
-    length = int.from_bytes(body[len(_MAGIC) : begin], "big")
-    # The format first: all else of a newer header may be unknown.
-    version = msgspec.msgpack.decode(body[begin : begin + length])["format"]
-    if version != FORMAT:
-        raise SnapshotRefused(
-            f"{name} has snapshot format {version}, this program reads {FORMAT}"
-        )
-    header = _HEADER.decode(body[begin : begin + length])
-    parts: dict[str, bytes | memoryview] = {}
-    begin += length
-    for part, length in header.parts.items():
-        parts[part] = body[begin : begin + length]
-        begin += length
-    return header, parts
 
 
 def _checksum(body: bytes | memoryview) -> bytes:

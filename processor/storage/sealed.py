@@ -76,6 +76,18 @@ class Sealed:
             yield from found
             after = found[-1].first_sequence
 
+    def last_sequence(self) -> int:
+        """The last record in it; 0 if it has none."""
+        table = "block" if self.is_packed else "batch"
+        try:
+            ((last,),) = self._sqlite.execute(
+                f"SELECT coalesce(max(last_sequence), 0) FROM {table} WHERE "
+                f"first_sequence = (SELECT max(first_sequence) FROM {table})"
+            ).fetchall()
+        except _BROKEN as error:
+            raise JournalRefused(f"{self.path} is damaged: {error}") from error
+        return int(last)
+
     def row_of(self, sequence: int) -> Batch:
         """The row that holds a record of this segment."""
         try:

@@ -223,6 +223,7 @@ def test_nothing_is_restored_over_what_is_there(
 def test_a_backup_is_of_what_the_server_serves(tmp_path: Path) -> None:
     with running_server(tmp_path / "data", "--shards", "1") as server:
         furnish(server, 1)
+        (tmp_path / "other").mkdir()
         with running_server(tmp_path / "other" / "data", "--shards", "1") as other:
             wrong = run_forebay(
                 *("backup", str(tmp_path / "b"), "--data-dir", str(other.data_dir)),
