@@ -1,5 +1,6 @@
 """A node whose journal is full goes on in the next segment, and nobody notices."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,35 @@ async def test_a_rotation_that_fails_ends_the_node(tmp_path: Path) -> None:
         with pytest.raises(Exception, match=r"j\.000002 is damaged or foreign"):
             await runner.rotate()
     assert "j.000002 is damaged or foreign" in failed[0]
+
+
+async def test_who_stands_still_answers_nobody_until_told_to_go_on(
+    tmp_path: Path,
+) -> None:
+    failed: list[str] = []
+    async with a_node(tmp_path, failed) as runner, calling(tmp_path) as caller:
+        caller.say(limit(1))
+        await caller.answered(1)
+        point = await runner.rotate(stand_still_seconds=60)
+        caller.say(limit(2))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await caller.answered(2)
+        assert point.sequence == runner.node.sequence
+        stood_still_ms = runner.go_on()
+        answers = await caller.answered(2)
+        assert runner.go_on() is None
+    assert [] == failed
+    assert stood_still_ms is not None
+    assert stood_still_ms >= 100
+    assert [1, 2] == [answer.correlation for answer in answers]
+
+
+async def test_who_stands_still_goes_on_by_itself_in_the_end(tmp_path: Path) -> None:
+    failed: list[str] = []
+    async with a_node(tmp_path, failed) as runner, calling(tmp_path) as caller:
+        await runner.rotate(stand_still_seconds=0.05)
+        caller.say(limit(1))
+        await caller.answered(1)
+        assert runner.go_on() is None
+    assert [] == failed
