@@ -81,7 +81,12 @@ class _NodeActor:
     @ray.method
     async def seal(self) -> tuple[Point, int]:
         """Seal what the journal has: where it ends, and in which segment."""
-        return await self._runner.rotate(), self._journal.settled_count
+        return await self._runner.seal(), len(self._journal.sealed)
+
+    @ray.method
+    async def settled(self) -> None:
+        """Returns once anybody may read what was sealed last."""
+        await self._runner.settled()
 
     @ray.method
     async def settled_segments(self) -> int:
@@ -146,8 +151,7 @@ class SettlementActor(_NodeActor):
     @ray.method
     async def seal_and_stand_still(self, seconds_max: float) -> tuple[Point, int]:
         """Seal, and do nothing until told to go on, or for so long at most."""
-        point = await self._runner.rotate(stand_still_seconds=seconds_max)
-        return point, self._journal.settled_count
+        return await self._runner.seal(seconds_max), len(self._journal.sealed)
 
     @ray.method
     async def go_on(self) -> int | None:

@@ -96,6 +96,7 @@ class Runner:
         self._rotating = asyncio.Lock()
         self._standing_still: asyncio.TimerHandle | None = None
         self._stands_still_since = 0.0
+        self._settling: asyncio.Task[None] | None = None
         self._rotation: asyncio.Task[None] | None = None  # Of a full segment.
         self.rotations = 0
         self.rotation_seconds_max = 0.0  # A step had to wait for so long.
@@ -131,28 +132,49 @@ class Runner:
         async with self._rotating:
             await self.journal.prepare()
 
-    async def rotate(self, stand_still_seconds: float = 0.0) -> Point:
-        """Seal what the journal has by now; where it ends, once anybody may read it.
+    async def rotate(self) -> Point:
+        """Seal what the journal has by now; where it ends, once anybody may read it."""
+        point = await self.seal()
+        await self.settled()
+        return point
 
-        From that very point on the node stands still, if it is to, until it is told
-        to go on or so much time has passed.
+    async def seal(self, stand_still_seconds: float = 0.0) -> Point:
+        """The same, but what was sealed settles while the node goes on.
+
+        If it is to, it stands still from that very point on, until it is told to go
+        on or so much time has passed.
         """
-        async with self._rotating:
-            try:
-                await self.journal.prepare()
-                async with self._reading:
-                    if stand_still_seconds:
-                        self._stand_still(stand_still_seconds)
-                    if not self.journal.is_at_sealed_end:
-                        self._switch()
-                self.step_soon()
-                await self.journal.settle()
-            except BaseException:
-                self._on_failure(traceback.format_exc())
-                raise
-            sealed = self.journal.sealed_point
-            assert sealed is not None
-            return sealed
+        await self._rotating.acquire()
+        try:
+            await self.journal.prepare()
+            async with self._reading:
+                if stand_still_seconds:
+                    self._stand_still(stand_still_seconds)
+                if not self.journal.is_at_sealed_end:
+                    self._switch()
+            self.step_soon()
+        except BaseException:
+            self._rotating.release()
+            self._on_failure(traceback.format_exc())
+            raise
+        self._settling = asyncio.create_task(self._settle())
+        sealed = self.journal.sealed_point
+        assert sealed is not None
+        return sealed
+
+    async def _settle(self) -> None:
+        try:
+            await self.journal.settle()
+        except BaseException:
+            self._on_failure(traceback.format_exc())
+            raise
+        finally:
+            self._rotating.release()
+
+    async def settled(self) -> None:
+        """Wait until anybody may read what was sealed last."""
+        if self._settling is not None:
+            await asyncio.shield(self._settling)
 
     def _stand_still(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

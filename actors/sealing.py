@@ -37,6 +37,7 @@ async def seal_all(cluster_id: str, nodes: dict[str, Any]) -> SealedCut:
             sealed = await asyncio.gather(*(a.seal.remote() for a in shards.values()))
         finally:
             stood_still_ms = await settlement.go_on.remote()
+        await asyncio.gather(*(a.settled.remote() for a in nodes.values()))
     except (RayActorError, RayTaskError) as error:
         raise NothingDone(f"a node failed: {str(error).splitlines()[0]}") from error
     if stood_still_ms is None:

@@ -128,6 +128,8 @@ class Segment:
         ((level,),) = await self._connection.execute_fetchall("PRAGMA synchronous")
         if level != 2:
             raise JournalRefused(f"{self.path}: SQLite did not accept synchronous=FULL")
+        # Changes nothing: the WAL is made now, and not while somebody waits.
+        await self._connection.execute("UPDATE owner SET epoch = epoch")
 
     def begin(self, begin: Point) -> None:
         """Say where a blank segment goes on from; durable when it returns."""

@@ -76,7 +76,7 @@ async def test_who_stands_still_answers_nobody_until_told_to_go_on(
     async with a_node(tmp_path, failed) as runner, calling(tmp_path) as caller:
         caller.say(limit(1))
         await caller.answered(1)
-        point = await runner.rotate(stand_still_seconds=60)
+        point = await runner.seal(stand_still_seconds=60)
         caller.say(limit(2))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
@@ -94,7 +94,7 @@ async def test_who_stands_still_answers_nobody_until_told_to_go_on(
 async def test_who_stands_still_goes_on_by_itself_in_the_end(tmp_path: Path) -> None:
     failed: list[str] = []
     async with a_node(tmp_path, failed) as runner, calling(tmp_path) as caller:
-        await runner.rotate(stand_still_seconds=0.05)
+        await runner.seal(stand_still_seconds=0.05)
         caller.say(limit(1))
         await caller.answered(1)
         assert runner.go_on() is None

@@ -37,13 +37,14 @@ def house(said: list[str], **of_shard: Any) -> dict[str, Any]:
 
     def shard(name: str, number: int, **other: Any) -> FakeActor:
         sealed = (Point(10 * number, bytes([number]), 1), number)
-        answers = {"prepare_segment": None, "seal": sealed} | other
+        answers = {"prepare_segment": None, "seal": sealed, "settled": None} | other
         return FakeActor(name, said, **answers)
 
     settlement = FakeActor(
         "settlement",
         said,
         prepare_segment=None,
+        settled=None,
         seal_and_stand_still=(Point(7, b"s", 1), 3),
         go_on=of_shard.pop("go_on", 12),
     )
@@ -74,8 +75,9 @@ async def test_settlement_stands_still_while_every_shard_is_sealed() -> None:
         "shard-000 seal",
         "shard-001 seal",
         "settlement go_on",
-    ] == [call for call in said if "prepare" not in call]
+    ] == said[3:7]
     assert 3 == len([call for call in said[:3] if "prepare" in call])
+    assert 3 == len([call for call in said[7:] if "settled" in call])
 
 
 async def test_settlement_goes_on_when_a_shard_fails() -> None:
