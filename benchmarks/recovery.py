@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,10 +40,11 @@ def _say(text: str) -> None:
 
 
 def _timed(figures: dict[str, Any], name: str, work: Callable[[], T]) -> T:
-    began = perf_counter()
+    began, began_cpu = perf_counter(), process_time()
     done = work()
-    figures[name] = round(perf_counter() - began, 2)
-    _say(f"{name}: {figures[name]}")
+    figures[f"{name}_s"] = round(perf_counter() - began, 2)
+    figures[f"{name}_cpu_s"] = round(process_time() - began_cpu, 2)
+    _say(f"{name}: {figures[f'{name}_s']} s, CPU {figures[f'{name}_cpu_s']} s")
     return done
 
 
@@ -128,31 +129,27 @@ def _size(path: Path, segments: int) -> int:
 def _measure(path: Path, records: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"records": records}
     waits = Waits()
-    digest = _timed(
-        figures, "write_s", lambda: asyncio.run(_write(path, records, waits))
-    )
+    digest = _timed(figures, "write", lambda: asyncio.run(_write(path, records, waits)))
     figures |= waits.summary()
     segments = len(waits.switch_ms)
     figures["sealed_segments"] = segments
     ends = [
-        _timed(figures, "replay_all_s", lambda: asyncio.run(_recovered(path))),
+        _timed(figures, "replay_all", lambda: asyncio.run(_recovered(path))),
     ]
     sealed_bytes = _size(path, segments)
     _timed(
         figures,
-        "pack_s",
+        "pack",
         lambda: [pack(path, number) for number in range(1, segments + 1)],
     )
     figures["packed_ratio"] = _rounded(_size(path, segments) / sealed_bytes)
-    ends.append(
-        _timed(figures, "replay_packed_s", lambda: asyncio.run(_recovered(path)))
-    )
-    point = _timed(figures, "fold_s", lambda: fold(path, segments, _say))
+    ends.append(_timed(figures, "replay_packed", lambda: asyncio.run(_recovered(path))))
+    point = _timed(figures, "fold", lambda: fold(path, segments, _say))
     assert point is not None
     figures["tail_records"] = records - point.sequence
     figures["snapshot_mb"] = snapshot_path(path, point.sequence).stat().st_size >> 20
     ends.append(
-        _timed(figures, "snapshot_and_tail_s", lambda: asyncio.run(_recovered(path)))
+        _timed(figures, "snapshot_and_tail", lambda: asyncio.run(_recovered(path)))
     )
     assert {digest} == set(ends)
     return figures

@@ -96,6 +96,7 @@ async def test_who_stands_still_goes_on_by_itself_in_the_end(tmp_path: Path) -> 
     async with a_node(tmp_path, failed) as runner, calling(tmp_path) as caller:
         await runner.seal(stand_still_seconds=0.05)
         caller.say(limit(1))
-        await caller.answered(1)
+        async with asyncio.timeout(20):
+            await caller.answered(1)
         assert runner.go_on() is None
     assert [] == failed
