@@ -44,6 +44,8 @@ _NAMESPACE = "forebay"
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Control calls only.
 _CONNECT_SECONDS_MAX = 10.0
 
+log = logging.getLogger("forebay.cluster")
+
 
 class ClusterConfig(msgspec.Struct, frozen=True):
     """Where the journals are; shards (0: as the directory has) and first day
@@ -89,6 +91,7 @@ class Cluster:
                 save(data_dir, self.manifest)
             await self._connected()
             self._keeping = asyncio.create_task(keep_all(self._running), name="keeper")
+            self._keeping.add_done_callback(_tell_failure)
         except BaseException:
             await self.stop()
             raise
@@ -191,6 +194,12 @@ class Cluster:
         finally:
             ray.kill(auditor)
         return verdict
+
+
+def _tell_failure(task: "asyncio.Task[None]") -> None:
+    """Money goes on without the keeper, but somebody should know."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("the keeper has ended", exc_info=task.exception())
 
 
 def start_ray() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from processor.chain import JournalRefused
 from processor.storage.archive import pack
@@ -66,10 +66,10 @@ async def keep_all(nodes: Nodes) -> None:
                 ray.kill(keeper)
                 keeper = None
             for name, (journal, segments) in due.items():
-                kept[name] = segments
                 if not await _keep(keeper, name, journal, segments):
                     keeper = None
                     break
+                kept[name] = segments
             await asyncio.sleep(_LOOK_SECONDS)
     finally:
         if keeper is not None and ray.is_initialized():
@@ -84,7 +84,7 @@ async def _due(
     for name, (journal, actor) in nodes.items():
         try:
             segments = await actor.settled_segments.remote()
-        except RayActorError:
+        except RayError:
             continue  # Its next life will say.
         if segments > kept.get(name, 0):
             due[name] = journal, segments
