@@ -17,7 +17,13 @@ import msgspec
 
 from processor.chain import Batch, Head, JournalRefused
 from processor.storage.files import check_file
-from processor.storage.segment import DAMAGED, READ, READ_ONE, read_head
+from processor.storage.segment import (
+    DAMAGED,
+    READ,
+    READ_ONE,
+    read_head,
+    refusal_of,
+)
 
 BLOCKS = """
 CREATE TABLE block (
@@ -49,7 +55,7 @@ class Sealed:
             tables = self._sqlite.execute("SELECT name FROM sqlite_master").fetchall()
         except DAMAGED as error:
             self._sqlite.close()
-            raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
+            raise refusal_of(path, error) from error
         except BaseException:
             self._sqlite.close()
             raise

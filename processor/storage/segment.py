@@ -14,6 +14,9 @@
   to 3.51.2 can corrupt a WAL that two connections checkpoint and write.  The
   file is opened by nothing but SQLite, because closing it would drop SQLite's
   own locks.
+- What SQLite would drop silently, a damaged middle of its write-ahead log, is
+  refused (`wal.py`); only a torn last transaction is dropped.  Each writer begins
+  with an empty log: whoever looked at the file before it has emptied it.
 - A sealed segment is *settled* when its WAL has gone into the file.  Nothing
   ever changes it then, and anybody may read it (`sealed.py`).
 """
@@ -30,11 +33,13 @@ from processor.chain import (
     Fenced,
     Head,
     Identity,
+    JournalInUse,
     JournalRefused,
     Point,
     beginning_of,
 )
 from processor.storage.files import check_file, draft_of, publish
+from processor.wal import damage_of
 
 FORMAT = 2
 _FORMAT_OF_ONE_FILE = 1  # Before there were segments: no number, no edges.
@@ -44,6 +49,13 @@ _NOBODY = 0  # The epoch of a sealed segment; writers count from 1.
 
 # What SQLite ends in on a damaged file; its message may quote broken text.
 DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+
+_PRIMARY_CODE = 0xFF
+_OF_THE_DISK = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
+
+# A page that says it holds fewer rows than it does would hide the last ones from
+# the chain; in a sealed segment they are missed at its end.
+_CHECK_PAGES = "PRAGMA quick_check(1)"
 
 _EDGES = """
 CREATE TABLE segment (number INTEGER NOT NULL) STRICT;
@@ -108,7 +120,7 @@ class Segment:
             await segment._begin()
         except DAMAGED as error:
             await segment.close()
-            raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
+            raise refusal_of(path, error) from error
         except BaseException:
             await segment.close()
             raise
@@ -268,7 +280,7 @@ def take_over(path: Path) -> None:
             connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("COMMIT")
     except DAMAGED as error:
-        raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
+        raise refusal_of(path, error) from error
     finally:
         connection.close()
 
@@ -296,14 +308,45 @@ def head_of(path: Path) -> Head:
     check_file(path)
     connection = _connected(path)
     try:
-        return read_head(path, connection)
+        head = read_head(path, connection)
+        if head.end is None and _one(connection, _CHECK_PAGES) != "ok":
+            raise JournalRefused(f"{path} is damaged: its pages do not add up")
+        return head
     except DAMAGED as error:
-        raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
+        raise refusal_of(path, error) from error
     finally:
         connection.close()
 
 
+def refusal_of(path: Path, error: Exception) -> JournalRefused:
+    """What an error while opening means: the disk may be at fault, not the file."""
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    if code == sqlite3.SQLITE_BUSY:
+        return JournalInUse(f"{path} is in use by another process, without its lock")
+    if code in _OF_THE_DISK:
+        return JournalRefused(f"{path} cannot be read or written: {error}")
+    return JournalRefused(f"{path} is damaged or foreign: {error}")
+
+
+def _check_log(path: Path) -> None:
+    """Raise JournalRefused if rows that were durable cannot be read any more.
+
+    Before SQLite opens the log: it would drop them without a word.
+    """
+    log = Path(f"{path}-wal")
+    if log.exists():
+        damage = damage_of(log.read_bytes())
+        if damage:
+            raise JournalRefused(f"{path} is damaged: {log.name}: {damage}")
+
+
+def _one(connection: sqlite3.Connection, query: str) -> Any:
+    ((found,),) = connection.execute(query).fetchall()
+    return found
+
+
 def _connected(path: Path) -> sqlite3.Connection:
+    _check_log(path)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     return connection

@@ -400,6 +400,19 @@ async def test_a_writer_killed_while_it_rotates_all_the_time_loses_nothing(
     await check_recovered(path, acknowledged)
 
 
+async def test_what_was_durable_and_cannot_be_read_is_not_dropped_in_silence(
+    path: Path,
+) -> None:
+    """SQLite takes all that follows a flipped bit in its log for unfinished."""
+    with start_writer(path, "sealed") as writer:
+        writer.communicate()
+    (log,) = path.parent.glob("*.000003-wal")
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 1
+    log.write_bytes(bytes(content))
+    await check_refused(path, r"000003 is damaged: .*-wal: frame \d+ is damaged")
+
+
 @pytest.mark.parametrize("calls", range(40))
 async def test_the_power_may_be_cut_before_any_call_to_the_disk(calls: int) -> None:
     """Also while the last cut is being recovered from; on a disk in memory."""
