@@ -14,12 +14,11 @@ from pathlib import Path
 import msgspec
 import ray
 
+from actors.births import recover_settlement, recover_shard
 from actors.runner import Runner, Statistics
 from actors.stream import SettlementLink
-from processor.journal import Batch, Identity, Journal
-from processor.recovery import SettlementReplay, ShardReplay, digest_of
-from processor.settlement import Settlement
-from processor.shard import Shard
+from processor.journal import Batch, Identity, Journal, Point
+from processor.recovery import digest_of
 
 _NEVER = 2**31 - 1  # As many collections of the middle generation, before a full one.
 
@@ -80,6 +79,26 @@ class _NodeActor:
         return await self._runner.read_rows(after_sequence, rows)
 
     @ray.method
+    async def prepare_segment(self) -> None:
+        """Make the next segment, so that sealing takes less time."""
+        await self._runner.prepare_segment()
+
+    @ray.method
+    async def seal(self) -> tuple[Point, int]:
+        """Seal what the journal has: where it ends, and in which segment."""
+        return await self._runner.seal(), len(self._journal.sealed)
+
+    @ray.method
+    async def settled(self) -> None:
+        """Returns once anybody may read what was sealed last."""
+        await self._runner.settled()
+
+    @ray.method
+    async def settled_segments(self) -> int:
+        """How many segments of the journal, from the first, never change any more."""
+        return self._journal.settled_count
+
+    @ray.method
     async def identity(self) -> Identity:
         """Whose journal it is."""
         return self._journal.identity
@@ -92,20 +111,10 @@ class ShardActor(_NodeActor):
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
         self._journal = await Journal.open(self._config.journal, self._config.create)
-        replay = ShardReplay(self._journal.identity)
-        async for batch in self._journal.recover():
-            replay.replay(batch)
-        self._shard = Shard(
-            replay.state,
-            replay.remembered,
-            replay.history,
-            self._journal.epoch,
-            self._journal.identity.journal_id,
-        )
-        self._shard.not_before(replay.at_ms)
+        self._shard = await recover_shard(self._journal)
         self._runner = Runner(self._shard, self._journal)
         self._link = SettlementLink(self._runner, self._shard.settlement_connected)
-        return await self._listen(replay.state.sequence)
+        return await self._listen(self._shard.sequence)
 
     @ray.method
     async def settlement_at(self, address: str) -> None:
@@ -140,15 +149,19 @@ class SettlementActor(_NodeActor):
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
         self._journal = await Journal.open(self._config.journal, self._config.create)
-        replay = SettlementReplay(self._journal.identity)
-        async for batch in self._journal.recover():
-            replay.replay(batch)
-        self._settlement = Settlement(
-            replay.state, replay.remembered, self._journal.epoch
-        )
-        self._settlement.not_before(replay.at_ms)
+        self._settlement = await recover_settlement(self._journal)
         self._runner = Runner(self._settlement, self._journal)
-        return await self._listen(replay.state.sequence)
+        return await self._listen(self._settlement.sequence)
+
+    @ray.method
+    async def seal_and_stand_still(self, seconds_max: float) -> tuple[Point, int]:
+        """Seal, and do nothing until told to go on, or for so long at most."""
+        return await self._runner.seal(seconds_max), len(self._journal.sealed)
+
+    @ray.method
+    async def go_on(self) -> int | None:
+        """How long it stood still, in milliseconds; None if it does no more."""
+        return self._runner.go_on()
 
     @ray.method
     async def statistics(self) -> Statistics:

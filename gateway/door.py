@@ -231,15 +231,16 @@ class Door:
             if now_seconds >= look_again_seconds:
                 self.connections.sweep(now_seconds)
                 look_again_seconds = now_seconds + CONNECTIONS_SWEEP_SECONDS
-            self._end_overdue(now_seconds)
+            self.end_overdue(now_seconds)
             self.bodies.sweep(now_seconds)
             self.keys.follow()
 
     def end_all(self) -> None:
         """Answer "unknown" to every caller still waiting: the door closes."""
-        self._end_overdue(float("inf"))
+        self.end_overdue(float("inf"))
 
-    def _end_overdue(self, now_seconds: float) -> None:
+    def end_overdue(self, now_seconds: float) -> None:
+        """Answer "unknown" to who has waited too long by now."""
         # Some leave the table when they are told.
         for waiting in self._deadlines.overdue(now_seconds):
             waiting.failed(OutcomeUnknown("no answer came in time"))

@@ -21,7 +21,7 @@ from gateway.direct import DirectProtocol
 from gateway.door import Door
 from gateway.keys import KeyFile, KeyRing
 from gateway.ports import NodesPort
-from gateway.queries import Audit
+from gateway.queries import Audit, Seal
 from processor import limits
 
 _BACKLOG = 2_048
@@ -44,12 +44,13 @@ async def open_door(
     key_file: KeyFile,
     listener: socket.socket,
     audit: Audit | None,
+    seal: Seal | None = None,
 ) -> AsyncIterator[str]:
     """Answer HTTP for nodes that run; yields the URL, drains on the way out."""
     keys = KeyRing(key_file)
     keys.refresh()
     door = Door(nodes, keys, config.bounds)
-    app = GatewayApp(door, audit=audit, with_noop=config.with_noop)
+    app = GatewayApp(door, audit=audit, with_noop=config.with_noop, seal=seal)
     door.connections.connections_max = connections_max(config.bounds)
     server = _Uvicorn(_uvicorn_config(app, door))
     serve = asyncio.create_task(server.serve(sockets=[listener]), name="http")
