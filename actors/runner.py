@@ -259,6 +259,7 @@ class Runner:
             if self.journal.is_full and self._rotation is None:
                 self._rotation = asyncio.create_task(self._rotate_full())
         self._deliver(step.deliveries)
+        self.node.tidy(step)
         for reading in step.readings:
             refusal = self.readings.take(reading)
             if refusal is not None:

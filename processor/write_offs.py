@@ -64,6 +64,7 @@ def apply_written_off(state: ShardState, event: e.WrittenOff) -> None:
         allocations=event.allocations,
         parts=_given_up(state, event.allocations),
     )
+    state.losses.setdefault(event.account_id, []).append(event.write_off_id)
     assert account.open_to_buy_minor == event.open_to_buy_minor
 
 
@@ -172,8 +173,9 @@ def decide_recovery(
 def _lost(state: ShardState, account_id: str) -> tuple[e.LenderAmount, ...]:
     """What the account's write-offs cost each lender, less what was recovered."""
     lost: dict[str, int] = {}
-    for payment in state.payments.values():
-        if payment.account_id != account_id or payment.status is PaymentStatus.REVERSED:
+    for name in state.losses[account_id]:
+        payment = state.payments[name]
+        if payment.status is PaymentStatus.REVERSED:
             continue
         sign = {PaymentKind.WRITE_OFF: 1, PaymentKind.RECOVERY: -1}.get(payment.kind, 0)
         for part in payment.parts:
@@ -192,6 +194,7 @@ def apply_recovery(state: ShardState, event: e.RecoveryRecorded) -> None:
         event.amount_minor,
         parts=event.parts,
     )
+    state.losses[event.account_id].append(event.recovery_id)
 
 
 def _count_recovered(
