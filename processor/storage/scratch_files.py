@@ -68,7 +68,7 @@ class FileScratch:
 
 def _nameless(directory: Path) -> int:
     """A file that has a name for a moment only; what a crash left of one is taken."""
-    path = directory / f"scratch-{os.getpid()}-{next(_NUMBERS)}"
+    path = directory.joinpath(f"scratch-{os.getpid()}-{next(_NUMBERS)}")
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     path.unlink()
     return file

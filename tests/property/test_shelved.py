@@ -11,7 +11,7 @@ was asked when.
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -23,6 +23,7 @@ from processor import generations
 from processor import messages as m
 from processor.audit.compare import compare_with_state
 from processor.audit.shard import ShardAudit
+from processor.journal import Batch
 from processor.recovery import digest_of
 from processor.remembered import KEEPING, Keeping
 from processor.scratch import MemoryScratch
@@ -54,9 +55,12 @@ class Memory(NamedTuple):
     is_shelving: bool
     in_memory_min: int
 
-    def shard(self, batches: list[Any] | None = None) -> OneShard:
+    def shard(self, batches: list[Batch] | None = None, saved_at: int = 0) -> OneShard:
+        """Recovered, by way of a snapshot before row `saved_at` if there is one."""
         scratch = MemoryScratch() if self.is_shelving else None
-        return OneShard(batches, self.keeping, scratch, self.in_memory_min)
+        return OneShard(
+            batches, self.keeping, scratch, self.in_memory_min, saved_at=saved_at
+        )
 
 
 MEMORIES = (
@@ -147,8 +151,9 @@ class Life:
 
     def crash(self) -> None:
         """All that is not in the journal is gone."""
+        saved_at = self.random.randrange(2 * len(self.shards[0].batches))
         self.shards = [
-            memory.shard(shard.batches)
+            memory.shard(shard.batches, saved_at)
             for memory, shard in zip(MEMORIES, self.shards, strict=True)
         ]
         self.go_to(self.now_ms)

@@ -7,8 +7,9 @@ import msgspec
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
+from processor import snapshot
 from processor.entries import Reading
-from processor.journal import Batch, Identity
+from processor.journal import Batch, Identity, Point
 from processor.records import RECORDS_ENCODER, ShardRecord
 from processor.recovery import Room, ShardReplay
 from processor.remembered import KEEPING, Keeping
@@ -29,12 +30,14 @@ class OneShard:
         keeping: Keeping = KEEPING,
         scratch: Scratch | None = None,
         in_memory_min: int = 0,
+        saved_at: int = 0,
     ) -> None:
         self.batches = batches or []
-        replay = ShardReplay(
-            IDENTITY, Room(keeping, scratch, self.row_of, in_memory_min)
-        )
-        for batch in self.batches:
+        room = Room(keeping, scratch, self.row_of, in_memory_min)
+        replay = ShardReplay(IDENTITY, room)
+        for number, batch in enumerate(self.batches):
+            if number and number == saved_at:
+                replay = through_a_snapshot(replay, batch, room)
             replay.replay(batch)
         self.node = Shard(
             replay.state, replay.remembered, replay.history, 1, "journal-0"
@@ -128,6 +131,16 @@ class OneShard:
         self.step()
         answer = self.answers[self.count]
         return None if answer.outcome is m.Outcome.NOT_FOUND else decoded(answer)
+
+
+def through_a_snapshot(replay: ShardReplay, row: Batch, room: Room) -> ShardReplay:
+    """What is saved before a row, and restored to where there is as much room."""
+    point = Point(row.first_sequence - 1, b"", row.epoch)
+    saved = snapshot.encode(IDENTITY, point, replay)
+    _, restored = snapshot.decode("a snapshot", saved, IDENTITY, room)
+    assert isinstance(restored, ShardReplay)
+    assert replay.saved() == restored.saved()
+    return restored
 
 
 def finished(reading: Reading, batches: list[Batch]) -> m.Answer:
