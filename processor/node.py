@@ -144,6 +144,7 @@ class Node:
 
     def tidy(self, step: Step) -> None:
         """Once a step is durable: let what is done leave memory, a little of it."""
+        self.remembered.move_out()
 
     # Until the journal is confirmed.
 

@@ -46,6 +46,9 @@ _LENGTH_MAX = 1 << _AT - _LENGTH
 _TABLES_MAX = 1 << _LENGTH - _TABLE
 _IS_OUT = 1
 
+_PACE_MIN = 32
+_WORTH_ONE_IN = 8
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -133,6 +136,7 @@ class Paged(dict[str, T], Generic[T]):
         self._sum = 0  # Of their digests.
         self._newest = ""  # Up to here all keys in memory are in the queue.
         self._queue: deque[str] = deque()
+        self._pace = _PACE_MIN  # How many are looked at next.
 
     def attach(self, shelf: Shelf, table: int, hot_max: int) -> None:
         """Shelve from now on, but for `hot_max` objects that stay in memory."""
@@ -265,7 +269,8 @@ class Paged(dict[str, T], Generic[T]):
             return ()
         self._queue_new()
         queue, done = self._queue, []
-        for _ in range(min(looks_max, over, len(queue))):
+        looks = min(looks_max, self._pace, over, len(queue))
+        for _ in range(looks):
             key = queue.popleft()
             found = _get(self, key)
             if found is None:
@@ -275,6 +280,10 @@ class Paged(dict[str, T], Generic[T]):
                 done.append((key, found))
             else:
                 queue.append(key)
+        # Where nearly all is alive, looking for the rest is not worth much time.
+        is_worth_it = _WORTH_ONE_IN * len(done) >= looks
+        self._pace = 2 * self._pace if is_worth_it else self._pace // 2
+        self._pace = max(_PACE_MIN, min(self._pace, looks_max))
         if done:
             self._put(self._shelf, done)
         return done

@@ -80,6 +80,7 @@ class ShardReplay:
                     record.command, record.event, state.sequence, at_ms
                 )
         state.sweep(len(records))
+        self.remembered.move_out()
         assert self.state.sequence == self.history.sequence == batch.last_sequence
         self.at_ms = batch.at_ms
 
@@ -138,6 +139,7 @@ class SettlementReplay:
                 self.remembered.remember(
                     record.command, record.event, self.state.sequence, batch.at_ms
                 )
+        self.remembered.move_out()
         assert self.state.sequence == batch.last_sequence
         self.at_ms = batch.at_ms
 

@@ -52,7 +52,7 @@ KEEPING: Final = Keeping(
     generation_max=limits.GENERATION_REQUESTS_MAX,
 )
 
-Entry = tuple[Command, Event, int, int]  # With sequence and time.
+Entry = tuple[Command, Event, int, int, int]  # Sequence, time, hash of the id.
 _SavedGeneration = tuple[int, int, int, bytes, bytes]
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -79,6 +79,7 @@ class Remembered:
         self._row_of = row_of
         self._row: Batch | None = None  # The last one that was read.
         self._raw: list[msgspec.Raw] = []
+        self._asked: tuple[Command | None, int] = (None, 0)  # Hashed last.
         self._recent: dict[tuple[str, str], Entry] = {}
         # Beside the table: finding its oldest key would walk over every deleted one.
         self._oldest_first: deque[Entry] = deque()
@@ -92,7 +93,7 @@ class Remembered:
         """All of it, for a snapshot."""
         recent = [
             (sequence, at_ms, (command, event))
-            for command, event, sequence, at_ms in self._oldest_first
+            for command, event, sequence, at_ms, _ in self._oldest_first
         ]
         return _ENCODER.encode((recent, [x.saved() for x in self._generations]))
 
@@ -120,6 +121,7 @@ class Remembered:
         if not self._generations:
             return None
         hashed = hash_of(command.caller, command.request_id)
+        self._asked = command, hashed
         pattern = pattern_of(hashed)
         for generation in self._generations:
             word = generation.words[hashed & generation.word_mask]
@@ -150,23 +152,27 @@ class Remembered:
     def remember(
         self, command: Command, event: Event, sequence: int, at_ms: int
     ) -> None:
-        """Keep one more; the oldest recent one moves to a generation."""
-        entry = (command, event, sequence, at_ms)
+        """Keep one more, as it is."""
+        asked, hashed = self._asked
+        if asked is not command:  # It was not looked for just now.
+            hashed = hash_of(command.caller, command.request_id)
+        entry = (command, event, sequence, at_ms, hashed)
         self._recent[command.caller, command.request_id] = entry
         self._oldest_first.append(entry)
-        if len(self._oldest_first) > self.keeping.recent_max:
-            self._move_oldest()
 
-    def _move_oldest(self) -> None:
-        entry = self._oldest_first.popleft()
-        command, _, sequence, at_ms = entry
-        key = (command.caller, command.request_id)
-        # The id may have become new again, and be used again, since.
-        if self._recent[key] is entry:
-            del self._recent[key]
-        if not self._generations or self._generations[0].is_full:
-            self._begin_generation(at_ms)
-        self._generations[0].add(hash_of(*key), sequence, at_ms)
+    def move_out(self) -> None:
+        """The oldest, beyond those that stay as they are, move to a generation."""
+        recent, oldest_first = self._recent, self._oldest_first
+        while len(oldest_first) > self.keeping.recent_max:
+            entry = oldest_first.popleft()
+            command, _, sequence, at_ms, hashed = entry
+            key = (command.caller, command.request_id)
+            # The id may have become new again, and be used again, since.
+            if recent[key] is entry:
+                del recent[key]
+            if not self._generations or self._generations[0].is_full:
+                self._begin_generation(at_ms)
+            self._generations[0].add(hashed, sequence, at_ms)
 
     def _begin_generation(self, at_ms: int) -> None:
         """As large as all before, within bounds; what is over goes."""

@@ -120,6 +120,7 @@ class Shard(Node):
         return self._parked_count
 
     def tidy(self, step: Step) -> None:
+        super().tidy(step)
         for name, gone in self.state.sweep(len(step.records)):
             if isinstance(gone, Authorization | Hold):
                 self._expiries.forget(gone.expires_at_ms, name)

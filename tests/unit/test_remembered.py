@@ -54,6 +54,7 @@ class Remembering:
         for place, command in enumerate(commands, start=1):
             sequence = first + 2 * place - 1
             self.remembered.remember(command, event_of(command), sequence, at_ms)
+            self.remembered.move_out()
 
     def finds(self, command: c.Command, now_ms: int = 0) -> bool:
         """Whether it is found, as it was."""
