@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 
 from actors.births import recover_shard
+from actors.frozen import Frozen
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
@@ -61,6 +62,7 @@ class Driven:
     def __init__(self, shard: Shard, journal: Journal) -> None:
         self.shard = shard
         self.journal = journal
+        self.frozen = Frozen()
         self.now_ms = 1_000
         self.answers: dict[int, m.Answer] = {}
         self.took: list[float] = []  # Seconds in `step` and `tidy`, by batch.
@@ -94,6 +96,7 @@ class Driven:
             self.journal.append(len(step.records), step.day, step.at_ms, body)
         began, worked = perf_counter(), thread_time()
         self.shard.tidy(step)
+        self.frozen.grown(len(step.records))
         self.took.append(took + perf_counter() - began)
         self.worked.append(busy + thread_time() - worked)
         for _, message in step.deliveries:
