@@ -56,7 +56,9 @@ async def _recovered(journal: Journal, room: Room) -> Replay:
     identity = journal.identity
     gc.disable()  # All that is loaded stays: walking it takes a third of the time.
     try:
-        found = snapshot.newest(journal.saved(), identity, journal.sealed, log.error, room)
+        found = snapshot.newest(
+            journal.saved(), identity, journal.sealed, log.error, room
+        )
     finally:
         gc.enable()
     point, replay = found or (None, replay_of(identity)(identity, room))
