@@ -4,7 +4,7 @@ A generation is a hash table on a sheet outside memory, of eight bytes a slot:
 the sequence of the record and sixteen bits of the id's hash, open addressing at
 half load.  In memory is a Bloom filter in front of it, of sixteen bits a request:
 all bits of a request lie in one word, so an id that was never used costs one
-look at a word and, but for one in 200, no look at the sheet.
+look at a word and, but for one in 180, no look at the sheet.
 
 What is found is a guess: two ids may share a hash.  Whoever asks reads the record
 and compares.  Requests are never taken out; a generation ends as a whole.
