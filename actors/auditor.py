@@ -66,13 +66,16 @@ class Auditor:
     """An actor that lives for one audit."""
 
     @ray.method
-    async def audit(self, nodes: dict[str, Any]) -> Verdict:
-        """Audit the nodes by name, settlement first.  Raises TooBusy."""
+    async def audit(self, nodes: dict[str, Any], keep_ms: int) -> Verdict:
+        """Audit the nodes by name, settlement first.  Raises TooBusy.
+
+        `keep_ms` is the shortest time for which answers were ever kept.
+        """
         cuts = await take_cut(nodes)
         identities = await asyncio.gather(
             *(actor.identity.remote() for actor in nodes.values())
         )
-        verification = Verification(identities[0], list(identities[1:]))
+        verification = Verification(identities[0], list(identities[1:]), keep_ms)
         journals = [verification.settlement, *verification.shards]
         unlike: list[str] = []
         for cut, journal in zip(cuts, journals, strict=True):

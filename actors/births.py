@@ -9,16 +9,26 @@ import logging
 
 from processor import snapshot
 from processor.journal import Journal
-from processor.recovery import Replay, SettlementReplay, ShardReplay, replay_of
+from processor.recovery import (
+    Replay,
+    Room,
+    SettlementReplay,
+    ShardReplay,
+    replay_of,
+)
+from processor.remembered import KEEPING, Keeping
+from processor.scratch import Scratch
 from processor.settlement import Settlement
 from processor.shard import Shard
 
 log = logging.getLogger("forebay.recovery")
 
 
-async def recover_shard(journal: Journal) -> Shard:
-    """The shard of a journal.  Raises JournalRefused."""
-    replay = await _recovered(journal)
+async def recover_shard(
+    journal: Journal, keeping: Keeping = KEEPING, scratch: Scratch | None = None
+) -> Shard:
+    """The shard of a journal; without scratch all in memory.  Raises JournalRefused."""
+    replay = await _recovered(journal, Room(keeping, scratch, journal.row_of))
     assert isinstance(replay, ShardReplay)
     shard = Shard(
         replay.state,
@@ -31,23 +41,27 @@ async def recover_shard(journal: Journal) -> Shard:
     return shard
 
 
-async def recover_settlement(journal: Journal) -> Settlement:
-    """The settlement of a journal.  Raises JournalRefused."""
-    replay = await _recovered(journal)
+async def recover_settlement(
+    journal: Journal, keeping: Keeping = KEEPING, scratch: Scratch | None = None
+) -> Settlement:
+    """The settlement of a journal, likewise.  Raises JournalRefused."""
+    replay = await _recovered(journal, Room(keeping, scratch, journal.row_of))
     assert isinstance(replay, SettlementReplay)
     settlement = Settlement(replay.state, replay.remembered, journal.epoch)
     settlement.not_before(replay.at_ms)
     return settlement
 
 
-async def _recovered(journal: Journal) -> Replay:
+async def _recovered(journal: Journal, room: Room) -> Replay:
     identity = journal.identity
     gc.disable()  # All that is loaded stays: walking it takes a third of the time.
     try:
-        found = snapshot.newest(journal.saved(), identity, journal.sealed, log.error)
+        found = snapshot.newest(
+            journal.saved(), identity, journal.sealed, log.error, room
+        )
     finally:
         gc.enable()
-    point, replay = found or (None, replay_of(identity)(identity))
+    point, replay = found or (None, replay_of(identity)(identity, room))
     async for batch in journal.recover(point):
         replay.replay(batch)
     return replay

@@ -25,6 +25,7 @@ from actors.manifest import (
     ClusterRefused,
     Manifest,
     journal_path,
+    kept_for,
     load_or_create,
     lock_directory,
     node_names,
@@ -35,6 +36,7 @@ from actors.nodes import Nodes, NothingDone
 from actors.runner import Statistics
 from actors.sealing import seal_all
 from actors.supervisor import Supervised
+from processor import limits
 from processor.audit.verdict import Verdict
 from processor.journal import check_file
 
@@ -49,11 +51,12 @@ log = logging.getLogger("forebay.cluster")
 
 class ClusterConfig(msgspec.Struct, frozen=True):
     """Where the journals are; shards (0: as the directory has) and first day
-    count only when the directory is new."""
+    count only when the directory is new.  Answers are kept for `keep_ms`."""
 
     data_dir: Path
     shard_count: int
     first_day: str
+    keep_ms: int = limits.KEEP_ANSWERS_MS
 
 
 class Cluster:
@@ -80,6 +83,10 @@ class Cluster:
             self.manifest = load_or_create(
                 data_dir, self.config.shard_count, self.config.first_day
             )
+            kept = kept_for(self.manifest, self.config.keep_ms)
+            if kept != self.manifest:
+                self.manifest = kept
+                save(data_dir, kept)
             if self.manifest.is_ready:
                 for name in node_names(self.manifest.shard_count):
                     check_file(journal_path(data_dir, name))
@@ -124,6 +131,7 @@ class Cluster:
                 journal_path(self.config.data_dir, name).resolve(),
                 self._sockets,
                 None if self.manifest.is_ready else identity,
+                self.config.keep_ms,
             )
             self._supervised[name] = Supervised(config, self._announce)
         await asyncio.gather(*(self._supervised[name].start() for name in names))
@@ -186,7 +194,9 @@ class Cluster:
         actors = self._all_actors()
         auditor: Any = ray.remote(Auditor).options(num_cpus=0).remote()
         try:
-            verdict: Verdict = await auditor.audit.remote(actors)
+            verdict: Verdict = await auditor.audit.remote(
+                actors, self.manifest.keep_ms_min
+            )
         except RayTaskError as error:
             if isinstance(error.cause, TooBusy):
                 raise error.cause from None

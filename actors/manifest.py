@@ -31,6 +31,9 @@ class Manifest(msgspec.Struct, frozen=True):
     first_day: str
     journal_ids: dict[str, str]
     is_ready: bool = False
+    # The shortest time for which answers were ever kept: what an audit may expect.
+    # In a directory that began when they were kept by number, little.
+    keep_ms_min: int = limits.KEEP_ANSWERS_MS_MIN
 
     def identity(self, name: str) -> Identity:
         """The identity of the journal called "settlement" or "shard-<nnn>"."""
@@ -93,6 +96,7 @@ def load_or_create(data_dir: Path, shard_count: int, first_day: str) -> Manifest
         shard_count,
         first_day,
         {name: uuid.uuid4().hex for name in node_names(shard_count)},
+        keep_ms_min=limits.KEEP_ANSWERS_MS_MAX,
     )
     save(data_dir, manifest)
     return manifest
@@ -113,6 +117,22 @@ def _load(path: Path, shard_count: int) -> Manifest:
             "leave --shards out, or use another directory"
         )
     return manifest
+
+
+def kept_for(manifest: Manifest, keep_ms: int) -> Manifest:
+    """The manifest of a directory that is served with this from now on."""
+    shortest_ms = min(manifest.keep_ms_min, keep_ms)
+    return msgspec.structs.replace(manifest, keep_ms_min=shortest_ms)
+
+
+def shortest_kept_ms(data_dir: Path) -> int:
+    """For how long answers were kept there at least.
+
+    A directory without a manifest was made by hand: as usual.  Raises
+    ClusterRefused when it cannot be read.
+    """
+    path = data_dir / "cluster.json"
+    return _load(path, 0).keep_ms_min if path.exists() else limits.KEEP_ANSWERS_MS
 
 
 def save(data_dir: Path, manifest: Manifest) -> None:

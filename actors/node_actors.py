@@ -17,8 +17,11 @@ import ray
 from actors.births import recover_settlement, recover_shard
 from actors.runner import Runner, Statistics
 from actors.stream import SettlementLink
+from processor import limits
 from processor.journal import Batch, Identity, Journal, Point
 from processor.recovery import digest_of
+from processor.remembered import KEEPING, Keeping
+from processor.storage.scratch_files import FileScratch
 
 _NEVER = 2**31 - 1  # As many collections of the middle generation, before a full one.
 
@@ -30,6 +33,17 @@ class NodeConfig(msgspec.Struct, frozen=True):
     journal: Path
     sockets: Path
     create: Identity | None
+    keep_ms: int = limits.KEEP_ANSWERS_MS
+
+    @property
+    def keeping(self) -> Keeping:
+        """What is remembered of requests."""
+        return msgspec.structs.replace(KEEPING, keep_ms=self.keep_ms)
+
+    @property
+    def scratch(self) -> FileScratch:
+        """Room beside the journal."""
+        return FileScratch(self.journal.parent)
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -110,8 +124,9 @@ class ShardActor(_NodeActor):
     @ray.method
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
-        self._journal = await Journal.open(self._config.journal, self._config.create)
-        self._shard = await recover_shard(self._journal)
+        config = self._config
+        self._journal = await Journal.open(config.journal, config.create)
+        self._shard = await recover_shard(self._journal, config.keeping, config.scratch)
         self._runner = Runner(self._shard, self._journal)
         self._link = SettlementLink(self._runner, self._shard.settlement_connected)
         return await self._listen(self._shard.sequence)
@@ -148,8 +163,11 @@ class SettlementActor(_NodeActor):
     @ray.method
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
-        self._journal = await Journal.open(self._config.journal, self._config.create)
-        self._settlement = await recover_settlement(self._journal)
+        config = self._config
+        self._journal = await Journal.open(config.journal, config.create)
+        self._settlement = await recover_settlement(
+            self._journal, config.keeping, config.scratch
+        )
         self._runner = Runner(self._settlement, self._journal)
         return await self._listen(self._settlement.sequence)
 

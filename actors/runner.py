@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from actors.clock import WALL_CLOCK, Clock
+from actors.frozen import Frozen
 from actors.readings import Readings
 from actors.stream import NodeConnection
 from processor import messages as m
@@ -82,6 +83,7 @@ class Runner:
         self.journal = journal
         self.connections: dict[int, NodeConnection] = {}
         self.readings = Readings(journal, clock.seconds)
+        self._frozen = Frozen()
         self.batches = 0
         self.records = 0
         self.batch_records_max = 0
@@ -260,6 +262,8 @@ class Runner:
             if self.journal.is_full and self._rotation is None:
                 self._rotation = asyncio.create_task(self._rotate_full())
         self._deliver(step.deliveries)
+        self.node.tidy(step)
+        self._frozen.grown(len(step.records))
         for reading in step.readings:
             refusal = self.readings.take(reading)
             if refusal is not None:

@@ -50,6 +50,17 @@ _key = click.option(
 )
 
 
+_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def _milliseconds(context: click.Context, option: click.Parameter, text: str) -> int:
+    """A number of minutes, hours or days, such as 7d."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS_MS or not (number.isascii() and number.isdigit()):
+        raise click.BadParameter("a number and m, h or d, such as 7d")
+    return int(number) * _UNITS_MS[unit]
+
+
 @main.command()
 @_data_dir
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
@@ -66,6 +77,13 @@ _key = click.option(
     type=click.DateTime(["%Y-%m-%d"]),
     help="The first business day of a new data directory; by default today.",
 )
+@click.option(
+    "--keep-answers",
+    default="7d",
+    show_default=True,
+    callback=_milliseconds,
+    help="For how long an Idempotency-Key gets its first answer again: 12h, 7d.",
+)
 @click.option("--with-noop", is_flag=True, hidden=True)
 def serve(
     data_dir: Path,
@@ -73,6 +91,7 @@ def serve(
     port: int,
     shards: int | None,
     first_day: datetime.datetime | None,
+    keep_answers: int,
     with_noop: bool,
 ) -> None:
     """Serve the API until stopped by Ctrl-C or SIGTERM."""
@@ -82,7 +101,8 @@ def serve(
 
     today = datetime.date.today()
     start = first_day.date() if first_day else today
-    config = _config(data_dir, host, port, shards, start, with_noop)
+    more = {"keep_ms": keep_answers, "with_noop": with_noop}
+    config = _config(data_dir, host, port, shards, start, more)
     try:
         uvloop.run(serve_until_stopped(config, today.isoformat(), _tell))
     except _refusals() as error:
@@ -105,7 +125,7 @@ def _config(
     port: int,
     shards: int | None,
     first_day: datetime.date,
-    with_noop: bool = False,
+    more: dict[str, Any] | None = None,
 ) -> "GatewayConfig":
     from gateway.config import ConfigRefused, decode_config
 
@@ -117,7 +137,7 @@ def _config(
                 "port": port,
                 "shard_count": _shard_count(data_dir, shards),
                 "first_day": first_day,
-                "with_noop": with_noop,
+                **(more or {}),
             }
         )
     except ConfigRefused as error:

@@ -48,6 +48,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where to listen, where the data is, and what a new cluster looks like.
 
     A port of 0 asks for a free one; 0 shards for as many as the data has.
+    Answers are kept for `keep_ms`, to be given again.
     """
 
     data_dir: Path
@@ -55,6 +56,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65_535)]
     shard_count: Annotated[int, Meta(ge=0, le=limits.SHARDS_MAX)]
     first_day: datetime.date
+    keep_ms: Annotated[
+        int, Meta(ge=limits.KEEP_ANSWERS_MS_MIN, le=limits.KEEP_ANSWERS_MS_MAX)
+    ] = limits.KEEP_ANSWERS_MS
     with_noop: bool = False
     bounds: Bounds = BOUNDS
 

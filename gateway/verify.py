@@ -23,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from actors.manifest import ClusterRefused, shortest_kept_ms
 from processor import snapshot
 from processor.audit.report import AuditReport
 from processor.audit.verdict import Verdict, Verification
@@ -55,7 +56,7 @@ def run_verify(path: Path, as_json: bool) -> int:
                 progress.update(task, completed=done, total=total)
 
             verdict = verify(path, advance)
-    except JournalRefused as refused:
+    except (JournalRefused, ClusterRefused) as refused:
         if as_json:
             _print_json(msgspec.json.encode({"differences": [str(refused)]}))
         Console(stderr=True, soft_wrap=True, highlight=False).print(
@@ -73,7 +74,8 @@ def verify(path: Path, advance: Advance = lambda done, total: None) -> Verdict:
     """Audit all journals in a directory, each from its first row to its last.
 
     `advance` is told how many records were read, and how many there are.
-    Raises JournalRefused when one is missing, foreign or in use.
+    Raises JournalRefused when one is missing, foreign or in use, and
+    ClusterRefused when the directory's manifest cannot be read.
     """
     if not path.is_dir():
         raise JournalRefused(f"{path} is not a directory")
@@ -82,7 +84,9 @@ def verify(path: Path, advance: Advance = lambda done, total: None) -> Verdict:
         total = sum(last_sequence(file) for file in files)
         done = 0
         identities = [heads[0].identity for heads, _ in journals]
-        verification = Verification(identities[0], identities[1:])
+        verification = Verification(
+            identities[0], identities[1:], shortest_kept_ms(path)
+        )
         folds = [verification.settlement, *verification.shards]
         differences: list[str] = []
         for file, fold, (_, rows) in zip(files, folds, journals, strict=True):

@@ -3,7 +3,7 @@
 from processor import commands as c
 from processor import events as e
 from processor.declines import DeclineReason
-from processor.ids import slot_of_account
+from processor.ids import SLOT_NUMBERS, slot_of_account
 from processor.rules import Decision, Moment, declined
 from processor.state import Account, AccountStatus, ShardState
 from processor.temporary_limits import forget_temporary_limit
@@ -31,14 +31,17 @@ def decide_open_account(
 
 def apply_account_opened(state: ShardState, event: e.AccountOpened) -> None:
     assert event.account_id not in state.accounts
+    # A million accounts name the same few programs: one string each is enough.
+    program = state.programs[event.program_id]
     state.accounts[event.account_id] = Account(
         event.account_id,
-        event.program_id,
-        event.currency,
+        program.program_id,
+        program.currency,
         event.limit_minor,
-        slot_of_account(event.account_id),
+        SLOT_NUMBERS[slot_of_account(event.account_id)],
         event.statement_day,
         event.due_day,
+        number=len(state.accounts) + 1,
     )
 
 

@@ -244,10 +244,10 @@ def _begun(
     amount_minor, left_minor = event.amount_minor, event.open_to_buy_minor
     return Authorization(
         event.authorization_id,
-        event.account_id,
+        account.account_id,  # Not the event's: a string less for each purchase.
         event.merchant_id,
-        event.program_id,
-        event.program_version,
+        program.program_id,
+        program.version,
         event.expires_at_ms,
         state.day,
         command.reference,

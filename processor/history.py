@@ -8,8 +8,8 @@ for the entry before.  What the balances were before is what that one says.
 A table with something for each account would cost a cache miss or five for
 each record, more than all the rest.  So there is none: accounts share a fixed
 number of chains, the newest entry first, and a reader steps over those of
-others.  Whose an entry is says a hash of 64 bits; two accounts with one hash
-would be noticed by whoever decodes the records (`is_anothers`), never shown.
+others.  Whose an entry is says the account's number; whoever decodes the records
+checks it (`is_anothers`).  The rows lie on a sheet outside memory.
 
 Fed by recovery and by the live shard alike, with each record and the state
 right after `apply`, so a replay gives the same index.  It stands beside the
@@ -24,7 +24,6 @@ has `open_to_buy_minor` means what it is right after it, and is believed.
 
 from array import array
 from collections.abc import Callable
-from hashlib import blake2b
 from itertools import pairwise
 from operator import attrgetter
 from struct import Struct
@@ -34,33 +33,22 @@ import msgspec
 
 from processor import commands as c
 from processor import events as e
+from processor.scratch import Scratch
 from processor.state import TABLE_OF_ID, Account, ShardState
 
 # Of the state, what was told (an event, or a command), and the event's command.
 Find = Callable[[ShardState, Any, Any], Account | None]
 
 _CHAINS = 2**16  # 150 accounts share one when there are ten millions of them.
-_CHAIN_OF_KEY = _CHAINS - 1
+_CHAIN_OF_NUMBER = _CHAINS - 1
 _NEWEST = Struct(f"<{_CHAINS}q")
 
 # Whose it is, open to buy, outstanding, and the next older record of the chain.
 _ROW = Struct("<4q")
 _ROW_BYTES = _ROW.size
-_NOBODYS = bytes(_ROW_BYTES)
-_pack = _ROW.pack
-
-# Python's own hash is another in each process; this one can be saved.
-_KEY = Struct("<q")
-_HASHER = blake2b(
-    digest_size=_KEY.size
-)  # Copied: made anew it costs half as much again.
-
-
-def _key_of(account_id: str) -> int:
-    hasher = _HASHER.copy()
-    hasher.update(account_id.encode())
-    key: int = _KEY.unpack(hasher.digest())[0]
-    return key
+_pack_into = _ROW.pack_into
+_GROWTH_BYTES_MIN = 64 * 1024
+_GROWTH_BYTES_MAX = 64 * 1024 * 1024
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -83,65 +71,84 @@ class Page(msgspec.Struct, frozen=True, gc=False):
 class History:
     """One row for each record of the journal, at its sequence."""
 
-    def __init__(self) -> None:
-        self._rows = bytearray()
+    def __init__(self, scratch: Scratch) -> None:
+        self._sheet = scratch.sheet(_GROWTH_BYTES_MIN)
+        self._rows = self._sheet.buffer
+        self._end, self._size = 0, _GROWTH_BYTES_MIN  # In bytes.
         self._newest = array("q", bytes(8 * _CHAINS))  # The sequence, by chain.
 
     def saved(self) -> bytes:
         """All of it, for a snapshot."""
-        return _NEWEST.pack(*self._newest) + self._rows
+        rows = memoryview(self._rows)[: self._end]
+        return b"".join((_NEWEST.pack(*self._newest), rows))
 
     @classmethod
-    def restored(cls, saved: bytes | memoryview) -> "History":
+    def restored(cls, saved: bytes | memoryview, scratch: Scratch) -> "History":
         """What `saved` was made of."""
-        history = cls()
+        history = cls(scratch)
         history._newest = array("q", _NEWEST.unpack_from(saved))
-        history._rows = bytearray(memoryview(saved)[_NEWEST.size :])
+        rows = memoryview(saved)[_NEWEST.size :]
+        while history._size < len(rows):
+            history._grow()
+        history._rows[: len(rows)] = rows
+        history._end = len(rows)
         return history
 
     @property
     def sequence(self) -> int:
         """The last record that was taken in."""
-        return len(self._rows) // _ROW_BYTES
+        return self._end // _ROW_BYTES
 
     def record(self, state: ShardState, event: Any, command: c.Command | None) -> None:
         """Take in the record that was applied last."""
         kind = type(event)
         find = _FIND[kind]
         account = None if find is None else find(state, event, command)
+        at = self._end
+        self._end = at + _ROW_BYTES
+        if self._end > self._size:
+            self._grow()
         if account is None:
             # A decline may be about something that is not there.
             assert find is None or kind is e.Declined
-            self._rows += _NOBODYS
             return
         # Adding it up once more would cost half as much again.
         told = event if kind in _TELL_OPEN_TO_BUY else account
-        key = _key_of(account.account_id)
-        chain = key & _CHAIN_OF_KEY
+        number = account.number
+        chain = number & _CHAIN_OF_NUMBER
         newest = self._newest
-        self._rows += _pack(
-            key, told.open_to_buy_minor, account.outstanding_minor, newest[chain]
+        _pack_into(
+            self._rows,
+            at,
+            number,
+            told.open_to_buy_minor,
+            account.outstanding_minor,
+            newest[chain],
         )
         newest[chain] = state.sequence
 
-    def page(self, account_id: str, before: int, limit: int) -> Page | None:
+    def _grow(self) -> None:
+        self._size += min(self._size, _GROWTH_BYTES_MAX)
+        self._sheet.grow(self._size)
+        self._rows = self._sheet.buffer
+
+    def page(self, number: int, before: int, limit: int) -> Page | None:
         """The newest entries of an account, or those older than its entry `before`.
 
         None if `before` is neither 0 nor an entry of the account.
         """
         assert limit > 0
-        key = _key_of(account_id)
-        sequence = self._newest[key & _CHAIN_OF_KEY]
+        sequence = self._newest[number & _CHAIN_OF_NUMBER]
         if before:
             if not 0 < before <= self.sequence:
                 return None
             whose, _, _, sequence = self._row(before)
-            if whose != key:
+            if whose != number:
                 return None
         found: list[tuple[int, int, int]] = []
         while sequence and len(found) <= limit:
             whose, open_to_buy_minor, outstanding_minor, older = self._row(sequence)
-            if whose == key:
+            if whose == number:
                 found.append((sequence, open_to_buy_minor, outstanding_minor))
             sequence = older
         is_last = len(found) <= limit

@@ -49,7 +49,7 @@ def apply_hold_placed(
     account = state.accounts[event.account_id]
     state.holds[event.hold_id] = Hold(
         event.hold_id,
-        event.account_id,
+        account.account_id,
         event.expires_at_ms,
         command.reference,
         event.amount_minor,

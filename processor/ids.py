@@ -29,6 +29,10 @@ class IdKind(StrEnum):
     WITHHOLDING = "wh"  # Made by settlement, under number 0.
 
 
+# The same object for the same slot, for who keeps many of them.
+SLOT_NUMBERS = tuple(range(limits.SLOTS))
+
+
 def slot_of_account(account_id: str) -> int:
     """The slot, 0 to 4 095, of an account id; the same on every machine."""
     # The multiplication spreads ids that differ in one character over all slots.

@@ -123,12 +123,15 @@ class Node:
         self._batch_is_over = False
         day = self.day
         inbox = self._inbox
+        reads_max = self.remembered.reads + limits.REMEMBERED_READS_PER_STEP_MAX
         if self._held:
             self._give_up_held()
         self._begin_step()
         for _ in range(min(len(inbox), limits.BATCH_COMMANDS_MAX)):
             if self._batch_is_over or self.stopped_because:
                 break
+            if self.remembered.reads > reads_max:
+                break  # What was read from the journal has taken its time.
             connection, message = inbox.popleft()
             if self.is_open or self._is_heard_while_closed(message):
                 self._handle(connection, message)
@@ -141,6 +144,10 @@ class Node:
         step = Step(day, self._now_ms, self._records, self._deliveries, self._readings)
         self._deliveries = []
         return step
+
+    def tidy(self, step: Step) -> None:
+        """Once a step is durable: let what is done leave memory, a little of it."""
+        self.remembered.move_out()
 
     # Until the journal is confirmed.
 
@@ -207,7 +214,7 @@ class Node:
         self, connection: int, correlation: int, command: Command
     ) -> bool:
         """Answer a request id that was used before; False if it is new."""
-        found = self.remembered.find(command)
+        found = self.remembered.find(command, self._now_ms)
         if found is None:
             return False
         field = differing_field(found[0], command)
@@ -223,7 +230,7 @@ class Node:
     ) -> None:
         """Record what a command ended in, remember it, and answer."""
         self._record(command, event)
-        self.remembered.remember(command, event)
+        self.remembered.remember(command, event, self.sequence, self._now_ms)
         self._deliver(
             connection,
             Answer(correlation, Outcome.DECIDED, answer_to(command, event)),

@@ -4,51 +4,83 @@ What has been rebuilt can be saved and restored (`snapshot.py` has the form of
 it); a restored node goes on as the one that was saved would have.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import Self
+from itertools import islice
+from typing import Any, NamedTuple, Self, get_args
 
 import msgspec
 
 from processor import limits, machine, settlement_rules
 from processor.history import History
 from processor.journal import Batch, Identity
-from processor.records import RECORDS_ENCODER, SETTLEMENT_RECORDS, SHARD_RECORDS
-from processor.remembered import Remembered
+from processor.paged import Paged, Shelf
+from processor.records import (
+    SETTLEMENT_RECORDS,
+    SHARD_RECORDS,
+    SettlementRecord,
+    ShardRecord,
+)
+from processor.remembered import KEEPING, Keeping, Remembered, RowOf, no_row
+from processor.scratch import MemoryScratch, Scratch
 from processor.settlement_state import SettlementState
-from processor.state import ShardState
+from processor.state import ShardState, new_table
 
 _ENCODER = msgspec.msgpack.Encoder()
-_SHARD_STATE = msgspec.msgpack.Decoder(ShardState)
 _SETTLEMENT_STATE = msgspec.msgpack.Decoder(SettlementState)
 
 # What is saved of a node, by name.
 Parts = Mapping[str, bytes | memoryview]
 
 
+class Room(NamedTuple):
+    """What a node remembers and where; without scratch all of it in memory.
+
+    `row_of` reads what was replayed.
+    """
+
+    keeping: Keeping = KEEPING
+    scratch: Scratch | None = None
+    row_of: RowOf = no_row
+    in_memory_min: int = limits.OBJECTS_IN_MEMORY_MIN
+
+
+IN_MEMORY = Room()
+
+
 class ShardReplay:
     """A shard's state, one journal row after the other."""
 
-    def __init__(
-        self,
-        identity: Identity,
-        requests_max: int = limits.REMEMBERED_REQUESTS_MAX,
-    ) -> None:
+    def __init__(self, identity: Identity, room: Room = IN_MEMORY) -> None:
         assert identity.kind == "shard"
-        self.remembered = Remembered(requests_max)
-        self.history = History()
+        scratch = room.scratch or MemoryScratch()
+        self.remembered = Remembered(room.keeping, ShardRecord, scratch, room.row_of)
+        self.history = History(scratch)
         self.at_ms = 0  # Of the last row.
         self.state = ShardState(
             identity.number, identity.shard_count, identity.first_day
         )
+        self._shelf: Shelf | None = None
+        if room.scratch is not None:
+            self._shelve_in(Shelf(scratch, identity.number), room.in_memory_min)
+
+    def _shelve_in(self, shelf: Shelf, in_memory_min: int) -> None:
+        self._shelf = shelf
+        self.state.shelve_in(shelf, in_memory_min)
 
     def replay(self, batch: Batch) -> None:
         """Apply the records of a row."""
-        for record in SHARD_RECORDS.decode(batch.records):
-            machine.apply(self.state, record.event, record.command)
-            self.history.record(self.state, record.event, record.command)
+        state, at_ms = self.state, batch.at_ms
+        records = SHARD_RECORDS.decode(batch.records)
+        for record in records:
+            machine.apply(state, record.event, record.command)
+            self.history.record(state, record.event, record.command)
             if record.command is not None:
-                self.remembered.remember(record.command, record.event)
+                self.remembered.remember(
+                    record.command, record.event, state.sequence, at_ms
+                )
+        state.sweep(len(records))
+        self.remembered.move_out()
         assert self.state.sequence == self.history.sequence == batch.last_sequence
         self.at_ms = batch.at_ms
 
@@ -56,20 +88,34 @@ class ShardReplay:
         """All that a shard needs to go on from here."""
         return {
             "state": _ENCODER.encode(self.state),
-            "remembered": RECORDS_ENCODER.encode(list(self.remembered)),
+            "tables": _ENCODER.encode([table.saved() for table in self.state.paged]),
+            "shelf": b"" if self._shelf is None else self._shelf.saved(),
+            "remembered": self.remembered.saved(),
             "history": self.history.saved(),
         }
 
     @classmethod
-    def restored(cls, identity: Identity, parts: Parts, at_ms: int) -> Self:
+    def restored(
+        cls, identity: Identity, parts: Parts, at_ms: int, room: Room = IN_MEMORY
+    ) -> Self:
         """What `saved` was made of; `at_ms` is the time of the last row."""
-        replay = cls(identity)
+        scratch = room.scratch or MemoryScratch()
+        replay = cls(identity, room._replace(scratch=None))
         replay.state = _SHARD_STATE.decode(parts["state"])
         _reunite(replay.state)
-        for record in SHARD_RECORDS.decode(parts["remembered"]):
-            assert record.command is not None
-            replay.remembered.remember(record.command, record.event)
-        replay.history = History.restored(parts["history"])
+        if room.scratch is not None or parts["shelf"]:
+            shelf = Shelf(scratch, identity.number)
+            if parts["shelf"]:
+                shelf.restore(parts["shelf"])
+            # Without scratch of its own it takes what is shelved, and adds nothing.
+            in_memory_min = _NO_END if room.scratch is None else room.in_memory_min
+            replay._shelve_in(shelf, in_memory_min)
+        tables = _TABLES.decode(parts["tables"])
+        for table, known in zip(replay.state.paged, tables, strict=True):
+            table.restore(known)
+        replay.remembered = Remembered(room.keeping, ShardRecord, scratch, room.row_of)
+        replay.remembered.restore(parts["remembered"])
+        replay.history = History.restored(parts["history"], scratch)
         replay.at_ms = at_ms
         return replay
 
@@ -77,13 +123,11 @@ class ShardReplay:
 class SettlementReplay:
     """Settlement's state, one journal row after the other."""
 
-    def __init__(
-        self,
-        identity: Identity,
-        requests_max: int = limits.REMEMBERED_REQUESTS_MAX,
-    ) -> None:
+    def __init__(self, identity: Identity, room: Room = IN_MEMORY) -> None:
         assert identity.kind == "settlement"
-        self.remembered = Remembered(requests_max)
+        self.remembered = Remembered(
+            room.keeping, SettlementRecord, room.scratch or MemoryScratch(), room.row_of
+        )
         self.at_ms = 0  # Of the last row.
         self.state = SettlementState(identity.shard_count, identity.first_day)
 
@@ -92,7 +136,10 @@ class SettlementReplay:
         for record in SETTLEMENT_RECORDS.decode(batch.records):
             settlement_rules.apply(self.state, record.event)
             if record.command is not None:
-                self.remembered.remember(record.command, record.event)
+                self.remembered.remember(
+                    record.command, record.event, self.state.sequence, batch.at_ms
+                )
+        self.remembered.move_out()
         assert self.state.sequence == batch.last_sequence
         self.at_ms = batch.at_ms
 
@@ -100,17 +147,17 @@ class SettlementReplay:
         """All that settlement needs to go on from here."""
         return {
             "state": _ENCODER.encode(self.state),
-            "remembered": RECORDS_ENCODER.encode(list(self.remembered)),
+            "remembered": self.remembered.saved(),
         }
 
     @classmethod
-    def restored(cls, identity: Identity, parts: Parts, at_ms: int) -> Self:
+    def restored(
+        cls, identity: Identity, parts: Parts, at_ms: int, room: Room = IN_MEMORY
+    ) -> Self:
         """What `saved` was made of; `at_ms` is the time of the last row."""
-        replay = cls(identity)
+        replay = cls(identity, room)
         replay.state = _SETTLEMENT_STATE.decode(parts["state"])
-        for record in SETTLEMENT_RECORDS.decode(parts["remembered"]):
-            assert record.command is not None
-            replay.remembered.remember(record.command, record.event)
+        replay.remembered.restore(parts["remembered"])
         replay.at_ms = at_ms
         return replay
 
@@ -123,15 +170,49 @@ def replay_of(identity: Identity) -> type[Replay]:
     return SettlementReplay if identity.kind == "settlement" else ShardReplay
 
 
+def _table(kind: Any, saved: Any) -> Any:
+    """A table of the state, of what was in memory; the shelf has the rest."""
+    (made,) = get_args(kind)
+    table = new_table(made)
+    table.update(msgspec.convert(saved, dict[str, made]))  # type: ignore[valid-type]
+    return table
+
+
+_SHARD_STATE = msgspec.msgpack.Decoder(ShardState, dec_hook=_table)
+_TABLES = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
+_NO_END = 1 << 62
+
+
 def _reunite(state: ShardState) -> None:
     """What is one object under two names is saved twice, and must be one again."""
     for program_id, program in state.programs.items():
         state.programs[program_id] = state.program_versions[program_id, program.version]
 
 
-def digest_of(state: ShardState | SettlementState) -> str:
-    """A fingerprint of a whole state.
+_ITEMS_AT_ONCE = 4_096
 
-    Equal histories give equal states, down to the order of their tables.
+
+def digest_of(state: ShardState | SettlementState) -> str:
+    """A fingerprint of a whole state, a piece of it in memory at a time.
+
+    Equal histories give equal states, down to the order of their tables; where
+    the objects of a `Paged` table are makes no difference.
     """
-    return blake2b(_ENCODER.encode(state), digest_size=16).hexdigest()
+    digest = blake2b(digest_size=16)
+    for name in state.__struct_fields__:
+        for piece in _pieces(getattr(state, name)):
+            digest.update(len(piece).to_bytes(8, "big"))
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _pieces(part: Any) -> Iterator[bytes]:
+    if isinstance(part, Paged):
+        yield part.fingerprint()
+    elif isinstance(part, dict):
+        yield _ENCODER.encode(len(part))
+        items = iter(part.items())
+        while some := list(islice(items, _ITEMS_AT_ONCE)):
+            yield _ENCODER.encode(some)
+    else:
+        yield _ENCODER.encode(part)

@@ -1,49 +1,194 @@
 """Idempotency: the same request id gets the same answer, for as long as kept.
 
-Remembered is the command and its event, not the answer: the answer is made
-from the two again.  The oldest are forgotten when the bound is reached, in
-the order of the journal, so that a replay forgets the same ones.
+The answer is a function of the command and its event, and both are in the
+journal.  So all that is kept is where: the latest requests as they are, older
+ones as the sequence of their record (`generations.py`).  An old one that is asked
+again costs the look-up of a journal row.
+
+A request is kept for `keep_ms` from the time stamped on its record; a
+millisecond later its id is new again.  How many are kept is bounded too: beyond
+`requests_max` the oldest generation is forgotten before its time.  Both depend
+on nothing but the records, so a replay forgets the same.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
 from processor import limits
 from processor.commands import Command
 from processor.events import Event
+from processor.generations import Generation, hash_of, pattern_of
+from processor.journal import Batch
+from processor.scratch import Scratch
+
+# The row that holds a durable record, by its sequence.
+RowOf = Callable[[int], Batch]
+
+_RECORDS = msgspec.msgpack.Decoder(list[msgspec.Raw])
+
+
+class Keeping(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long requests are remembered, and how many of them.
+
+    `recent_max` are kept as they are; generations begin small and grow with
+    what there is to remember, both bounds powers of two.
+    """
+
+    keep_ms: int
+    requests_max: int
+    recent_max: int
+    generation_min: int
+    generation_max: int
+
+
+KEEPING: Final = Keeping(
+    keep_ms=limits.KEEP_ANSWERS_MS,
+    requests_max=limits.REMEMBERED_REQUESTS_MAX,
+    recent_max=limits.REMEMBERED_RECENT_MAX,
+    generation_min=limits.GENERATION_REQUESTS_MIN,
+    generation_max=limits.GENERATION_REQUESTS_MAX,
+)
+
+Entry = tuple[Command, Event, int, int, int]  # Sequence, time, hash of the id.
+_SavedGeneration = tuple[int, int, int, bytes, bytes]
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def no_row(sequence: int) -> Batch:
+    """Stands for a journal that is not there to be asked."""
+    raise AssertionError(f"no journal to read record {sequence} from")
 
 
 class Remembered:
     """(caller, request id) → the command and what it ended in."""
 
-    def __init__(self, requests_max: int) -> None:
-        assert 0 < requests_max <= limits.REMEMBERED_REQUESTS_MAX
-        self._requests_max = requests_max
-        self._requests: dict[tuple[str, str], tuple[Command, Event]] = {}
+    def __init__(
+        self, keeping: Keeping, record: type, scratch: Scratch, row_of: RowOf
+    ) -> None:
+        assert keeping.generation_max <= keeping.requests_max
+        self.keeping = keeping
+        self.reads = 0  # Of journal rows, ever.
+        self._record: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(record)
+        self._saved: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
+            tuple[list[tuple[int, int, record]], list[_SavedGeneration]]  # type: ignore[valid-type]
+        )
+        self._scratch = scratch
+        self._row_of = row_of
+        self._row: Batch | None = None  # The last one that was read.
+        self._raw: list[msgspec.Raw] = []
+        self._asked: tuple[Command | None, int] = (None, 0)  # Hashed last.
+        self._recent: dict[tuple[str, str], Entry] = {}
         # Beside the table: finding its oldest key would walk over every deleted one.
-        self._oldest_first: deque[tuple[str, str]] = deque()
+        self._oldest_first: deque[Entry] = deque()
+        self._generations: deque[Generation] = deque()  # The newest first.
 
     def __len__(self) -> int:
-        return len(self._requests)
+        older = sum(generation.count for generation in self._generations)
+        return len(self._oldest_first) + older
 
-    def __iter__(self) -> Iterator[tuple[Command, Event]]:
-        """Every command and what it ended in, oldest first."""
-        return (self._requests[key] for key in self._oldest_first)
+    def saved(self) -> bytes:
+        """All of it, for a snapshot."""
+        recent = [
+            (sequence, at_ms, (command, event))
+            for command, event, sequence, at_ms, _ in self._oldest_first
+        ]
+        return _ENCODER.encode((recent, [x.saved() for x in self._generations]))
 
-    def find(self, command: Command) -> tuple[Command, Event] | None:
-        """What the same caller asked under the same id before."""
-        return self._requests.get((command.caller, command.request_id))
+    def restore(self, saved: bytes | memoryview) -> None:
+        """Remember what `saved` was made of, and nothing else."""
+        assert not len(self)
+        recent, generations = self._saved.decode(saved)
+        for sequence, at_ms, record in recent:
+            assert record.command is not None
+            self.remember(record.command, record.event, sequence, at_ms)
+        self._generations.extend(
+            Generation.restored(x, self._scratch) for x in generations
+        )
 
-    def remember(self, command: Command, event: Event) -> None:
-        """Keep one more, and forget the oldest when there are too many."""
-        key = (command.caller, command.request_id)
-        assert key not in self._requests
-        self._requests[key] = (command, event)
-        self._oldest_first.append(key)
-        if len(self._requests) > self._requests_max:
-            del self._requests[self._oldest_first.popleft()]
+    def find(self, command: Command, now_ms: int) -> tuple[Command, Event] | None:
+        """What the same caller asked under the same id, if it is still kept.
+
+        Raises what reading the journal raises.
+        """
+        entry = self._recent.get((command.caller, command.request_id))
+        if entry is not None:
+            if now_ms < entry[3] + self.keeping.keep_ms:
+                return entry[0], entry[1]
+            return None  # An older one under the same id is forgotten as well.
+        if not self._generations:
+            return None
+        hashed = hash_of(command.caller, command.request_id)
+        self._asked = command, hashed
+        pattern = pattern_of(hashed)
+        for generation in self._generations:
+            word = generation.words[hashed & generation.word_mask]
+            if word & pattern == pattern:
+                for sequence in generation.find(hashed):
+                    found, at_ms = self._read(sequence)
+                    first: Command = found.command
+                    if (first.caller, first.request_id) == (
+                        command.caller,
+                        command.request_id,
+                    ):
+                        is_kept = now_ms < at_ms + self.keeping.keep_ms
+                        return (first, found.event) if is_kept else None
+        return None
+
+    def _read(self, sequence: int) -> tuple[Any, int]:
+        """A record of the journal, and its time."""
+        row = self._row
+        if row is None or not row.first_sequence <= sequence <= row.last_sequence:
+            self.reads += 1
+            row = self._row = self._row_of(sequence)
+            self._raw = _RECORDS.decode(row.records)
+        assert row.first_sequence <= sequence <= row.last_sequence
+        record = self._record.decode(self._raw[sequence - row.first_sequence])
+        assert record.command is not None
+        return record, row.at_ms
+
+    def remember(
+        self, command: Command, event: Event, sequence: int, at_ms: int
+    ) -> None:
+        """Keep one more, as it is."""
+        asked, hashed = self._asked
+        if asked is not command:  # It was not looked for just now.
+            hashed = hash_of(command.caller, command.request_id)
+        entry = (command, event, sequence, at_ms, hashed)
+        self._recent[command.caller, command.request_id] = entry
+        self._oldest_first.append(entry)
+
+    def move_out(self) -> None:
+        """The oldest, beyond those that stay as they are, move to a generation."""
+        recent, oldest_first = self._recent, self._oldest_first
+        while len(oldest_first) > self.keeping.recent_max:
+            entry = oldest_first.popleft()
+            command, _, sequence, at_ms, hashed = entry
+            key = (command.caller, command.request_id)
+            # The id may have become new again, and be used again, since.
+            if recent[key] is entry:
+                del recent[key]
+            if not self._generations or self._generations[0].is_full:
+                self._begin_generation(at_ms)
+            self._generations[0].add(hashed, sequence, at_ms)
+
+    def _begin_generation(self, at_ms: int) -> None:
+        """As large as all before, within bounds; what is over goes."""
+        keeping, kept = self.keeping, len(self)
+        size = keeping.generation_min
+        while size < min(kept, keeping.generation_max):
+            size *= 2
+        generations = self._generations
+        while generations and (
+            generations[-1].newest_at_ms + keeping.keep_ms <= at_ms
+            or kept + size > keeping.requests_max
+        ):
+            oldest = generations.pop()
+            kept -= oldest.count
+            oldest.close()
+        generations.appendleft(Generation(size, self._scratch))
 
 
 def differing_field(first: Command, second: Command) -> str | None:

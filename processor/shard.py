@@ -15,7 +15,7 @@ unknown is never declined.
 """
 
 from collections import deque
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -29,17 +29,20 @@ from processor.commands import Authorize, Command, ForceCapture
 from processor.demand import Demand
 from processor.entries import Reading
 from processor.events import Refusal
+from processor.expiries import Expiries
 from processor.history import History
 from processor.holds import decide_expire_hold
 from processor.machine import apply, decide
-from processor.node import Node
+from processor.node import Node, Step
 from processor.pools import is_daily
 from processor.records import ShardRecord
 from processor.remembered import Remembered
 from processor.rules import Moment, NeedsReserve, leased_minor
 from processor.state import (
     TABLE_OF_ID,
+    Authorization,
     AuthorizationStatus,
+    Hold,
     HoldStatus,
     ShardState,
     Slice,
@@ -99,7 +102,7 @@ class Shard(Node):
         self._spent: dict[str, int] = {}  # In this step, by lender.
         self._told_sequence = 0  # To settlement, on this connection.
         self._told_at_ms = 0
-        self._expiries: list[tuple[int, str]] = _open_expiries(state)
+        self._expiries = Expiries(_open(state))
         self._tables: dict[str, dict[str, Any]] = {
             name: getattr(state, table) for name, table in TABLE_OF_ID.items()
         }
@@ -120,6 +123,12 @@ class Shard(Node):
         """Commands waiting for reserve, those behind them included."""
         return self._parked_count
 
+    def tidy(self, step: Step) -> None:
+        super().tidy(step)
+        for name, gone in self.state.sweep(len(step.records)):
+            if isinstance(gone, Authorization | Hold):
+                self._expiries.forget(gone.expires_at_ms, name)
+
     @property
     def has_work(self) -> bool:
         has_ended = bool(self._run_out or self._to_end)
@@ -127,8 +136,9 @@ class Shard(Node):
 
     def _due_ms(self) -> list[int]:
         due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
-        if self._expiries and self.is_open:
-            due.append(self._expiries[0][0])
+        next_ms = self._expiries.next_ms
+        if next_ms is not None and self.is_open:
+            due.append(next_ms)
         if self._has_progressed:
             due.append(self._told_at_ms + limits.PROGRESS_MS_MAX)
         return due
@@ -248,7 +258,7 @@ class Shard(Node):
         account = self.state.accounts.get(query.account_id)
         page = None
         if account is not None:
-            page = self.history.page(query.account_id, query.before, limit)
+            page = self.history.page(account.number, query.before, limit)
         if account is None or page is None:
             wrong = b"" if account is None else b"before"
             answer = m.Answer(query.correlation, m.Outcome.NOT_FOUND, wrong)
@@ -264,10 +274,10 @@ class Shard(Node):
         self._records.append(ShardRecord(command, event))
         if isinstance(event, e.Authorized):
             if not event.captured:
-                heappush(self._expiries, (event.expires_at_ms, event.authorization_id))
+                self._expiries.add(event.expires_at_ms, event.authorization_id)
             self._count_spending(event)
         elif isinstance(event, e.HoldPlaced):
-            heappush(self._expiries, (event.expires_at_ms, event.hold_id))
+            self._expiries.add(event.expires_at_ms, event.hold_id)
 
     def _end_forced(self) -> None:
         """What was raised by force and is free is nobody's to spend: it goes back."""
@@ -443,11 +453,10 @@ class Shard(Node):
 
     def _expire_due(self) -> None:
         """Record what has run out, a batch at most; the rest in the next step."""
-        expiries = self._expiries
         for _ in range(limits.BATCH_COMMANDS_MAX):
-            if not expiries or expiries[0][0] > self._now_ms:
+            object_id = self._expiries.pop(self._now_ms)
+            if object_id is None:
                 return
-            _, object_id = heappop(expiries)
             if object_id in self.state.holds:
                 event = decide_expire_hold(self.state, object_id, self._now_ms)
             else:
@@ -583,17 +592,11 @@ def _lease(lease: Slice) -> m.Lease:
     )
 
 
-def _open_expiries(state: ShardState) -> list[tuple[int, str]]:
-    """When each open hold and authorization runs out, as a heap."""
-    expiries = [
-        (authorization.expires_at_ms, authorization.authorization_id)
-        for authorization in state.authorizations.values()
-        if authorization.status is AuthorizationStatus.OPEN
-    ]
-    expiries += [
-        (hold.expires_at_ms, hold.hold_id)
-        for hold in state.holds.values()
-        if hold.status is HoldStatus.OPEN
-    ]
-    heapify(expiries)
-    return expiries
+def _open(state: ShardState) -> Iterator[tuple[int, str]]:
+    """When each open hold and authorization runs out; none of them is shelved."""
+    for authorization in state.authorizations.at_hand():
+        if authorization.status is AuthorizationStatus.OPEN:
+            yield authorization.expires_at_ms, authorization.authorization_id
+    for hold in state.holds.at_hand():
+        if hold.status is HoldStatus.OPEN:
+            yield hold.expires_at_ms, hold.hold_id

@@ -19,7 +19,14 @@ from hashlib import blake2b
 import msgspec
 
 from processor.chain import Head, Identity, Point, has_end
-from processor.recovery import Parts, Replay, digest_of, replay_of
+from processor.recovery import (
+    IN_MEMORY,
+    Parts,
+    Replay,
+    Room,
+    digest_of,
+    replay_of,
+)
 
 FORMAT = 1
 _MAGIC = b"Forebay snapshot"
@@ -69,7 +76,12 @@ def encode(identity: Identity, point: Point, replay: Replay) -> bytes:
     return body + _checksum(body)
 
 
-def decode(name: str, saved: bytes, identity: Identity) -> tuple[Point, Replay]:
+def decode(
+    name: str,
+    saved: bytes,
+    identity: Identity,
+    room: Room = IN_MEMORY,
+) -> tuple[Point, Replay]:
     """Where it was made, and the replay at that point.
 
     Raises SnapshotRefused, with the name, for whatever is wrong with it.
@@ -77,7 +89,7 @@ def decode(name: str, saved: bytes, identity: Identity) -> tuple[Point, Replay]:
     header = header_of(name, saved, identity)
     try:
         parts = _parts(header, memoryview(saved))
-        replay = replay_of(identity).restored(identity, parts, header.at_ms)
+        replay = replay_of(identity).restored(identity, parts, header.at_ms, room)
     except _BROKEN as error:
         raise SnapshotRefused(f"{name} cannot be read: {error}") from error
     if (replay.state.sequence, digest_of(replay.state)) != (
@@ -129,6 +141,7 @@ def newest(
     identity: Identity,
     heads: Sequence[Head],
     tell: Tell,
+    room: Room = IN_MEMORY,
 ) -> tuple[Point, Replay] | None:
     """The first good one of the name, sequence and content of several.
 
@@ -137,7 +150,7 @@ def newest(
     """
     for name, sequence, content in saved:
         try:
-            point, replay = decode(name, content, identity)
+            point, replay = decode(name, content, identity, room)
             if point.sequence != sequence or not has_end(heads, point):
                 raise SnapshotRefused(
                     f"{name} is of record {point.sequence} of another history: no "

@@ -5,10 +5,11 @@ nothing here may come from anywhere else.
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from processor import limits
 from processor.calendar import number_of
 from processor.declines import DeclineReason
 from processor.events import (
@@ -22,6 +23,7 @@ from processor.events import (
     PartyTotals,
     PayerTotals,
 )
+from processor.paged import Paged, Shelf
 from processor.schedules import Plan
 from processor.tenders import Tender, TenderRefund
 from processor.terms import MerchantTerms, Side, Terms, Velocity
@@ -114,7 +116,7 @@ class Meter(msgspec.Struct, gc=False):
     month_minor: int = 0
 
 
-class Headroom(msgspec.Struct, frozen=True, gc=False):
+class Headroom(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one velocity limit left to a purchase; negative when exceeded.
 
     `reason` is the decline it gives; `category` is empty for all merchants.
@@ -167,6 +169,7 @@ class Account(msgspec.Struct, gc=False):
     velocity: AccountVelocity | None = None
     ordinary_limit_minor: int | None = None
     lost: Lost | None = None
+    number: int = 0  # From 1, in the order in which this shard opened them.
 
     @property
     def overdrawn_minor(self) -> int:
@@ -201,7 +204,7 @@ class Account(msgspec.Struct, gc=False):
         )
 
 
-class Line(msgspec.Struct, gc=False):
+class Line(msgspec.Struct, array_like=True, gc=False):
     """One instalment of a purchase.  Days are numbers, amounts minor units.
 
     `cut_minor` is the principal as it was cut, `refunded_minor` what came off it;
@@ -245,7 +248,7 @@ class Line(msgspec.Struct, gc=False):
         )
 
 
-class Charge(msgspec.Struct, gc=False):
+class Charge(msgspec.Struct, array_like=True, gc=False):
     """What a purchase has cost its merchant, and brought it, over all captures.
 
     By party and by payer, in the order in which they first came, in minor
@@ -260,7 +263,7 @@ class Charge(msgspec.Struct, gc=False):
     subsidy_back_parts: Parts
 
 
-class Refused(msgspec.Struct, frozen=True, gc=False):
+class Refused(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What there was of a pool anywhere, and settlement's certificate of it."""
 
     pool_id: str
@@ -268,7 +271,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     refusal: int
 
 
-class ExplainedMore(msgspec.Struct, frozen=True, gc=False):
+class ExplainedMore(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a decision saw beyond the usual: velocity limits, refusals, a hold.
 
     `held_minor` is what the hold had out of which it was taken; `caps` what was
@@ -300,7 +303,7 @@ class DeclinedAuthorization(msgspec.Struct, frozen=True, gc=False):
     explained: Explained
 
 
-class Authorization(msgspec.Struct, gc=False):
+class Authorization(msgspec.Struct, array_like=True, gc=False):
     """A purchase from its authorization to its last refund.
 
     `total` is all that was ever authorized; of it `captured` became a debt,
@@ -352,6 +355,12 @@ class Authorization(msgspec.Struct, gc=False):
         """Authorized, and neither captured nor given back."""
         return self.total_minor - self.captured_minor - self.given_back_minor
 
+    def is_done(self) -> bool:
+        """Nothing of it is open or owed; it may still be refunded, or reopened."""
+        if self.status is AuthorizationStatus.OPEN or self.outstanding_minor:
+            return False
+        return not any(line.charges_minor for line in self.lines or ())
+
     @property
     def gone_parts(self) -> Parts:
         """By lender: what has left the authorization, captured or given back."""
@@ -361,7 +370,7 @@ class Authorization(msgspec.Struct, gc=False):
         )
 
 
-class Hold(msgspec.Struct, gc=False):
+class Hold(msgspec.Struct, array_like=True, gc=False):
     """A limit hold; `held_minor` is what it still occupies."""
 
     hold_id: str
@@ -370,6 +379,10 @@ class Hold(msgspec.Struct, gc=False):
     reference: str
     held_minor: int
     status: HoldStatus = HoldStatus.OPEN
+
+    def is_done(self) -> bool:
+        """Nothing can happen to it any more."""
+        return self.status is not HoldStatus.OPEN
 
 
 class Program(msgspec.Struct, gc=False):
@@ -431,7 +444,7 @@ class MovedPlan(msgspec.Struct, frozen=True, gc=False):
     interest_line: int
 
 
-class Payment(msgspec.Struct, gc=False):
+class Payment(msgspec.Struct, array_like=True, gc=False):
     """What paid debts, and what it takes to undo it.
 
     `parts` and `platform_minor` say who lost what by a write-off, or was given it
@@ -459,7 +472,7 @@ class AdjustmentStatus(StrEnum):
     REJECTED = "rejected"
 
 
-class Adjustment(msgspec.Struct, gc=False):
+class Adjustment(msgspec.Struct, array_like=True, gc=False):
     """A correction that one caller proposes and another approves."""
 
     account_id: str
@@ -530,6 +543,22 @@ class Forced(msgspec.Struct, gc=False):
     extra_parts: Parts = ()
 
 
+Made = TypeVar("Made", Authorization, Hold, Payment, Adjustment)
+
+
+def new_table(kind: type[Made]) -> Paged[Made]:
+    """An empty table of such objects.
+
+    Payments and adjustments are asked for once or twice in their lives, so they
+    may always leave memory.
+    """
+    return Paged(kind, getattr(kind, "is_done", _is_always_done))
+
+
+def _is_always_done(made: object) -> bool:
+    return True
+
+
 class ShardState(msgspec.Struct, gc=False):
     """All that one shard's journal says."""
 
@@ -539,10 +568,14 @@ class ShardState(msgspec.Struct, gc=False):
     sequence: int = 0
     reference_version: int = 0
     accounts: dict[str, Account] = {}
-    authorizations: dict[str, Authorization] = {}
-    holds: dict[str, Hold] = {}
-    payments: dict[str, Payment] = {}
-    adjustments: dict[str, Adjustment] = {}
+    authorizations: Paged[Authorization] = msgspec.field(
+        default_factory=lambda: new_table(Authorization)
+    )
+    holds: Paged[Hold] = msgspec.field(default_factory=lambda: new_table(Hold))
+    payments: Paged[Payment] = msgspec.field(default_factory=lambda: new_table(Payment))
+    adjustments: Paged[Adjustment] = msgspec.field(
+        default_factory=lambda: new_table(Adjustment)
+    )
     in_debt: dict[str, None] = {}  # The accounts that wake on some day.
     programs: dict[str, Program] = {}  # The current version of each.
     program_versions: dict[tuple[str, int], Program] = {}
@@ -563,6 +596,24 @@ class ShardState(msgspec.Struct, gc=False):
     declined_ids: list[str] = []  # Of these, each new one in place of the oldest.
     declined_kept: int = 0  # Ever.
     temporary_limits: dict[str, str] = {}  # Account → the last day in force.
+
+    @property
+    def paged(self) -> tuple[Paged[Any], ...]:
+        """The tables whose objects may leave memory."""
+        return self.authorizations, self.holds, self.payments, self.adjustments
+
+    def shelve_in(self, shelf: Shelf, in_memory_min: int) -> None:
+        """From now on what is done leaves memory by `sweep`."""
+        for number, table in enumerate(self.paged):
+            table.attach(shelf, number, in_memory_min)
+
+    def sweep(self, records: int) -> list[tuple[str, object]]:
+        """After a step of so many records, and before the next: what was shelved."""
+        looks = limits.OBJECTS_LOOKED_AT_MIN + 2 * records
+        gone: list[tuple[str, object]] = []
+        for table in self.paged:
+            gone += table.sweep(min(looks, limits.OBJECTS_LOOKED_AT_MAX))
+        return gone
 
     @property
     def today(self) -> int:

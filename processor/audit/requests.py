@@ -259,19 +259,27 @@ _HAS_AMOUNT = frozenset(
 )
 
 
-class Requests:
-    """Every request id so far, by caller, and the number of its command."""
+# The node forgets a whole generation when it has too many.
+_FORGOTTEN_AFTER = limits.REMEMBERED_REQUESTS_MAX - limits.GENERATION_REQUESTS_MAX
 
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], int] = {}
+
+class Requests:
+    """Every request id so far, by caller: the number of its command, and its time.
+
+    `keep_ms` is the shortest time for which answers were ever kept.
+    """
+
+    def __init__(self, keep_ms: int) -> None:
+        self._seen: dict[tuple[str, str], tuple[int, int]] = {}
+        self._keep_ms = keep_ms
         self.count = 0
 
-    def check(self, command: c.Command | None, event: e.Event) -> str:
+    def check(self, command: c.Command | None, event: e.Event, at_ms: int) -> str:
         """What is wrong between command and event, as a sentence; "" if nothing."""
         kind = type(event)
         if command is None:
             return "" if kind in _OF_ITSELF else f"nobody asked for {kind.__name__}."
-        again = self._used_again(command)
+        again = self._used_again(command, at_ms)
         if again:
             return again
         if kind is e.Declined:
@@ -294,12 +302,14 @@ class Requests:
                 return f"{asked.__name__} asked for {amount}, got {done}."
         return ""
 
-    def _used_again(self, command: c.Command) -> str:
-        """An id may come again only after so many others that it is forgotten."""
+    def _used_again(self, command: c.Command, at_ms: int) -> str:
+        """An id may come again only when it is forgotten: by time, or by number."""
         self.count += 1
         key = (command.caller, command.request_id)
         before = self._seen.get(key)
-        self._seen[key] = self.count
-        if before is None or self.count - before > limits.REMEMBERED_REQUESTS_MAX:
+        self._seen[key] = self.count, at_ms
+        if before is None or at_ms >= before[1] + self._keep_ms:
+            return ""
+        if self.count - before[0] > _FORGOTTEN_AFTER:
             return ""
         return f"the request {command.request_id} of {command.caller} was done before."

@@ -51,7 +51,9 @@ class Day(msgspec.Struct):
 class SettlementAudit:
     """Settlement's journal so far; `differences` is what is wrong with it."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(
+        self, identity: Identity, keep_ms: int = limits.KEEP_ANSWERS_MS
+    ) -> None:
         self.identity = identity
         self.differences: list[str] = []
         self.rows = Rows(identity, self.differences)
@@ -80,11 +82,13 @@ class SettlementAudit:
         self.days: dict[str, Day] = {}
         self.payouts = Payouts(self.differ)
         self.ledger: defaultdict[str, int] = defaultdict(int)
-        self._requests = Requests()
+        self._requests = Requests(keep_ms)
+        self._at_ms = 0  # Of the present row.
 
     def batch(self, batch: Batch) -> None:
         """Check one row and every record in it."""
         self.rows.check(batch, self.day)
+        self._at_ms = batch.at_ms
         self.sequence = batch.first_sequence - 1
         try:
             records = SETTLEMENT_RECORDS.decode(batch.records)
@@ -132,7 +136,7 @@ class SettlementAudit:
         self.sequence += 1
         event = record.event
         self.counts[type(event).__name__] += 1
-        wrong = self._requests.check(record.command, event)
+        wrong = self._requests.check(record.command, event, self._at_ms)
         if wrong:
             self.differ(wrong)
         self._check_repayment(event)

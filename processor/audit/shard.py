@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from processor import events as e
+from processor import limits
 from processor.audit import (
     accounts,
     balances,
@@ -51,7 +52,9 @@ Cut = tuple[int, int, int, int]
 class ShardAudit:
     """One shard's journal so far; `differences` is what is wrong with it."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(
+        self, identity: Identity, keep_ms: int = limits.KEEP_ANSWERS_MS
+    ) -> None:
         self.identity = identity
         self.books = Books(name_of(identity), identity.first_day)
         self.differences = self.books.differences
@@ -60,7 +63,7 @@ class ShardAudit:
         self.reserve_declines: list[ReserveDecline] = []
         self.cuts: dict[tuple[str, int], Cut] = {}
         self._wanted: dict[int, set[str]] = {}
-        self._requests = Requests()
+        self._requests = Requests(keep_ms)
         self._days_end = ended_days.DaysEnd(self.books)
 
     def want_cut(self, lender_id: str, sequence: int) -> None:
@@ -113,7 +116,7 @@ class ShardAudit:
         kind = type(event)
         books.sequence += 1
         self.counts[kind.__name__] += 1
-        wrong = self._requests.check(record.command, event)
+        wrong = self._requests.check(record.command, event, books.at_ms)
         if wrong:
             books.differ(wrong)
         books.command = record.command

@@ -7,6 +7,7 @@ with themselves and with each other, and both readings end in the same place.
 
 import msgspec
 
+from processor import limits
 from processor.audit.certificates import want_cuts
 from processor.audit.compare import compare_with_settlement, compare_with_state
 from processor.audit.report import AuditReport, conclude
@@ -69,15 +70,15 @@ class Verdict(msgspec.Struct):
 class Folded:
     """One journal, row by row, by both readings."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, keep_ms: int) -> None:
         self.identity = identity
         self.model: ShardAudit | SettlementAudit
         self._replay: ShardReplay | SettlementReplay
         if identity.kind == "settlement":
-            self.model = SettlementAudit(identity)
+            self.model = SettlementAudit(identity, keep_ms)
             self._replay = SettlementReplay(identity)
         else:
-            self.model = ShardAudit(identity)
+            self.model = ShardAudit(identity, keep_ms)
             self._replay = ShardReplay(identity)
         self._broken: list[str] = []
 
@@ -114,12 +115,18 @@ class Verification:
     """All journals of a cluster: settlement's first, then every shard's.
 
     In this order, because settlement's certificates name the points of the
-    shards' journals that are evidence.
+    shards' journals that are evidence.  `keep_ms` is the shortest time for which
+    answers were ever kept.
     """
 
-    def __init__(self, settlement: Identity, shards: list[Identity]) -> None:
-        self.settlement = Folded(settlement)
-        self.shards = [Folded(shard) for shard in shards]
+    def __init__(
+        self,
+        settlement: Identity,
+        shards: list[Identity],
+        keep_ms: int = limits.KEEP_ANSWERS_MS,
+    ) -> None:
+        self.settlement = Folded(settlement, keep_ms)
+        self.shards = [Folded(shard, keep_ms) for shard in shards]
 
     def settlement_is_read(self) -> None:
         """Say so before the first row of a shard."""

@@ -8,7 +8,9 @@ they are whole.  It may be killed at any moment and begun again.
 from collections.abc import Iterator
 from pathlib import Path
 
-from processor import snapshot
+import msgspec
+
+from processor import limits, snapshot
 from processor.chain import (
     Batch,
     Head,
@@ -18,10 +20,12 @@ from processor.chain import (
     check_batch,
     check_end,
 )
-from processor.recovery import replay_of
+from processor.recovery import Room, replay_of
+from processor.remembered import KEEPING
 from processor.snapshot import Tell
 from processor.storage.directory import segment_path
 from processor.storage.files import KEEPERS_DRAFT, check_file, forget_drafts
+from processor.storage.scratch_files import FileScratch
 from processor.storage.sealed import Sealed
 from processor.storage.snapshots import (
     forget_snapshots,
@@ -32,6 +36,9 @@ from processor.storage.snapshots import (
 )
 
 SNAPSHOTS_KEPT = 2
+
+# Whoever restores it may keep answers for less.
+_KEEPING = msgspec.structs.replace(KEEPING, keep_ms=limits.KEEP_ANSWERS_MS_MAX)
 
 
 def fold(path: Path, last_number: int, tell: Tell) -> Point | None:
@@ -48,15 +55,16 @@ def fold(path: Path, last_number: int, tell: Tell) -> Point | None:
     if end.sequence in snapshot_sequences(path)[:1]:
         return None
     identity = heads[0].identity
-    found = snapshot.newest(read_snapshots(path), identity, heads, tell)
+    room = Room(_KEEPING, FileScratch(path.parent))
+    found = snapshot.newest(read_snapshots(path), identity, heads, tell, room)
     if found is None:
-        found = beginning_of(identity), replay_of(identity)(identity)
+        found = beginning_of(identity), replay_of(identity)(identity, room)
     point, replay = found
     for batch in _checked(path, heads, point):
         replay.replay(batch)
     saved = snapshot.encode(identity, end, replay)
     # It must come back the same, or it is not a snapshot.
-    snapshot.decode(str(snapshot_path(path, end.sequence)), saved, identity)
+    snapshot.decode(str(snapshot_path(path, end.sequence)), saved, identity, room)
     write_snapshot(path, end.sequence, saved)
     forget_snapshots(path, SNAPSHOTS_KEPT)
     return end

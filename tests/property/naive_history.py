@@ -20,7 +20,7 @@ ALL = 1_000_000
 
 
 class NaiveHistory:
-    """A list of places for each account."""
+    """A list of places for each account, in the order in which they were opened."""
 
     def __init__(self) -> None:
         self.places: dict[str, list[Place]] = {}
@@ -49,8 +49,8 @@ class NaiveHistory:
 
     def check(self, history: History, newest: int = NEWEST) -> None:
         """The index says the same of the newest entries, and at the end of all."""
-        for account_id, places in self.places.items():
-            page = history.page(account_id, 0, newest)
+        for number, places in enumerate(self.places.values(), 1):
+            page = history.page(number, 0, newest)
             assert page is not None
             assert page.places == places[: -newest - 1 : -1]
             assert page.is_last == (len(places) <= newest)
@@ -58,14 +58,14 @@ class NaiveHistory:
     def check_all(self, history: History) -> None:
         """In one piece, and in pages."""
         self.check(history, ALL)
-        for account_id, places in self.places.items():
+        for number, places in enumerate(self.places.values(), 1):
             found: list[Place] = []
-            page = history.page(account_id, 0, 7)
+            page = history.page(number, 0, 7)
             while page and page.places:
                 found += page.places
-                page = history.page(account_id, found[-1].sequence, 7)
+                page = history.page(number, found[-1].sequence, 7)
             assert places[::-1] == found
-        assert history.page("nobody", 0, 1) == Page([], is_last=True)
+        assert history.page(len(self.places) + 1, 0, 1) == Page([], is_last=True)
 
 
 def strings_in(told: Any) -> Iterator[str]:

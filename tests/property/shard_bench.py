@@ -51,7 +51,7 @@ class ShardBench:
         self.patch.setattr(
             limits, "AUTHORIZATIONS_PER_ACCOUNT_MAX", bounds.authorizations_max
         )
-        self.patch.setattr(history, "_CHAIN_OF_KEY", 1)  # All share two chains.
+        self.patch.setattr(history, "_CHAIN_OF_NUMBER", 1)  # All share two chains.
         self.identity = Identity("test", "shard", 0, 1, "journal-0", FIRST_DAY)
         self.expected = NaiveShard(FIRST_DAY, bounds)
         self.judge = Judge(self.expected)

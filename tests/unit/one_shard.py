@@ -7,10 +7,13 @@ import msgspec
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
+from processor import snapshot
 from processor.entries import Reading
-from processor.journal import Batch, Identity
+from processor.journal import Batch, Identity, Point
 from processor.records import RECORDS_ENCODER, ShardRecord
-from processor.recovery import ShardReplay
+from processor.recovery import Room, ShardReplay
+from processor.remembered import KEEPING, Keeping
+from processor.scratch import Scratch
 from processor.shard import SETTLEMENT, Shard
 
 FIRST_DAY = "2026-01-01"
@@ -21,10 +24,20 @@ PPM = 1_000_000
 class OneShard:
     """`ask` gives the decided answer; `heard` is what settlement was told."""
 
-    def __init__(self, batches: list[Batch] | None = None) -> None:
+    def __init__(
+        self,
+        batches: list[Batch] | None = None,
+        keeping: Keeping = KEEPING,
+        scratch: Scratch | None = None,
+        in_memory_min: int = 0,
+        saved_at: int = 0,
+    ) -> None:
         self.batches = batches or []
-        replay = ShardReplay(IDENTITY)
-        for batch in self.batches:
+        room = Room(keeping, scratch, self.row_of, in_memory_min)
+        replay = ShardReplay(IDENTITY, room)
+        for number, batch in enumerate(self.batches):
+            if number and number == saved_at:
+                replay = through_a_snapshot(replay, batch, room)
             replay.replay(batch)
         self.node = Shard(
             replay.state, replay.remembered, replay.history, 1, "journal-0"
@@ -35,6 +48,16 @@ class OneShard:
         self.heard: list[m.Message] = []
         self.answers: dict[int, m.Answer] = {}
         self.count = 0
+
+    def row_of(self, sequence: int) -> Batch:
+        """The row that holds a record."""
+        return next(
+            b for b in self.batches if b.first_sequence <= sequence <= b.last_sequence
+        )
+
+    def event_of(self, command: c.Command) -> e.Event:
+        """What a command ended in."""
+        return next(r.event for r in self.records if r.command == command)
 
     @property
     def state(self) -> Any:
@@ -65,6 +88,7 @@ class OneShard:
                 assert isinstance(message, m.Answer)
                 assert message.correlation not in self.answers
                 self.answers[message.correlation] = message
+        self.node.tidy(step)
         for reading in step.readings:
             answer = finished(reading, self.batches)
             self.answers[answer.correlation] = answer
@@ -109,6 +133,16 @@ class OneShard:
         return None if answer.outcome is m.Outcome.NOT_FOUND else decoded(answer)
 
 
+def through_a_snapshot(replay: ShardReplay, row: Batch, room: Room) -> ShardReplay:
+    """What is saved before a row, and restored to where there is as much room."""
+    point = Point(row.first_sequence - 1, b"", row.epoch)
+    saved = snapshot.encode(IDENTITY, point, replay)
+    _, restored = snapshot.decode("a snapshot", saved, IDENTITY, room)
+    assert isinstance(restored, ShardReplay)
+    assert replay.saved() == restored.saved()
+    return restored
+
+
 def finished(reading: Reading, batches: list[Batch]) -> m.Answer:
     """Give a reading the rows it wants, one after the other."""
     while wanted := reading.wants:
@@ -126,7 +160,12 @@ def decoded(answer: m.Answer) -> Any:
 
 def a_shard(limit: int = 1_000, **headroom: int) -> OneShard:
     """With programs, merchant `m`, and accounts `a` (solo) and `b` (pair, 30/70)."""
-    shard = OneShard().welcomed()
+    return furnished(OneShard(), limit, **headroom)
+
+
+def furnished(shard: OneShard, limit: int = 1_000, **headroom: int) -> OneShard:
+    """The same in a shard that is new."""
+    shard.welcomed()
     lenders = ("L1", "L2")
     facts: list[e.ReferenceFact] = [
         e.LenderRegistered(name, "EUR", "", 0) for name in lenders

@@ -20,7 +20,9 @@ from processor import limits
 from processor import messages as m
 from processor.history import History
 from processor.messages import Outcome
-from processor.remembered import Remembered
+from processor.records import ShardRecord
+from processor.remembered import KEEPING, Remembered, no_row
+from processor.scratch import MemoryScratch
 from processor.shard import SETTLEMENT, Shard
 from processor.state import ShardState
 
@@ -43,8 +45,8 @@ class ShardForWishes:
         self.now_ms = 1_000
         self._shard = Shard(
             ShardState(0, 1, "2026-01-05"),
-            Remembered(100_000),
-            History(),
+            Remembered(KEEPING, ShardRecord, MemoryScratch(), no_row),
+            History(MemoryScratch()),
             1,
             "journal",
         )

@@ -167,7 +167,9 @@ def test_every_kind_is_told_whatever_rows_it_is_in(rows: list[int] | None) -> No
     replay = ShardReplay(script.identity)
     for batch in batches:
         replay.replay(batch)
-    page = replay.history.page(ALICE, 0, limits.ENTRIES_PER_READ_MAX)
+    page = replay.history.page(
+        replay.state.accounts[ALICE].number, 0, limits.ENTRIES_PER_READ_MAX
+    )
     assert page is not None
     alice = replay.state.accounts[ALICE]
     answer = finished(Reading(1, 5, replay.state, alice, page), batches)
@@ -194,7 +196,7 @@ def test_a_row_is_asked_for_once_however_many_entries_it_holds() -> None:
     replay = ShardReplay(script.identity)
     for batch in batches:
         replay.replay(batch)
-    page = replay.history.page(ALICE, 0, 50)
+    page = replay.history.page(replay.state.accounts[ALICE].number, 0, 50)
     assert page is not None
     reading = Reading(1, 1, replay.state, replay.state.accounts[ALICE], page)
     assert 26 == reading.wants

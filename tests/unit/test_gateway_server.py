@@ -15,8 +15,9 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway import server
 from gateway.cli import main
-from gateway.config import ConfigRefused, decode_config
+from gateway.config import ConfigRefused, GatewayConfig, decode_config
 from gateway.http_server import bound_socket, open_door, url_of
 from gateway.keys import ALL_ROLES, KeyFile
 from processor.messages import Answer, Outcome
@@ -144,6 +145,32 @@ def test_an_impossible_port_is_told_in_words(tmp_path: Path) -> None:
     told = forebay("serve", "--data-dir", tmp_path, "--port", 70_000)
     assert told.exit_code == 2
     assert "port" in told.output
+
+
+@pytest.mark.parametrize("kept", ["7", "d", "-1d", "1.5h", "7w", "59m", "367d", ""])
+def test_a_time_to_keep_answers_that_cannot_be_is_told_in_words(
+    tmp_path: Path, kept: str
+) -> None:
+    told = forebay("serve", "--data-dir", tmp_path, "--keep-answers", kept)
+    assert told.exit_code == 2
+    assert "keep" in told.output
+    assert "Traceback" not in told.output
+
+
+def test_answers_are_kept_for_days_hours_or_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = []
+
+    async def serve(config: GatewayConfig, today: str, tell: object) -> None:
+        configs.append(config)
+
+    monkeypatch.setattr(server, "serve_until_stopped", serve)
+    for kept in ("2d", "12h", "90m"):
+        told = forebay("serve", "--data-dir", tmp_path, "--keep-answers", kept)
+        assert told.exit_code == 0
+    hour_ms = 3_600_000
+    assert [48 * hour_ms, 12 * hour_ms, 90 * 60_000] == [c.keep_ms for c in configs]
 
 
 def test_a_server_that_is_not_there_is_told_in_words() -> None:

@@ -13,7 +13,9 @@ from processor import limits
 from processor import messages as m
 from processor.framing import frame
 from processor.ids import IdKind, make_id
-from processor.remembered import Remembered
+from processor.records import ShardRecord
+from processor.remembered import KEEPING, Remembered, no_row
+from processor.scratch import MemoryScratch
 from processor.terms import CategoryVelocity, Velocity
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +84,7 @@ def test_a_made_id_is_no_longer_than_an_id_may_be() -> None:
 
 def test_memory_holds_more_requests_than_can_be_under_way() -> None:
     assert limits.INBOX_COMMANDS_MAX < limits.REMEMBERED_REQUESTS_MAX
-    assert 0 == len(Remembered(limits.REMEMBERED_REQUESTS_MAX))
+    assert 0 == len(Remembered(KEEPING, ShardRecord, MemoryScratch(), no_row))
 
 
 def test_waiting_for_reserve_ends_before_the_caller_has_gone() -> None:

@@ -5,8 +5,9 @@ import pytest
 from processor import commands as c
 from processor import limits
 from processor import messages as m
+from processor.remembered import Keeping
 from processor.shard import SETTLEMENT
-from tests.unit.one_shard import OneShard, a_shard
+from tests.unit.one_shard import OneShard, a_shard, furnished
 
 
 def freeze(number: int) -> m.Submit:
@@ -86,3 +87,23 @@ def test_who_is_told_to_stop_does_nothing_more() -> None:
     shard.step()
     assert "an old copy" == shard.node.stopped_because
     assert 101 not in shard.answers
+
+
+def test_a_step_reads_so_many_old_requests_and_the_next_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "REMEMBERED_READS_PER_STEP_MAX", 3)
+    few = Keeping(
+        keep_ms=10**6, requests_max=64, recent_max=1, generation_min=8, generation_max=8
+    )
+    shard = furnished(OneShard(keeping=few))
+    commands = [c.FreezeAccount("caller", f"id {n}", "a") for n in range(10)]
+    for command in commands:
+        shard.submit(command)
+    first, *_ = shard.submit(*commands)
+    assert 4 == len([n for n in shard.answers if n >= first])
+    assert shard.node.has_work
+    while shard.node.has_work:
+        shard.step()
+    outcomes = [shard.answers[first + n].outcome for n in range(10)]
+    assert [m.Outcome.REPLAYED] * 10 == outcomes

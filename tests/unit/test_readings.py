@@ -51,7 +51,7 @@ def a_busy_shard() -> Any:
 
 
 def reading_of(shard: Any, connection: int = 1, limit: int = ROWS) -> Reading:
-    page = shard.node.history.page("a", 0, limit)
+    page = shard.node.history.page(1, 0, limit)
     account = shard.state.accounts["a"]
     return Reading(connection, connection, shard.state, account, page)
 

@@ -6,8 +6,9 @@ from processor import commands as c
 from processor import messages as m
 from processor.journal import Identity
 from processor.recovery import SettlementReplay, ShardReplay, digest_of
+from processor.remembered import Keeping
 from tests.unit.one_settlement import a_settlement
-from tests.unit.one_shard import IDENTITY, a_shard
+from tests.unit.one_shard import IDENTITY, OneShard, a_shard, furnished
 
 
 def test_every_row_gives_the_state_that_was() -> None:
@@ -32,16 +33,22 @@ def test_a_difference_of_one_minor_unit_is_another_fingerprint() -> None:
 
 
 def test_a_replay_forgets_the_same_requests() -> None:
-    shard = a_shard()
-    for _ in range(5):
+    few = Keeping(
+        keep_ms=10**6, requests_max=8, recent_max=2, generation_min=4, generation_max=4
+    )
+    shard = furnished(OneShard(keeping=few))
+    for _ in range(20):
         shard.ask(c.FreezeAccount, "a")
-    replay = ShardReplay(IDENTITY, requests_max=3)
-    for batch in shard.batches:
-        replay.replay(batch)
-    assert 3 == len(replay.remembered)
+    again = OneShard(shard.batches, keeping=few)
     commands = [r.command for r in shard.records if r.command is not None]
-    found = [replay.remembered.find(command) is not None for command in commands]
-    assert [False] * (len(commands) - 3) + [True] * 3 == found
+    for node in (shard.node, again.node):
+        found = [node.remembered.find(command, 2_000) for command in commands]
+        kept = len(node.remembered)
+        assert 4 <= kept <= 8
+        assert [None] * (len(commands) - kept) == found[:-kept]
+        assert [shard.event_of(x) for x in commands[-kept:]] == [
+            pair and pair[1] for pair in found[-kept:]
+        ]
 
 
 def test_settlement_is_rebuilt_the_same() -> None:

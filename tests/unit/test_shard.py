@@ -115,7 +115,7 @@ def test_without_settlement_nothing_is_done_and_nothing_is_declined() -> None:
     shard = a_shard()
     (waiting,) = shard.submit(buy("a", 50, "x"))
     assert m.Outcome.NOT_DONE is outcome(shard, waiting)
-    assert shard.node.remembered.find(buy("a", 50, "x")) is None
+    assert shard.node.remembered.find(buy("a", 50, "x"), 0) is None
 
 
 def test_who_has_waited_too_long_hears_that_nothing_was_done() -> None:

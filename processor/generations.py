@@ -1,0 +1,123 @@
+"""Which record first had a request id, for more ids than memory should hold.
+
+A generation is a hash table on a sheet outside memory, of eight bytes a slot:
+the sequence of the record and sixteen bits of the id's hash, open addressing at
+half load.  In memory is a Bloom filter in front of it, of sixteen bits a request:
+all bits of a request lie in one word, so an id that was never used costs one
+look at a word and, but for one in 180, no look at the sheet.
+
+What is found is a guess: two ids may share a hash.  Whoever asks reads the record
+and compares.  Requests are never taken out; a generation ends as a whole.
+"""
+
+from array import array
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from processor.scratch import Scratch
+
+_SLOT_BYTES = 8
+_SLOTS_PER_REQUEST = 2
+_REQUESTS_PER_WORD = 4  # Of 64 bits.
+_BITS_PER_REQUEST = 4  # Set in the word.
+_TAG_AT = 48
+_SEQUENCE = (1 << _TAG_AT) - 1
+
+BYTES_PER_REQUEST = 8 // _REQUESTS_PER_WORD  # In memory, when a generation is full.
+
+
+def _patterns() -> Iterator[int]:
+    """Words with four bits set, chosen by twelve bits of a hash."""
+    for number in range(1 << 12):
+        digest = blake2b(number.to_bytes(2, "little"), digest_size=64).digest()
+        places = dict.fromkeys(byte & 63 for byte in digest)
+        yield sum(1 << place for place in list(places)[:_BITS_PER_REQUEST])
+
+
+_PATTERNS = tuple(_patterns())
+
+
+def hash_of(caller: str, request_id: str) -> int:
+    """64 bits of a request id, the same in every process."""
+    text = f"{caller}\0{request_id}".encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+
+def pattern_of(hashed: int) -> int:
+    """The bits of a request in its word of the filter."""
+    return _PATTERNS[hashed >> 52]
+
+
+class Generation:
+    """Requests that are forgotten together; `requests_max` is a power of two."""
+
+    def __init__(self, requests_max: int, scratch: Scratch) -> None:
+        assert requests_max >= _REQUESTS_PER_WORD
+        assert requests_max & (requests_max - 1) == 0
+        slots = _SLOTS_PER_REQUEST * requests_max
+        self.requests_max = requests_max
+        self.count = 0
+        self.newest_at_ms = 0
+        words = requests_max // _REQUESTS_PER_WORD
+        self.words = array("Q", bytes(8 * words))
+        self.word_mask = words - 1
+        self._sheet = scratch.sheet(_SLOT_BYTES * slots)
+        self._slots = memoryview(self._sheet.buffer).cast("Q")
+        self._slot_mask = slots - 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next request needs another generation."""
+        return self.count == self.requests_max
+
+    def add(self, hashed: int, sequence: int, at_ms: int) -> None:
+        """One request more, newer than all before."""
+        assert self.count < self.requests_max
+        assert 0 < sequence <= _SEQUENCE
+        self.words[hashed & self.word_mask] |= _PATTERNS[hashed >> 52]
+        slots, mask = self._slots, self._slot_mask
+        place = hashed & mask
+        while slots[place]:
+            place = place + 1 & mask
+        slots[place] = (hashed >> 32 & 0xFFFF) << _TAG_AT | sequence
+        self.count += 1
+        self.newest_at_ms = at_ms
+
+    def find(self, hashed: int) -> list[int]:
+        """The sequences of records that may be of this request, newest first."""
+        slots, mask, tag = self._slots, self._slot_mask, hashed >> 32 & 0xFFFF
+        place = hashed & mask
+        found = []
+        while slot := slots[place]:
+            if slot >> _TAG_AT == tag:
+                found.append(slot & _SEQUENCE)
+            place = place + 1 & mask
+        found.sort(reverse=True)
+        return found
+
+    def saved(self) -> tuple[int, int, int, bytes, bytes]:
+        """All of it, for a snapshot."""
+        return (
+            self.requests_max,
+            self.count,
+            self.newest_at_ms,
+            self.words.tobytes(),
+            self._slots.tobytes(),
+        )
+
+    @classmethod
+    def restored(
+        cls, saved: tuple[int, int, int, bytes, bytes], scratch: Scratch
+    ) -> "Generation":
+        """What `saved` was made of."""
+        requests_max, count, newest_at_ms, words, slots = saved
+        generation = cls(requests_max, scratch)
+        generation.count, generation.newest_at_ms = count, newest_at_ms
+        generation.words = array("Q", words)
+        generation._sheet.buffer[:] = slots
+        return generation
+
+    def close(self) -> None:
+        """It is forgotten, and its sheet is given back."""
+        self._slots.release()
+        self._sheet.close()
