@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from actors.auditor import Auditor, TooBusy
+from actors.fault_points import Fault
 from actors.manifest import (
     ClusterRefused,
     Manifest,
@@ -40,6 +41,7 @@ __all__ = ["Cluster", "ClusterConfig", "ClusterRefused"]
 _NAMESPACE = "forebay"
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Control calls only.
 _CONNECT_SECONDS_MAX = 10.0
+_FIGURES_SECONDS_MAX = 1.0
 
 
 class ClusterConfig(msgspec.Struct, frozen=True):
@@ -49,6 +51,7 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     data_dir: Path
     shard_count: int
     first_day: str
+    faults: tuple[Fault, ...] = ()
 
 
 class Cluster:
@@ -112,6 +115,7 @@ class Cluster:
                 journal_path(self.config.data_dir, name).resolve(),
                 self._sockets,
                 None if self.manifest.is_ready else identity,
+                self.config.faults,
             )
             self._supervised[name] = Supervised(config, self._announce)
         await asyncio.gather(*(self._supervised[name].start() for name in names))
@@ -138,10 +142,10 @@ class Cluster:
     # Control, for metrics, status and audit.
 
     async def statistics(self) -> list[Statistics]:
-        """The figures of every node that answers."""
+        """The figures of every node that answers soon."""
         figures = await asyncio.gather(
             *(
-                supervised.actor.statistics.remote()
+                _figures(supervised)
                 for supervised in self._supervised.values()
                 if supervised.started is not None
             ),
@@ -165,6 +169,14 @@ class Cluster:
         finally:
             ray.kill(auditor)
         return verdict
+
+
+async def _figures(supervised: Supervised) -> Statistics:
+    async with asyncio.timeout(_FIGURES_SECONDS_MAX):  # A frozen one never answers.
+        figures: Statistics = await supervised.actor.statistics.remote()
+    figures.deaths = supervised.deaths
+    figures.silences = supervised.silences
+    return figures
 
 
 def start_ray() -> None:

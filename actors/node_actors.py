@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import ray
 
+from actors.fault_points import Fault, FaultPoints, Step
 from actors.runner import Runner, Statistics
 from actors.stream import SettlementLink
 from processor.journal import Batch, Identity, Journal
@@ -29,6 +30,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
     journal: Path
     sockets: Path
     create: Identity | None
+    faults: tuple[Fault, ...] = ()
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -48,16 +50,28 @@ class _NodeActor:
         self._config = config
         self._journal: Journal
         self._runner: Runner
+        self._points: FaultPoints
+
+    async def _open(self) -> None:
+        config = self._config
+        self._journal = await Journal.open(config.journal, config.create)
+        self._points = FaultPoints(config.faults, config.name, self._journal.epoch)
 
     async def _listen(self, sequence: int) -> Started:
         config = self._config
         gc.collect()
         gc.freeze()
+        self._points.arm(self._runner)
         address = config.sockets / f"{config.name}.{self._journal.epoch}"
         await self._runner.start(address)
         return Started(
             config.name, str(address), self._journal.epoch, os.getpid(), sequence
         )
+
+    @ray.method
+    async def pid(self) -> int:
+        """The process, also while it recovers."""
+        return os.getpid()
 
     @ray.method
     async def watch(self) -> None:
@@ -86,10 +100,11 @@ class ShardActor(_NodeActor):
     @ray.method
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
-        self._journal = await Journal.open(self._config.journal, self._config.create)
+        await self._open()
         replay = ShardReplay(self._journal.identity)
+        replay_row = self._points.before(Step.RECOVERY, replay.replay)
         async for batch in self._journal.recover():
-            replay.replay(batch)
+            replay_row(batch)
         self._shard = Shard(
             replay.state,
             replay.remembered,
@@ -134,10 +149,11 @@ class SettlementActor(_NodeActor):
     @ray.method
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
-        self._journal = await Journal.open(self._config.journal, self._config.create)
+        await self._open()
         replay = SettlementReplay(self._journal.identity)
+        replay_row = self._points.before(Step.RECOVERY, replay.replay)
         async for batch in self._journal.recover():
-            replay.replay(batch)
+            replay_row(batch)
         self._settlement = Settlement(
             replay.state, replay.remembered, self._journal.epoch
         )

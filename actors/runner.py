@@ -53,6 +53,8 @@ class Statistics(msgspec.Struct):
     readings: int = 0  # Pages of entries.
     reading_seconds: float = 0.0
     reading_seconds_max: float = 0.0  # At once.
+    deaths: int = 0  # Since the server started, as its supervisor counts them.
+    silences: int = 0  # Of these, because it was silent.
 
 
 def die(why: str) -> None:

@@ -67,6 +67,7 @@ _key = click.option(
     help="The first business day of a new data directory; by default today.",
 )
 @click.option("--with-noop", is_flag=True, hidden=True)
+@click.option("--fault", "faults", multiple=True, hidden=True)
 def serve(
     data_dir: Path,
     host: str,
@@ -74,6 +75,7 @@ def serve(
     shards: int | None,
     first_day: datetime.datetime | None,
     with_noop: bool,
+    faults: tuple[str, ...],
 ) -> None:
     """Serve the API until stopped by Ctrl-C or SIGTERM."""
     import uvloop
@@ -82,7 +84,7 @@ def serve(
 
     today = datetime.date.today()
     start = first_day.date() if first_day else today
-    config = _config(data_dir, host, port, shards, start, with_noop)
+    config = _config(data_dir, host, port, shards, start, with_noop, faults)
     try:
         uvloop.run(serve_until_stopped(config, today.isoformat(), _tell))
     except _refusals() as error:
@@ -106,6 +108,7 @@ def _config(
     shards: int | None,
     first_day: datetime.date,
     with_noop: bool = False,
+    faults: tuple[str, ...] = (),
 ) -> "GatewayConfig":
     from gateway.config import ConfigRefused, decode_config
 
@@ -118,6 +121,7 @@ def _config(
                 "shard_count": _shard_count(data_dir, shards),
                 "first_day": first_day,
                 "with_noop": with_noop,
+                "faults": faults,
             }
         )
     except ConfigRefused as error:

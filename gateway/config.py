@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from actors.fault_points import Fault, FaultRefused, parse_fault
 from processor import limits
 
 
@@ -54,6 +55,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     shard_count: Annotated[int, Meta(ge=0, le=limits.SHARDS_MAX)]
     first_day: datetime.date
     with_noop: bool = False
+    faults: tuple[Fault, ...] = ()
     bounds: Bounds = BOUNDS
 
     @property
@@ -75,6 +77,12 @@ def decode_config(options: dict[str, Any]) -> GatewayConfig:
         return Path(str(value))
 
     try:
+        faults = tuple(parse_fault(text) for text in options.get("faults", ()))
+    except FaultRefused as error:
+        raise ConfigRefused(str(error)) from None
+
+    try:
+        options = options | {"faults": faults}
         return msgspec.convert(options, GatewayConfig, dec_hook=from_text)
     except msgspec.ValidationError as error:
         raise ConfigRefused(str(error).replace("$.", "")) from None

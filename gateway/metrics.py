@@ -197,6 +197,8 @@ _NODE_COUNTERS = {
     "append_seconds": "Time spent appending to the journal since it started.",
     "readings": "Pages of entries read since the node started.",
     "reading_seconds": "Time spent reading entries since the node started.",
+    "deaths": "Lives of the node that ended since the server started.",
+    "silences": "Of these, those it was killed in because it was silent.",
 }
 
 

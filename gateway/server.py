@@ -41,7 +41,10 @@ async def serving(config: GatewayConfig, today: str) -> AsyncIterator[Served]:
     with bound_socket(config) as listener:
         cluster = Cluster(
             ClusterConfig(
-                config.data_dir, config.shard_count, config.first_day.isoformat()
+                config.data_dir,
+                config.shard_count,
+                config.first_day.isoformat(),
+                config.faults,
             )
         )
         nodes = await cluster.start()
