@@ -16,6 +16,8 @@
   `<journal>.lock` keeps other processes out; whoever comes second is told who
   is there.  The journal file itself is never opened by anything but SQLite,
   because closing it would drop SQLite's own locks.
+- What SQLite would drop silently, a damaged middle of its write-ahead log, is
+  refused (`wal.py`); only a torn last transaction is dropped.
 - A file that is missing, foreign, of another kind or damaged is refused by
   name.  It is never created in place of one that should exist.
 
@@ -34,6 +36,8 @@ from typing import Any
 
 import aiosqlite
 import msgspec
+
+from processor.wal import damage_of
 
 FORMAT = 1
 _APPLICATION_ID = 0x466F7265  # "Fore".
@@ -154,6 +158,7 @@ class Journal:
         try:
             if create is None:
                 check_file(path)
+            _check_log(path)
             journal = cls(path, lock)
             await journal._connection
         except BaseException:
@@ -305,6 +310,18 @@ def check_file(path: Path) -> None:
         raise JournalRefused(f"{path} is empty: restore it from a backup")
 
 
+def _check_log(path: Path) -> None:
+    """Raise JournalRefused if rows that were durable cannot be read any more.
+
+    Before SQLite opens the log: it would drop them without a word.
+    """
+    log = Path(f"{path}-wal")
+    if log.exists():
+        damage = damage_of(log.read_bytes())
+        if damage:
+            raise JournalRefused(f"{path} is damaged: {log.name}: {damage}")
+
+
 def _check_format(path: Path, application_id: int, version: int) -> None:
     if application_id != _APPLICATION_ID:
         raise JournalRefused(f"{path} is not a journal of Forebay")
@@ -347,6 +364,7 @@ def read_journal(path: Path) -> Iterator[tuple[Identity, Iterator[Batch]]]:
     lock = _lock(path)
     try:
         check_file(path)
+        _check_log(path)
         connection = sqlite3.connect(path, isolation_level=None)
         try:
             yield _read_offline(path, connection)
