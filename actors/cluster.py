@@ -114,7 +114,8 @@ class Cluster:
                 name,
                 journal_path(self.config.data_dir, name).resolve(),
                 self._sockets,
-                None if self.manifest.is_ready else identity,
+                identity,
+                not self.manifest.is_ready,
                 self.config.faults,
             )
             self._supervised[name] = Supervised(config, self._announce)

@@ -17,19 +17,20 @@ import ray
 from actors.fault_points import Fault, FaultPoints, Step
 from actors.runner import Runner, Statistics
 from actors.stream import SettlementLink
-from processor.journal import Batch, Identity, Journal
+from processor.journal import Batch, Identity, Journal, JournalRefused
 from processor.recovery import SettlementReplay, ShardReplay, digest_of
 from processor.settlement import Settlement
 from processor.shard import Shard
 
 
 class NodeConfig(msgspec.Struct, frozen=True):
-    """What a node needs to start; `create` only before the cluster was ready."""
+    """What a node needs to start; it creates only before the cluster was ready."""
 
     name: str
     journal: Path
     sockets: Path
-    create: Identity | None
+    identity: Identity
+    may_create: bool
     faults: tuple[Fault, ...] = ()
 
 
@@ -54,7 +55,16 @@ class _NodeActor:
 
     async def _open(self) -> None:
         config = self._config
-        self._journal = await Journal.open(config.journal, config.create)
+        create = config.identity if config.may_create else None
+        self._journal = await Journal.open(config.journal, create)
+        found = self._journal.identity
+        if found != config.identity:
+            await self._journal.close()
+            raise JournalRefused(
+                f"{config.journal} is the journal of {found.kind} {found.number}"
+                f" (journal id {found.journal_id}), not the one that cluster.json"
+                f" names as {config.name}"
+            )
         self._points = FaultPoints(config.faults, config.name, self._journal.epoch)
 
     async def _listen(self, sequence: int) -> Started:
