@@ -47,6 +47,9 @@ _ROWS_PER_READ = 256
 # What SQLite ends in on a damaged file; its message may quote broken text.
 _DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
 
+_PRIMARY_CODE = 0xFF
+_OF_THE_DISK = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
+
 _SCHEMA = f"""
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
@@ -171,7 +174,7 @@ class Journal:
             await journal._begin(create)
         except _DAMAGED as error:
             await journal.close()
-            raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
+            raise _refusal(path, error) from error
         except BaseException:
             await journal.close()
             raise
@@ -327,6 +330,16 @@ def _check_log(path: Path) -> None:
             raise JournalRefused(f"{path} is damaged: {log.name}: {damage}")
 
 
+def _refusal(path: Path, error: Exception) -> JournalRefused:
+    """What an error while opening means: the disk may be at fault, not the file."""
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    if code == sqlite3.SQLITE_BUSY:
+        return JournalInUse(f"{path} is in use by another process, without its lock")
+    if code in _OF_THE_DISK:
+        return JournalRefused(f"{path} cannot be read or written: {error}")
+    return JournalRefused(f"{path} is damaged or foreign: {error}")
+
+
 def _check_format(path: Path, application_id: int, version: int) -> None:
     if application_id != _APPLICATION_ID:
         raise JournalRefused(f"{path} is not a journal of Forebay")
@@ -374,7 +387,7 @@ def read_journal(path: Path) -> Iterator[tuple[Identity, Iterator[Batch]]]:
         try:
             yield _read_offline(path, connection)
         except _DAMAGED as error:
-            raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
+            raise _refusal(path, error) from error
         finally:
             connection.close()
     finally:

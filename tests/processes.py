@@ -24,6 +24,7 @@ class RunningServer:
         self.data_dir = data_dir
         self.url = ""
         self.key = ""
+        self.environment: dict[str, str] | None = None  # As this process, or so.
         self.process: subprocess.Popen[str]
 
     def add_key(self) -> None:
@@ -54,7 +55,11 @@ class RunningServer:
         serve = ["serve", "--data-dir", str(self.data_dir), "--port", "0", *options]
         with (self.data_dir.parent / "server.log").open("a") as log:
             self.process = subprocess.Popen(
-                [*FOREBAY, *serve], stdout=subprocess.PIPE, stderr=log, text=True
+                [*FOREBAY, *serve],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=self.environment,
             )
 
     @property
