@@ -13,8 +13,9 @@ the kernel can take the lock on the journal away from it, and does so then.
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
@@ -28,6 +29,7 @@ _RETRY_SECONDS_FIRST = 0.1
 _RETRY_SECONDS_MAX = 5.0
 _CONTROL_CALLS_MAX = 100
 _STOP_SECONDS_MAX = 10.0
+_PLACED_SECONDS_MAX = 30.0
 _LEFTOVER_SECONDS_MAX = 10.0
 _LEFTOVER_KILLED_AFTER_SECONDS = 3.0  # One that is not frozen ends by itself.
 
@@ -108,7 +110,7 @@ class Supervised:
             )
             .remote(self.config)
         )
-        self._pid = await self.actor.pid.remote()
+        await self._placed()
         try:
             # While it recovers, Ray's calls are all that it can answer.
             self.started = await self._unless_silent(
@@ -123,6 +125,17 @@ class Supervised:
         self.refused = ""
         self._announce(self.name, self.started.address)
         return self.started
+
+    async def _placed(self) -> None:
+        """Wait for the process; without one for long, Ray's head is gone.
+
+        Then nothing can be started any more, and only a new server has a new head.
+        """
+        try:
+            async with asyncio.timeout(_PLACED_SECONDS_MAX):
+                self._pid = await self.actor.pid.remote()
+        except TimeoutError:
+            end_server(f"Ray starts no process for {self.name}: its head is gone")
 
     async def _start(self) -> Started:
         started: Started = await self.actor.start.remote()
@@ -182,6 +195,12 @@ class Supervised:
             else:
                 log.warning("%s is back in epoch %d", self.name, started.epoch)
                 return
+
+
+def end_server(why: str) -> NoReturn:
+    """End this process: whoever watches it may start it on the same journals."""
+    log.critical("%s; this server ends", why)
+    os._exit(70)
 
 
 def _first_line(error: Exception) -> str:

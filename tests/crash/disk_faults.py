@@ -45,8 +45,8 @@ async def fail_disk(directory: Path, seed: int, faults: tuple[str, ...]) -> None
 
 async def fill_disk(directory: Path, seed: int) -> None:
     """A file system of a few megabytes is full; then there is more of it."""
-    with _small_disk(directory / "small") as (small, grow):
-        server = RunningServer(small / "data")
+    with _small_disk(directory / "data") as (data_dir, grow):
+        server = RunningServer(data_dir)
         server.start("--shards", "2")
         try:
             crowd = Crowd(server, directory, seed, _USERS)

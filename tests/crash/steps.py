@@ -32,20 +32,15 @@ def _lives(node: str, nth: int, of_recovery: str) -> list[str]:
 # Settlement hears and says little; a shard much.
 KILLS = _lives("shard-000", 60, "5") + _lives("settlement", 2, "5")
 
-# A grant durable, sent, received, and durable where it was received; the same
-# for what comes back.
-_GRANT_STEPS = (
-    ("settlement", "decided:SliceGranted"),
-    ("settlement", "before_append:SliceGranted"),
-    ("settlement", "after_append:SliceGranted"),
-    ("settlement", "after_reply:GrantSlice"),
-    ("shard-000", "frame_read:GrantSlice"),
-    ("shard-000", "before_append:SliceReceived"),
-    ("shard-000", "after_append:SliceReceived"),
-)
+# Later lives end around a grant: durable, sent, received, and durable there.
 GRANT_KILLS = [
-    f"{node}@{1 + [n for n, _ in _GRANT_STEPS[:i]].count(node)}:{step}:2"
-    for i, (node, step) in enumerate(_GRANT_STEPS)
+    "settlement@10:decided:SliceGranted:2",
+    "settlement@11:before_append:SliceGranted:2",
+    "settlement@12:after_append:SliceGranted:2",
+    "settlement@13:after_reply:GrantSlice:2",
+    "shard-001@1:frame_read:GrantSlice:2",
+    "shard-001@2:before_append:SliceReceived:2",
+    "shard-001@3:after_append:SliceReceived:2",
 ]
 
 
