@@ -123,7 +123,7 @@ class FaultPoints:
             kinds = frozenset(kinds_of(*arguments))
             self._pass(before, kinds)
             done = do(*arguments)
-            if after is Step.AFTER_REPLY:
+            if after is Step.AFTER_REPLY and self._has(after):
                 # What was written leaves with the next turn of the loop.
                 loop = asyncio.get_running_loop()
                 loop.call_later(0.001, self._pass, after, kinds)

@@ -189,7 +189,7 @@ class Journal:
 
     async def _begin(self, create: Identity | None) -> None:
         connection = self._connection
-        await connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        await self._one("PRAGMA locking_mode = EXCLUSIVE")
         if create is not None and not await self._one(
             "SELECT count(*) FROM sqlite_master"
         ):
@@ -203,12 +203,15 @@ class Journal:
             await self._one("PRAGMA application_id"),
             await self._one("PRAGMA user_version"),
         )
+        await self._one("PRAGMA journal_mode = WAL")
         if await self._one(_CHECK_PAGES) != "ok":
             raise JournalRefused(f"{self.path} is damaged: its pages do not add up")
-        await connection.execute("PRAGMA journal_mode = WAL")
         await connection.execute("PRAGMA synchronous = FULL")
         if await self._one("PRAGMA synchronous") != 2:
             raise JournalRefused(f"{self.path}: SQLite did not accept synchronous=FULL")
+        # A log of this writer's own: what earlier ones left unfinished in theirs
+        # can then never be taken for rows that were durable (`wal.py`).
+        await self._one("PRAGMA wal_checkpoint(TRUNCATE)")
         body = await self._one("SELECT body FROM identity")
         self.identity = _decode_identity(self.path, body)
         await connection.execute("UPDATE owner SET epoch = epoch + 1")

@@ -9,6 +9,8 @@ A commit is synced before the next one begins.  So what a crash can leave
 unfinished is the last transaction, and nothing of it follows a commit: a frame
 of the same log behind a commit that cannot be read proves damage.  What is left
 in doubt is the last transaction alone, which is dropped as if it had been torn.
+For this a log must have one writer and no second life: whoever opens the
+journal empties it first.
 
 The format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """

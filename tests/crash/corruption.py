@@ -15,9 +15,9 @@ from processor.journal import Batch, Journal, JournalRefused
 from processor.recovery import SettlementReplay, ShardReplay, digest_of
 from processor.wal import commits
 from tests.crash.asking import Asker, purchase
-from tests.processes import furnish, run_forebay, running_server
+from tests.processes import furnish, running_server
 
-_PURCHASES = 300
+_PURCHASES = 150
 _PAGE_BYTES = 4_096
 
 
@@ -128,16 +128,3 @@ def _flip(path: Path, offset: int, bit: int) -> None:
         (byte,) = file.read(1)
         file.seek(offset)
         file.write(bytes([byte ^ (1 << bit)]))
-
-
-def swap_shards(directory: Path, served: Path) -> str:
-    """What `forebay serve` says when the files of two stopped shards are exchanged."""
-    data_dir = directory / "swapped"
-    shutil.copytree(served, data_dir)
-    one, other = (data_dir / f"shard-00{n}.journal" for n in (0, 1))
-    one.rename(data_dir / "aside")
-    other.rename(one)
-    (data_dir / "aside").rename(other)
-    refused = run_forebay("serve", "--data-dir", str(data_dir), "--port", "0")
-    assert refused.returncode == 2, refused.stdout
-    return refused.stderr

@@ -20,11 +20,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 struct entry { /* Then the path, then the bytes that stood there. */
     uint32_t is_sync, path_bytes;
-    uint64_t offset, length, old_length;
+    uint64_t offset, length, old_length, at_ns;
 };
 
 static int journal_path(int fd, char *path, size_t room) {
@@ -49,7 +50,10 @@ static int fault_of(const char *what) {
     return strstr(text, "ENOSPC") ? ENOSPC : EIO;
 }
 
-static void note(const struct entry *head, const char *path, const void *old) {
+static void note(struct entry *head, const char *path, const void *old) {
+    struct timespec now; /* One clock for all processes. */
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    head->at_ns = now.tv_sec * 1000000000ull + now.tv_nsec;
     const char *directory = getenv("FOREBAY_DISK_UNDO");
     char name[4096];
     snprintf(name, sizeof name, "%s/%d.undo", directory, getpid());
@@ -72,7 +76,7 @@ static int before_write(int fd, size_t length, off_t offset) {
     if (!getenv("FOREBAY_DISK_UNDO")) return 0;
     char *old = malloc(length);
     long had = syscall(SYS_pread64, fd, old, length, offset);
-    struct entry head = {0, strlen(path), offset, length, had < 0 ? 0 : had};
+    struct entry head = {0, strlen(path), offset, length, had < 0 ? 0 : had, 0};
     note(&head, path, old);
     free(old);
     return 0;
@@ -98,7 +102,7 @@ static int sync_with(long call, int fd) {
     }
     int failed = syscall(call, fd);
     if (!failed && path[0] && getenv("FOREBAY_DISK_UNDO")) {
-        struct entry head = {1, strlen(path), 0, 0, 0};
+        struct entry head = {1, strlen(path), 0, 0, 0, 0};
         note(&head, path, "");
     }
     return failed;

@@ -16,13 +16,15 @@ import msgspec
 import pytest
 
 _SOURCE = Path(__file__).with_name("disk.c")
-_HEAD = struct.Struct("=IIQQQ")
+_HEAD = struct.Struct("=IIQQQQ")
 _SECTOR_BYTES = 512
 
 
-class Write(msgspec.Struct, frozen=True):
-    """One write since the last sync, and what stood there before."""
+class Entry(msgspec.Struct, frozen=True):
+    """One write, and what stood there before; or a sync."""
 
+    at_ns: int
+    is_sync: bool
     path: Path
     offset: int
     length: int
@@ -70,39 +72,43 @@ class BadDisk:
 
         Every process that wrote must be gone.
         """
+        logs = sorted(self._undo.iterdir())
+        entries = [entry for log in logs for entry in _entries(log.read_bytes())]
         lost = 0
-        for log in sorted(self._undo.iterdir()):
-            for path, writes in _unsynced(log.read_bytes()).items():
-                lost += len(writes)
-                if path.exists():
-                    _tear(path, writes, random)
+        for path, writes in _unsynced(sorted(entries, key=lambda e: e.at_ns)).items():
+            lost += len(writes)
+            if path.exists():
+                _tear(path, writes, random)
+        for log in logs:
             log.unlink()
         return lost
 
 
-def _unsynced(log: bytes) -> dict[Path, list[Write]]:
-    found: dict[Path, list[Write]] = {}
-    for path, write in _entries(log):
-        if write is None:
-            found.pop(path, None)
+def _unsynced(entries: list[Entry]) -> dict[Path, list[Entry]]:
+    """Writes by file, without those before its last sync, whoever synced."""
+    found: dict[Path, list[Entry]] = {}
+    for entry in entries:
+        if entry.is_sync:
+            found.pop(entry.path, None)
         else:
-            found.setdefault(path, []).append(write)
+            found.setdefault(entry.path, []).append(entry)
     return found
 
 
-def _entries(log: bytes) -> Iterator[tuple[Path, Write | None]]:
+def _entries(log: bytes) -> Iterator[Entry]:
     at = 0
     while at < len(log):
-        is_sync, path_bytes, offset, length, old_bytes = _HEAD.unpack_from(log, at)
+        is_sync, path_bytes, *numbers, at_ns = _HEAD.unpack_from(log, at)
+        offset, length, old_bytes = numbers
         at += _HEAD.size
         path = Path(log[at : at + path_bytes].decode())
         at += path_bytes
         old = log[at : at + old_bytes]
         at += old_bytes
-        yield path, None if is_sync else Write(path, offset, length, old)
+        yield Entry(at_ns, bool(is_sync), path, offset, length, old)
 
 
-def _tear(path: Path, writes: list[Write], random: Random) -> None:
+def _tear(path: Path, writes: list[Entry], random: Random) -> None:
     """Leave each sector as it was after some of the writes to it, or before all."""
     content = bytearray(path.read_bytes())
     keeps_all = random.random() < 0.2
