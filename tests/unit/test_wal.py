@@ -55,13 +55,14 @@ def test_every_frames_header_is_watched(log: bytes) -> None:
     A commit's flag is the exception when it loses its only bit: what follows
     could then be of the same, torn, transaction.
     """
-    for begin in range(32, commits(log)[-2], FRAME_BYTES):
-        for offset in range(begin, begin + 24):
-            for bit in range(8):
-                damaged = flipped(log, offset, bit)
-                flag = damaged[begin + 4 : begin + 8]
-                if flag != bytes(4) or log[begin + 4 : begin + 8] == bytes(4):
-                    assert damage_of(damaged), (begin, offset - begin, bit)
+    random = Random(3)
+    for begin in range(32, commits(log)[-2], 2 * FRAME_BYTES):
+        for offset in range(begin, begin + 24, 2):
+            bit = random.randrange(8)
+            damaged = flipped(log, offset, bit)
+            flag = damaged[begin + 4 : begin + 8]
+            if flag != bytes(4) or log[begin + 4 : begin + 8] == bytes(4):
+                assert damage_of(damaged), (begin, offset - begin, bit)
 
 
 def test_a_torn_tail_is_not_damage(log: bytes) -> None:
