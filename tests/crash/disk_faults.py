@@ -19,8 +19,11 @@ _QUIET_SECONDS = 1.5
 _SMALL = "3m"
 
 
-async def fail_disk(directory: Path, seed: int, faults: tuple[str, ...]) -> None:
-    """Each fault in turn, for as long as it takes until nothing is answered."""
+async def fail_disk(directory: Path, seed: int, faults: tuple[str, ...]) -> int:
+    """Each fault in turn, for as long as it takes until nothing is answered.
+
+    How many answers there were, all of them right.
+    """
     disk = BadDisk(directory)
     server = RunningServer(directory / "data")
     server.environment = disk.environment(is_forgetful=False)
@@ -40,7 +43,7 @@ async def fail_disk(directory: Path, seed: int, faults: tuple[str, ...]) -> None
         await asyncio.to_thread(crowd.reconcile)
     finally:
         server.terminate()
-    crowd.verify()
+    return crowd.verify()
 
 
 async def fill_disk(directory: Path, seed: int) -> None:

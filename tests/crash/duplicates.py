@@ -16,8 +16,11 @@ _DIFFERING = 50  # One sending in so many has another body.
 _IN_FLIGHT_MAX = 400
 
 
-async def send_many_times(directory: Path, seed: int, ids: int, sends: int) -> None:
-    """So many ids, each so many times; one in fifty with another amount."""
+async def send_many_times(directory: Path, seed: int, ids: int, sends: int) -> int:
+    """So many ids, each so many times, one in fifty with another amount.
+
+    How many purchases that made.
+    """
     random = Random(seed)
     with (
         running_server(directory / "data", "--shards", "2") as server,
@@ -44,6 +47,7 @@ async def send_many_times(directory: Path, seed: int, ids: int, sends: int) -> N
     assert [] == differences(journaled, {f"d-{n}": body for n, body in decided.items()})
     assert [told(answer)["status"] for answer in again] == ["approved"] * len(again)
     assert all(answer.is_replay for answer in again)
+    return len(decided)
 
 
 def _body(names: list[str], number: int, more_minor: int = 0) -> dict[str, object]:
