@@ -18,12 +18,15 @@ SERVE_DATA_DIR ?= ./data/serve
 PORT ?=
 ONCE ?=
 PYTEST_ARGS ?=
+MINUTES ?= 5
+SEED ?=
 
 # ONCE=0 and ONCE= both mean "keep running".
 ONCE_FLAG := $(if $(filter-out 0,$(ONCE)),--once)
 PORT_FLAG := $(if $(PORT),--port $(PORT))
+SEED_FLAG := $(if $(SEED),--seed $(SEED))
 
-.PHONY: help run serve test check format lint types bench load lock clean
+.PHONY: help run serve test check format lint types bench load crash lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' Makefile \
@@ -60,6 +63,9 @@ bench: $(STAMP) ## Measure authorizations, one JSON line
 
 load: $(STAMP) ## Run the load test
 	@exec $(BIN)/python -m loadtest
+
+crash: $(STAMP) ## Kill, freeze and starve real processes (MINUTES=30 SEED=)
+	@exec $(BIN)/python -m tests.crash --minutes $(MINUTES) $(SEED_FLAG)
 
 lock: ## Pin every dependency anew (needs uv on the PATH)
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev \

@@ -20,6 +20,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from actors.auditor import Auditor, TooBusy
 from actors.cuts import SealedCut
+from actors.fault_points import Fault
 from actors.keeper import keep_all
 from actors.manifest import (
     ClusterRefused,
@@ -45,6 +46,7 @@ __all__ = ["Cluster", "ClusterConfig", "ClusterRefused"]
 _NAMESPACE = "forebay"
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Control calls only.
 _CONNECT_SECONDS_MAX = 10.0
+_FIGURES_SECONDS_MAX = 1.0
 
 log = logging.getLogger("forebay.cluster")
 
@@ -57,6 +59,7 @@ class ClusterConfig(msgspec.Struct, frozen=True):
     shard_count: int
     first_day: str
     keep_ms: int = limits.KEEP_ANSWERS_MS
+    faults: tuple[Fault, ...] = ()
 
 
 class Cluster:
@@ -130,8 +133,10 @@ class Cluster:
                 name,
                 journal_path(self.config.data_dir, name).resolve(),
                 self._sockets,
-                None if self.manifest.is_ready else identity,
+                identity,
+                not self.manifest.is_ready,
                 self.config.keep_ms,
+                self.config.faults,
             )
             self._supervised[name] = Supervised(config, self._announce)
         await asyncio.gather(*(self._supervised[name].start() for name in names))
@@ -166,10 +171,10 @@ class Cluster:
     # Control, for metrics, status and audit.
 
     async def statistics(self) -> list[Statistics]:
-        """The figures of every node that answers."""
+        """The figures of every node that answers soon."""
         figures = await asyncio.gather(
             *(
-                supervised.actor.statistics.remote()
+                _figures(supervised)
                 for supervised in self._supervised.values()
                 if supervised.started is not None
             ),
@@ -210,6 +215,14 @@ def _tell_failure(task: "asyncio.Task[None]") -> None:
     """Money goes on without the keeper, but somebody should know."""
     if not task.cancelled() and task.exception() is not None:
         log.error("the keeper has ended", exc_info=task.exception())
+
+
+async def _figures(supervised: Supervised) -> Statistics:
+    async with asyncio.timeout(_FIGURES_SECONDS_MAX):  # A frozen one never answers.
+        figures: Statistics = await supervised.actor.statistics.remote()
+    figures.deaths = supervised.deaths
+    figures.silences = supervised.silences
+    return figures
 
 
 def start_ray() -> None:

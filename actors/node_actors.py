@@ -7,33 +7,34 @@ the supervisor starts a new actor, which takes a new epoch.
 """
 
 import asyncio
-import gc
 import os
 from pathlib import Path
 
 import msgspec
 import ray
 
-from actors.births import recover_settlement, recover_shard
+from actors.births import ReplayRow, recover_settlement, recover_shard
+from actors.collector import leave_alone_what_is_known
+from actors.fault_points import Fault, FaultPoints, Step
 from actors.runner import Runner, Statistics
 from actors.stream import SettlementLink
 from processor import limits
-from processor.journal import Batch, Identity, Journal, Point
+from processor.journal import Batch, Identity, Journal, JournalRefused, Point
 from processor.recovery import digest_of
 from processor.remembered import KEEPING, Keeping
 from processor.storage.scratch_files import FileScratch
 
-_NEVER = 2**31 - 1  # As many collections of the middle generation, before a full one.
-
 
 class NodeConfig(msgspec.Struct, frozen=True):
-    """What a node needs to start; `create` only before the cluster was ready."""
+    """What a node needs to start; it creates only before the cluster was ready."""
 
     name: str
     journal: Path
     sockets: Path
-    create: Identity | None
+    identity: Identity
+    may_create: bool
     keep_ms: int = limits.KEEP_ANSWERS_MS
+    faults: tuple[Fault, ...] = ()
 
     @property
     def keeping(self) -> Keeping:
@@ -63,19 +64,39 @@ class _NodeActor:
         self._config = config
         self._journal: Journal
         self._runner: Runner
+        self._points: FaultPoints
+
+    async def _open(self) -> None:
+        config = self._config
+        create = config.identity if config.may_create else None
+        self._journal = await Journal.open(config.journal, create)
+        found = self._journal.identity
+        if found != config.identity:
+            await self._journal.close()
+            raise JournalRefused(
+                f"{config.journal} is the journal of {found.kind} {found.number}"
+                f" (journal id {found.journal_id}), not the one that cluster.json"
+                f" names as {config.name}"
+            )
+        self._points = FaultPoints(config.faults, config.name, self._journal.epoch)
+
+    def _before_row(self, replay_row: ReplayRow) -> ReplayRow:
+        return self._points.before(Step.RECOVERY, replay_row)
 
     async def _listen(self, sequence: int) -> Started:
         config = self._config
-        gc.collect()
-        gc.freeze()
-        # What outlives two collections is state, and lives on: walking over all of
-        # it again and again only makes everybody wait, longer every time.
-        gc.set_threshold(*gc.get_threshold()[:2], _NEVER)
+        leave_alone_what_is_known()
+        self._points.arm(self._runner)
         address = config.sockets / f"{config.name}.{self._journal.epoch}"
         await self._runner.start(address)
         return Started(
             config.name, str(address), self._journal.epoch, os.getpid(), sequence
         )
+
+    @ray.method
+    async def pid(self) -> int:
+        """The process, also while it recovers."""
+        return os.getpid()
 
     @ray.method
     async def watch(self) -> None:
@@ -124,9 +145,11 @@ class ShardActor(_NodeActor):
     @ray.method
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
+        await self._open()
         config = self._config
-        self._journal = await Journal.open(config.journal, config.create)
-        self._shard = await recover_shard(self._journal, config.keeping, config.scratch)
+        self._shard = await recover_shard(
+            self._journal, config.keeping, config.scratch, self._before_row
+        )
         self._runner = Runner(self._shard, self._journal)
         self._link = SettlementLink(self._runner, self._shard.settlement_connected)
         return await self._listen(self._shard.sequence)
@@ -163,10 +186,10 @@ class SettlementActor(_NodeActor):
     @ray.method
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
+        await self._open()
         config = self._config
-        self._journal = await Journal.open(config.journal, config.create)
         self._settlement = await recover_settlement(
-            self._journal, config.keeping, config.scratch
+            self._journal, config.keeping, config.scratch, self._before_row
         )
         self._runner = Runner(self._settlement, self._journal)
         return await self._listen(self._settlement.sequence)

@@ -23,7 +23,6 @@ from pathlib import Path
 import msgspec
 
 from actors.clock import WALL_CLOCK, Clock
-from actors.frozen import Frozen
 from actors.readings import Readings
 from actors.stream import NodeConnection
 from processor import messages as m
@@ -60,6 +59,8 @@ class Statistics(msgspec.Struct):
     rotations: int = 0  # Segments sealed.
     rotation_seconds_max: float = 0.0
     sealed_sequence: int = 0  # The last record in a sealed segment.
+    deaths: int = 0  # Since the server started, as its supervisor counts them.
+    silences: int = 0  # Of these, because it was silent.
 
 
 def die(why: str) -> None:
@@ -83,7 +84,6 @@ class Runner:
         self.journal = journal
         self.connections: dict[int, NodeConnection] = {}
         self.readings = Readings(journal, clock.seconds)
-        self._frozen = Frozen()
         self.batches = 0
         self.records = 0
         self.batch_records_max = 0
@@ -263,7 +263,6 @@ class Runner:
                 self._rotation = asyncio.create_task(self._rotate_full())
         self._deliver(step.deliveries)
         self.node.tidy(step)
-        self._frozen.grown(len(step.records))
         for reading in step.readings:
             refusal = self.readings.take(reading)
             if refusal is not None:

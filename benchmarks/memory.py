@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from actors.births import recover_shard
-from actors.frozen import Frozen
+from actors.collector import leave_alone_what_is_known
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
@@ -62,7 +62,6 @@ class Driven:
     def __init__(self, shard: Shard, journal: Journal) -> None:
         self.shard = shard
         self.journal = journal
-        self.frozen = Frozen()
         self.now_ms = 1_000
         self.answers: dict[int, m.Answer] = {}
         self.took: list[float] = []  # Seconds in `step` and `tidy`, by batch.
@@ -74,6 +73,7 @@ class Driven:
         journal = await Journal.open(directory / "shard-000.journal", create)
         shard = await recover_shard(journal, KEEPING, FileScratch(directory))
         shard.receive(0, [m.ShardWelcome(_IDENTITY.first_day)])
+        leave_alone_what_is_known()
         return cls(shard, journal)
 
     async def work(self, *commands: Any) -> None:
@@ -96,7 +96,6 @@ class Driven:
             self.journal.append(len(step.records), step.day, step.at_ms, body)
         began, worked = perf_counter(), thread_time()
         self.shard.tidy(step)
-        self.frozen.grown(len(step.records))
         self.took.append(took + perf_counter() - began)
         self.worked.append(busy + thread_time() - worked)
         for _, message in step.deliveries:

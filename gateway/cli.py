@@ -85,6 +85,7 @@ def _milliseconds(context: click.Context, option: click.Parameter, text: str) ->
     help="For how long an Idempotency-Key gets its first answer again: 12h, 7d.",
 )
 @click.option("--with-noop", is_flag=True, hidden=True)
+@click.option("--fault", "faults", multiple=True, hidden=True)
 def serve(
     data_dir: Path,
     host: str,
@@ -93,6 +94,7 @@ def serve(
     first_day: datetime.datetime | None,
     keep_answers: int,
     with_noop: bool,
+    faults: tuple[str, ...],
 ) -> None:
     """Serve the API until stopped by Ctrl-C or SIGTERM."""
     import uvloop
@@ -101,7 +103,7 @@ def serve(
 
     today = datetime.date.today()
     start = first_day.date() if first_day else today
-    more = {"keep_ms": keep_answers, "with_noop": with_noop}
+    more = {"keep_ms": keep_answers, "with_noop": with_noop, "faults": faults}
     config = _config(data_dir, host, port, shards, start, more)
     try:
         uvloop.run(serve_until_stopped(config, today.isoformat(), _tell))

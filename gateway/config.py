@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from actors.fault_points import Fault, FaultRefused, parse_fault
 from processor import limits
 
 
@@ -60,6 +61,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=limits.KEEP_ANSWERS_MS_MIN, le=limits.KEEP_ANSWERS_MS_MAX)
     ] = limits.KEEP_ANSWERS_MS
     with_noop: bool = False
+    faults: tuple[Fault, ...] = ()
     bounds: Bounds = BOUNDS
 
     @property
@@ -81,6 +83,12 @@ def decode_config(options: dict[str, Any]) -> GatewayConfig:
         return Path(str(value))
 
     try:
+        faults = tuple(parse_fault(text) for text in options.get("faults", ()))
+    except FaultRefused as error:
+        raise ConfigRefused(str(error)) from None
+
+    try:
+        options = options | {"faults": faults}
         return msgspec.convert(options, GatewayConfig, dec_hook=from_text)
     except msgspec.ValidationError as error:
         raise ConfigRefused(str(error).replace("$.", "")) from None

@@ -203,6 +203,8 @@ _NODE_COUNTERS = {
     "readings": "Pages of entries read since the node started.",
     "reading_seconds": "Time spent reading entries since the node started.",
     "rotations": "Segments of the journal sealed since the node started.",
+    "deaths": "Lives of the node that ended since the server started.",
+    "silences": "Of these, those it was killed in because it was silent.",
 }
 
 

@@ -45,6 +45,7 @@ async def serving(config: GatewayConfig, today: str) -> AsyncIterator[Served]:
                 config.shard_count,
                 config.first_day.isoformat(),
                 config.keep_ms,
+                config.faults,
             )
         )
         nodes = await cluster.start()

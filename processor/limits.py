@@ -105,6 +105,11 @@ ANSWER_READ_MS_MAX: Final = 15_000  # For a client to take what it was sent.
 PIPELINED_MAX: Final = 128  # Requests behind the one in hand, on one connection.
 DRAIN_MS_MAX: Final = 10_000
 
+# A node that lives and says nothing.
+BEAT_MS: Final = 500  # Between two looks for a sign of life.
+SILENT_BEATS_MAX: Final = 10  # Then it is replaced.
+START_SILENT_BEATS_MAX: Final = 120  # While it recovers.
+
 # Reading an account's entries from the journal, between two steps.
 ENTRIES_PER_READ_MAX: Final = 200
 READINGS_MAX: Final = 64  # Begun or waiting, per shard.
@@ -143,6 +148,10 @@ assert REMEMBERED_RECENT_MAX + GENERATION_REQUESTS_MAX < REMEMBERED_REQUESTS_MAX
 assert GENERATION_REQUESTS_MIN <= GENERATION_REQUESTS_MAX
 assert ANSWER_WAIT_MS_MAX < KEEP_ANSWERS_MS_MIN <= KEEP_ANSWERS_MS
 assert KEEP_ANSWERS_MS <= KEEP_ANSWERS_MS_MAX
+# A node that is only waiting for another is heard in time; who waits for one that
+# is not heard is told so, and may ask its successor.
+assert PARKED_MS_MAX < BEAT_MS * SILENT_BEATS_MAX < ANSWER_WAIT_MS_MAX
+assert SILENT_BEATS_MAX < START_SILENT_BEATS_MAX
 assert BODY_BYTES_MAX <= BULK_BODY_BYTES_MAX < FRAME_BYTES_MAX
 assert SLOTS % 16 == 0  # Three hexadecimal digits name a slot.
 assert SLOTS == 16**3

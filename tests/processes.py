@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -23,6 +24,7 @@ class RunningServer:
         self.data_dir = data_dir
         self.url = ""
         self.key = ""
+        self.environment: dict[str, str] | None = None  # As this process, or so.
         self.process: subprocess.Popen[str]
 
     def add_key(self) -> None:
@@ -53,7 +55,11 @@ class RunningServer:
         serve = ["serve", "--data-dir", str(self.data_dir), "--port", "0", *options]
         with (self.data_dir.parent / "server.log").open("a") as log:
             self.process = subprocess.Popen(
-                [*FOREBAY, *serve], stdout=subprocess.PIPE, stderr=log, text=True
+                [*FOREBAY, *serve],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=self.environment,
             )
 
     @property
@@ -115,6 +121,17 @@ class RunningServer:
     def kill_node(self, name: str) -> None:
         """SIGKILL one node's process."""
         os.kill(self.nodes()[name]["pid"], signal.SIGKILL)
+
+
+def until_answered(ask: Callable[[], Any]) -> Any:
+    """Ask again whatever was refused, is unknown, or broke the connection."""
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while time.monotonic() < deadline:
+        try:
+            return ask()
+        except (HTTPException, OSError, KeyError):
+            time.sleep(0.01)
+    raise AssertionError("there was never an answer")
 
 
 def run_forebay(*arguments: str) -> subprocess.CompletedProcess[str]:

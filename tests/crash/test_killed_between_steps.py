@@ -5,17 +5,20 @@ each withholding is one repayment, and the money is where the answers say.
 """
 
 import threading
-import time
-from collections.abc import Callable
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.processes import RunningServer, check_verified, furnish, running_server
+from tests.processes import (
+    RunningServer,
+    check_verified,
+    furnish,
+    running_server,
+    until_answered,
+)
 
 pytestmark = pytest.mark.crash
 
@@ -24,17 +27,6 @@ FEE_PPM = 20_000
 WISHES = 400
 CLIENTS = 8
 KILLED = ((80, "shard-000"), (240, "settlement"))
-
-
-def until_answered(ask: Callable[[], Any]) -> Any:
-    """Ask again whatever was refused, is unknown, or broke the connection."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            return ask()
-        except (HTTPException, OSError, KeyError):
-            time.sleep(0.01)
-    raise AssertionError("there was never an answer")
 
 
 def repay(server: RunningServer, key: str, body: dict[str, Any]) -> Any:

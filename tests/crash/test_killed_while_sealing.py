@@ -14,8 +14,14 @@ from urllib.error import HTTPError
 
 import pytest
 
-from tests.crash.test_killed_between_steps import read, until_answered
-from tests.processes import RunningServer, check_verified, furnish, running_server
+from tests.crash.test_killed_between_steps import read
+from tests.processes import (
+    RunningServer,
+    check_verified,
+    furnish,
+    running_server,
+    until_answered,
+)
 
 pytestmark = pytest.mark.crash
 

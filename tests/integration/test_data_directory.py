@@ -152,6 +152,23 @@ def test_a_bad_journal_is_refused_by_name_and_left_alone(
     assert (journal.read_bytes() if journal.exists() else None) == before
 
 
+def test_a_shards_journal_is_not_served_in_anothers_place(
+    served: Path, tmp_path: Path
+) -> None:
+    """Both are whole, and every account would be unknown where it is looked for."""
+    data_dir = copy_of(served, tmp_path)
+    one, other = (data_dir / f"shard-00{number}.journal" for number in (0, 1))
+    one.rename(data_dir / "aside")
+    other.rename(one)
+    (data_dir / "aside").rename(other)
+
+    refused = run_forebay("serve", "--data-dir", str(data_dir), "--port", "0")
+
+    assert refused.returncode == 2, refused.stdout
+    assert f"{one} is the journal of shard 1" in refused.stderr
+    assert "not the one that cluster.json names as shard-000" in refused.stderr
+
+
 def test_yesterdays_copy_of_a_shard_is_refused(served: Path, tmp_path: Path) -> None:
     """Settlement has acknowledged more than an old copy knows."""
     data_dir = copy_of(served, tmp_path)
