@@ -14,12 +14,11 @@ from pathlib import Path
 import msgspec
 import ray
 
+from actors.births import recover_settlement, recover_shard
 from actors.runner import Runner, Statistics
 from actors.stream import SettlementLink
 from processor.journal import Batch, Identity, Journal
-from processor.recovery import SettlementReplay, ShardReplay, digest_of
-from processor.settlement import Settlement
-from processor.shard import Shard
+from processor.recovery import digest_of
 
 
 class NodeConfig(msgspec.Struct, frozen=True):
@@ -87,20 +86,10 @@ class ShardActor(_NodeActor):
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
         self._journal = await Journal.open(self._config.journal, self._config.create)
-        replay = ShardReplay(self._journal.identity)
-        async for batch in self._journal.recover():
-            replay.replay(batch)
-        self._shard = Shard(
-            replay.state,
-            replay.remembered,
-            replay.history,
-            self._journal.epoch,
-            self._journal.identity.journal_id,
-        )
-        self._shard.not_before(replay.at_ms)
+        self._shard = await recover_shard(self._journal)
         self._runner = Runner(self._shard, self._journal)
         self._link = SettlementLink(self._runner, self._shard.settlement_connected)
-        return await self._listen(replay.state.sequence)
+        return await self._listen(self._shard.sequence)
 
     @ray.method
     async def settlement_at(self, address: str) -> None:
@@ -135,15 +124,9 @@ class SettlementActor(_NodeActor):
     async def start(self) -> Started:
         """Recover from the journal and listen.  Raises JournalRefused."""
         self._journal = await Journal.open(self._config.journal, self._config.create)
-        replay = SettlementReplay(self._journal.identity)
-        async for batch in self._journal.recover():
-            replay.replay(batch)
-        self._settlement = Settlement(
-            replay.state, replay.remembered, self._journal.epoch
-        )
-        self._settlement.not_before(replay.at_ms)
+        self._settlement = await recover_settlement(self._journal)
         self._runner = Runner(self._settlement, self._journal)
-        return await self._listen(replay.state.sequence)
+        return await self._listen(self._settlement.sequence)
 
     @ray.method
     async def statistics(self) -> Statistics:

@@ -9,8 +9,9 @@ only make all of them late.
 """
 
 from collections import deque
-from time import perf_counter
+from collections.abc import Callable
 
+from actors.clock import WALL_CLOCK
 from processor import limits
 from processor import messages as m
 from processor.entries import Reading
@@ -22,11 +23,14 @@ _MOMENT_SECONDS = limits.READING_US_PER_TURN_MAX / 1_000_000
 class Readings:
     """The readings of one node, oldest first; bounded."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(
+        self, journal: Journal, seconds: Callable[[], float] = WALL_CLOCK.seconds
+    ) -> None:
         self.count = 0
         self.seconds = 0.0
         self.seconds_max = 0.0  # At once: so long the node stood still.
         self._journal = journal
+        self._clock_seconds = seconds
         self._waiting: deque[Reading] = deque()
 
     def __len__(self) -> int:
@@ -51,7 +55,7 @@ class Readings:
         Raises what the journal and a damaged row raise: the node must end.
         """
         answers: list[tuple[int, m.Message]] = []
-        began = now = perf_counter()
+        began = now = self._clock_seconds()
         while self._waiting and now - began < _MOMENT_SECONDS:
             reading = self._waiting[0]
             if reading.wants:
@@ -60,7 +64,7 @@ class Readings:
                 answers.append((reading.connection, reading.answer()))
                 self._waiting.popleft()
                 self.count += 1
-            now = perf_counter()
+            now = self._clock_seconds()
         self.seconds += now - began
         self.seconds_max = max(self.seconds_max, now - began)
         return answers

@@ -13,13 +13,13 @@ journal, and only a fresh recovery knows what is true.
 import asyncio
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from actors.clock import WALL_CLOCK, Clock
 from actors.readings import Readings
 from actors.stream import NodeConnection
 from processor import messages as m
@@ -65,16 +65,24 @@ def die(why: str) -> None:
 class Runner:
     """A node, its journal and its connections; see the module."""
 
-    def __init__(self, node: Node, journal: Journal, on_failure: Die = die) -> None:
+    def __init__(
+        self,
+        node: Node,
+        journal: Journal,
+        on_failure: Die = die,
+        clock: Clock = WALL_CLOCK,
+    ) -> None:
         self.node = node
         self.journal = journal
         self.connections: dict[int, NodeConnection] = {}
-        self.readings = Readings(journal)
+        self.readings = Readings(journal, clock.seconds)
         self.batches = 0
         self.records = 0
         self.batch_records_max = 0
         self.append_seconds = 0.0
         self.append_seconds_max = 0.0
+        self._now_ms = clock.now_ms
+        self._seconds = clock.seconds
         self._on_failure = on_failure
         self._connection_count = 0
         self._step_is_due = False
@@ -150,12 +158,12 @@ class Runner:
         self._set_timer()
 
     def _step_and_append(self) -> None:
-        step = self.node.step(time.time_ns() // 1_000_000)
+        step = self.node.step(self._now_ms())
         if step.records:
-            began = time.perf_counter()
+            began = self._seconds()
             body = RECORDS_ENCODER.encode(step.records)
             self.journal.append(len(step.records), step.day, step.at_ms, body)
-            self._count(len(step.records), time.perf_counter() - began)
+            self._count(len(step.records), self._seconds() - began)
         self._deliver(step.deliveries)
         for reading in step.readings:
             refusal = self.readings.take(reading)
@@ -174,7 +182,7 @@ class Runner:
             self._timer.cancel()
             self._timer = None
         if due_ms is not None:
-            delay_ms = max(0, due_ms - time.time_ns() // 1_000_000)
+            delay_ms = max(0, due_ms - self._now_ms())
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(
                 min(delay_ms, _TIMER_MS_MAX) / 1_000 + 0.001, self._timer_fired

@@ -177,15 +177,17 @@ class Door:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now_seconds = perf_counter()
-            self._end_overdue(now_seconds - self._wait_seconds_max)
+            self.end_overdue(now_seconds)
             self.bodies.sweep(now_seconds)
             self.keys.follow()
 
     def end_all(self) -> None:
         """Answer "unknown" to every caller still waiting: the door closes."""
-        self._end_overdue(float("inf"))
+        self.end_overdue(float("inf"))
 
-    def _end_overdue(self, since_seconds: float) -> None:
+    def end_overdue(self, now_seconds: float) -> None:
+        """Answer "unknown" to who has waited too long by now."""
+        since_seconds = now_seconds - self._wait_seconds_max
         overdue = []
         for waiting, submitted_seconds in self._in_flight.items():
             if submitted_seconds > since_seconds:
