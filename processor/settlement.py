@@ -35,6 +35,7 @@ class Settlement(Lessor):
     ) -> None:
         super().__init__(state, remembered, epoch)
         self._shard_of: dict[int, int] = {}
+        self._hello_of: dict[int, tuple[int, int]] = {}  # Its epoch, and which.
         self._reference_held: dict[int, int] = {}
         self._registered: list[tuple[int, int, int, m.Answer]] = []
 
@@ -210,6 +211,9 @@ class Settlement(Lessor):
             self._deliver(connection, m.ShardRefused(refused.why))
             return
         shard = hello.shard
+        if (hello.epoch, hello.hello) < self._hello_of.get(shard, (0, 0)):
+            return  # A late word on a connection that the shard has given up.
+        self._hello_of[shard] = (hello.epoch, hello.hello)
         if shard not in self.state.shards:
             self._record(None, e.ShardJoined(shard, hello.journal_id))
         # What an older connection still brings is not listened to any more: the

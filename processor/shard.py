@@ -87,6 +87,7 @@ class Shard(Node):
         self.history = history
         self.epoch = epoch
         self.settlement_is_connected = False
+        self._hellos = 0
         self._journal_id = journal_id
         self._moment = Moment(0)
         self._asks = 0
@@ -138,6 +139,7 @@ class Shard(Node):
     def settlement_connected(self) -> None:
         """Say hello with all that the journal says, then ask again."""
         self.settlement_is_connected = True
+        self._hellos += 1
         self._deliver(
             SETTLEMENT,
             m.ShardHello(
@@ -148,6 +150,7 @@ class Shard(Node):
                 self.state.reference_version,
                 self.state.day,
                 tuple(_lease(lease) for lease in self.state.slices.values()),
+                self._hellos,
             ),
         )
         for parked in self._parked.values():
