@@ -52,13 +52,13 @@ class Settlement(Lessor):
         """How many shards are on the line."""
         return len(self._connection_of)
 
-    def _due_ms(self) -> list[int]:
-        due = [gives_up_at_ms for _, gives_up_at_ms, _, _ in self._registered]
+    def _waits_ms(self) -> list[int]:
+        waits = [gives_up_at_ms for _, gives_up_at_ms, _, _ in self._registered]
         for round_ in self._rounds.values():
             if round_.keep:
-                due.append(round_.gives_up_at_ms)
-            due.extend(ask.gives_up_at_ms for ask in round_.asks)
-        return due
+                waits.append(round_.gives_up_at_ms)
+            waits.extend(ask.gives_up_at_ms for ask in round_.asks)
+        return waits
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
         # Whatever gives nothing away: what a shard tells of itself is a fact.
@@ -167,7 +167,7 @@ class Settlement(Lessor):
         self._registered.append(
             (
                 len(self.state.reference),
-                self._now_ms + limits.REFERENCE_WAIT_MS_MAX,
+                self._watch_ms + limits.REFERENCE_WAIT_MS_MAX,
                 connection,
                 answer,
             )
@@ -182,7 +182,7 @@ class Settlement(Lessor):
         waiting = []
         for registered in self._registered:
             version, gives_up_at_ms, connection, answer = registered
-            if version <= held or gives_up_at_ms <= self._now_ms:
+            if version <= held or gives_up_at_ms <= self._watch_ms:
                 self._deliver(connection, answer)
             else:
                 waiting.append(registered)

@@ -123,10 +123,10 @@ class Shard(Node):
         return super().has_work or (self.is_open and has_ended)
 
     def _due_ms(self) -> list[int]:
-        due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
-        if self._expiries and self.is_open:
-            due.append(self._expiries[0][0])
-        return due
+        return [self._expiries[0][0]] if self._expiries and self.is_open else []
+
+    def _waits_ms(self) -> list[int]:
+        return [parked.first.gives_up_at_ms for parked in self._parked.values()]
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
         return not isinstance(message, m.Asked)
@@ -182,7 +182,7 @@ class Shard(Node):
     def _ask_ahead(self, lease: Slice, demand: Demand) -> None:
         if not self.settlement_is_connected:
             return
-        wanted_minor = demand.wanted_minor(lease.free_minor, self._now_ms)
+        wanted_minor = demand.wanted_minor(lease.free_minor, self._watch_ms)
         if wanted_minor:
             self._deliver(
                 SETTLEMENT,
@@ -201,7 +201,7 @@ class Shard(Node):
                     connection,
                     message.correlation,
                     message.command,
-                    self._now_ms + limits.PARKED_MS_MAX,
+                    self._watch_ms + limits.PARKED_MS_MAX,
                 )
             )
         elif isinstance(message, m.Query):
@@ -347,7 +347,7 @@ class Shard(Node):
         ):
             self._decide(parked.first, _refusals(parked, refusal), forced_minor)
         for waiting in parked.behind:
-            if waiting.gives_up_at_ms <= self._now_ms:
+            if waiting.gives_up_at_ms <= self._watch_ms:
                 self._refuse_waiting(waiting, "settlement did not answer in time")
             else:
                 self._submit(waiting)
@@ -366,7 +366,7 @@ class Shard(Node):
         late = [
             parked.ask
             for parked in self._parked.values()
-            if parked.first.gives_up_at_ms <= self._now_ms
+            if parked.first.gives_up_at_ms <= self._watch_ms
         ]
         for ask in late:
             self._unpark(ask, None, "settlement did not answer in time")
