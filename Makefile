@@ -17,13 +17,18 @@ DATA_DIR ?= ./data/demo
 SERVE_DATA_DIR ?= ./data/serve
 PORT ?=
 ONCE ?=
+SEED ?=
+SEEDS ?=
+FIRST ?=
+VERBOSE ?=
+PLANTED ?=
 PYTEST_ARGS ?=
 
 # ONCE=0 and ONCE= both mean "keep running".
 ONCE_FLAG := $(if $(filter-out 0,$(ONCE)),--once)
 PORT_FLAG := $(if $(PORT),--port $(PORT))
 
-.PHONY: help run serve test check format lint types bench load lock clean
+.PHONY: help run serve test check format lint types bench load simulate lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' Makefile \
@@ -60,6 +65,11 @@ bench: $(STAMP) ## Measure authorizations, one JSON line
 
 load: $(STAMP) ## Run the load test
 	@exec $(BIN)/python -m loadtest
+
+simulate: $(STAMP) ## Simulate (SEED=n [VERBOSE=1], SEEDS=n [FIRST=n], PLANTED=all)
+	@exec $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) \
+	  $(if $(VERBOSE),--verbose) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(FIRST),--first $(FIRST)) $(if $(PLANTED),--planted "$(PLANTED)")
 
 lock: ## Pin every dependency anew (needs uv on the PATH)
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev \

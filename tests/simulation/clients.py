@@ -18,7 +18,7 @@ from processor.messages import Answer as NodeAnswer
 from processor.messages import Outcome
 from tests.simulation.house import Gateway, House
 from tests.simulation.judge import Judge
-from tests.simulation.virtual import MS, SECOND
+from tests.simulation.virtual import MS, SECOND, Timer
 
 Then = Callable[[Answer, bool], None]
 
@@ -84,12 +84,13 @@ class Errand:
 class Sending:
     """An errand on its way through one gateway."""
 
-    __slots__ = ("errand", "is_open", "number")
+    __slots__ = ("errand", "is_open", "number", "patience")
 
     def __init__(self, errand: Errand, number: int) -> None:
         self.errand = errand
         self.number = number
         self.is_open = True  # No answer has come by this way yet.
+        self.patience: Timer | None = None
 
 
 class Clients:
@@ -144,7 +145,7 @@ class Clients:
             self._give_up_later(sending)
             return
         patience_us = random.choice([700 * MS, 4 * SECOND, 15 * SECOND])
-        self._timeline.after(patience_us, self._give_up, sending)
+        sending.patience = self._timeline.after(patience_us, self._give_up, sending)
         gateway.hangs_up.append(lambda: self._later(sending, Answer(0)))
         self._timeline.after(
             random.randrange(50, 3 * MS),
@@ -207,6 +208,8 @@ class Clients:
         if not sending.is_open:
             return
         sending.is_open = False
+        if sending.patience is not None:
+            sending.patience.cancel()
         errand = sending.errand
         if errand.is_done:
             return

@@ -53,6 +53,8 @@ def outcome_of(
             world.live()
     except Exception as error:  # Goes on: whatever it is, it is this story's end.
         where, what = place_of(error), str(error)
+    finally:
+        world.timeline.close()
     return Outcome(
         story.seed,
         where,

@@ -117,6 +117,13 @@ class HastyRunner(Runner):
 # Recovery.
 
 
+async def grants_to_whoever_comes_first(journal: Journal) -> Settlement:
+    """Settlement leases before every shard has said what it knows."""
+    settlement = await recover_settlement(journal)
+    settlement.is_open = True
+    return settlement
+
+
 async def replay_stops_early(journal: Journal) -> Shard:
     """The last row is left out, and the shard serves."""
     batches = [batch async for batch in journal.recover()]
@@ -329,6 +336,10 @@ PLANTED: dict[str, Planted] = {
     ),
     "serve before the welcome": (replace(PARTS, recover_shard=opens_by_itself), _nothing),
     "welcome an old copy": (PARTS, _anyone_is_welcome),
+    "lease before all have spoken": (
+        replace(PARTS, recover_settlement=grants_to_whoever_comes_first),
+        _nothing,
+    ),
     "skip the receipt of a slice": (shards_of(ShardWithoutReceipts), _nothing),
     "return a slice twice": (shards_of(ShardThatReturnsTwice), _nothing),
     "spend what was returned": (shards_of(ShardThatKeepsWhatItReturned), _nothing),

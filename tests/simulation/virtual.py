@@ -48,9 +48,6 @@ class Timer:
         self.args = args
         self.is_cancelled = False
 
-    def __lt__(self, other: "Timer") -> bool:
-        return (self.at_us, self.number) < (other.at_us, other.number)
-
     def cancel(self) -> None:
         """It will not be called."""
         self.is_cancelled = True
@@ -62,8 +59,9 @@ class Timeline:
     def __init__(self) -> None:
         self.now_us = 0
         self.events = 0
+        self.processes: list[Process] = []  # Those that live.
         self.complaints: list[str] = []  # Faults that asyncio would only log.
-        self._heap: list[Timer] = []
+        self._heap: list[tuple[int, int, Timer]] = []
         self._numbers = 0
 
     def after(
@@ -77,14 +75,14 @@ class Timeline:
         self._numbers += 1
         at_us = self.now_us + max(0, delay_us)
         timer = Timer(at_us, self._numbers, process, callback, args)
-        heappush(self._heap, timer)
+        heappush(self._heap, (at_us, self._numbers, timer))
         return timer
 
     def run(self, until_us: int, is_done: Callable[[], bool] = lambda: False) -> bool:
         """Let things happen up to a time, or until it is done; whether it is."""
         heap = self._heap
-        while heap and heap[0].at_us <= until_us:
-            timer = heappop(heap)
+        while heap and heap[0][0] <= until_us:
+            timer = heappop(heap)[2]
             if timer.is_cancelled or self._is_put_off(timer):
                 continue
             self.now_us = timer.at_us
@@ -109,8 +107,7 @@ class Timeline:
             process.backlog.append(timer)
             return True
         if process.busy_until_us > timer.at_us:
-            timer.at_us = process.busy_until_us
-            heappush(self._heap, timer)
+            self._put(timer, process.busy_until_us)
             return True
         return False
 
@@ -127,17 +124,27 @@ class Timeline:
         finally:
             asyncio._set_running_loop(None)
 
+    def close(self) -> None:
+        """End everything; nothing happens any more."""
+        for process in list(self.processes):
+            process.on_end.clear()
+            process.end()
+
     def thaw(self, timers: list[Timer]) -> None:
         """What was held back is due now, in its old order."""
         for timer in timers:
-            timer.at_us = max(timer.at_us, self.now_us)
-            heappush(self._heap, timer)
+            self._put(timer, max(timer.at_us, self.now_us))
+
+    def _put(self, timer: Timer, at_us: int) -> None:
+        timer.at_us = at_us
+        heappush(self._heap, (at_us, timer.number, timer))
 
 
 class Process:
     """One operating-system process: it lives once."""
 
     def __init__(self, timeline: Timeline, host: str, name: str) -> None:
+        timeline.processes.append(self)
         self.timeline = timeline
         self.host = host
         self.name = name
@@ -173,6 +180,7 @@ class Process:
         if not self.is_alive:
             return
         self.is_alive = False
+        self.timeline.processes.remove(self)
         self.ended_at_us = self.timeline.now_us
         self.backlog.clear()
         for task in self.loop.tasks:
