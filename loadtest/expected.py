@@ -25,9 +25,7 @@ _CONFLICT = "/problems/idempotency-key-reused"
 _KEPT_MAX = 100_000  # Answers kept word for word.
 _RECENT_MAX = 64  # Wishes that the workload may repeat.
 # Of a lender, not of the borrower: whether one is right, only the journals show.
-OF_A_LENDER = frozenset(
-    {"reserve_exhausted", "daily_cap_exceeded", "lender_suspended"}
-)
+OF_A_LENDER = frozenset({"reserve_exhausted", "daily_cap_exceeded", "lender_suspended"})
 _TAKES_RESERVE = frozenset(
     {
         "authorize",

@@ -7,7 +7,6 @@ request id; every answer that comes is judged, the late ones too.
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from gateway.door import Door
 from gateway.ports import Waiting

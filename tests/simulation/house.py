@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from actors.births import recover_settlement, recover_shard
 from actors.clock import Clock
@@ -22,13 +22,15 @@ from actors.runner import Runner
 from actors.stream import SettlementLink
 from gateway.config import BOUNDS
 from gateway.door import Door
-from gateway.keys import KeyRing
 from processor import messages as m
 from processor.journal import Batch, Identity, Journal, JournalRefused
 from processor.node import Node
 from tests.simulation.disk import Disk, SimulatedJournal
 from tests.simulation.network import Network
 from tests.simulation.virtual import MS, SECOND, Killed, Process, Timeline
+
+if TYPE_CHECKING:
+    from gateway.keys import KeyRing
 
 FIRST_DAY = "2026-01-05"
 BEGAN_MS = 1_767_600_000_000

@@ -6,9 +6,7 @@ be durable by then and is the same for ever; what was said not to be done is not
 done, unless the same request still wanders about somewhere.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,6 +22,10 @@ from processor.records import SETTLEMENT_RECORDS, SHARD_RECORDS
 from tests.simulation.disk import Disk
 from tests.simulation.naive_house import NaiveHouse
 from tests.simulation.virtual import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 Key = tuple[str, tuple[str, str]]
 

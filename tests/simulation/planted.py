@@ -157,7 +157,11 @@ class ShardWithoutReceipts(Shard):
     def _granted(self, message: m.GrantSlice) -> None:
         lease = self.state.slices[message.pool_id]
         if message.granted_minor > lease.received_minor:
-            apply(self.state, e.SliceReceived(message.pool_id, message.granted_minor), None)
+            apply(
+                self.state,
+                e.SliceReceived(message.pool_id, message.granted_minor),
+                None,
+            )
             self.state.sequence -= 1
 
     def _handle(self, connection: int, message: m.Message) -> None:
@@ -334,7 +338,10 @@ PLANTED: dict[str, Planted] = {
         replace(PARTS, recover_shard=forgets_requests),
         _nothing,
     ),
-    "serve before the welcome": (replace(PARTS, recover_shard=opens_by_itself), _nothing),
+    "serve before the welcome": (
+        replace(PARTS, recover_shard=opens_by_itself),
+        _nothing,
+    ),
     "welcome an old copy": (PARTS, _anyone_is_welcome),
     "lease before all have spoken": (
         replace(PARTS, recover_settlement=grants_to_whoever_comes_first),

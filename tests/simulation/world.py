@@ -9,12 +9,11 @@ spendable from wherever somebody wants to spend it.
 import traceback
 from hashlib import blake2b
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import msgspec
 
-from loadtest.wishes import Answer
 from processor import commands as c
 from processor import limits
 from processor import messages as m
@@ -32,6 +31,9 @@ from tests.simulation.luck import LUCK_DEEDS, Luck
 from tests.simulation.story import CUSTOMER_DEED, CUSTOMERS, Story
 from tests.simulation.town import LENDERS, TOWN_DEEDS, Town
 from tests.simulation.virtual import SECOND, Violation
+
+if TYPE_CHECKING:
+    from loadtest.wishes import Answer
 
 GATEWAYS = 2
 TOWN_ACCOUNTS = 6
