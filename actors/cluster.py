@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from actors.auditor import Auditor, TooBusy
+from actors.keeper import keep_all
 from actors.manifest import (
     ClusterRefused,
     Manifest,
@@ -31,6 +32,7 @@ from actors.manifest import (
 from actors.node_actors import NodeConfig
 from actors.nodes import Nodes, NothingDone
 from actors.runner import Statistics
+from actors.sealing import SealedCut, seal_all
 from actors.supervisor import Supervised
 from processor.audit.verdict import Verdict
 from processor.journal import check_file
@@ -61,6 +63,8 @@ class Cluster:
         self._lock = -1
         self._sockets: Path | None = None
         self._supervised: dict[str, Supervised] = {}
+        self._keeping: asyncio.Task[None] | None = None
+        self._sealing = asyncio.Lock()
 
     async def start(self) -> Nodes:
         """Recover every node and connect.
@@ -83,6 +87,7 @@ class Cluster:
                 self.manifest = msgspec.structs.replace(self.manifest, is_ready=True)
                 save(data_dir, self.manifest)
             await self._connected()
+            self._keeping = asyncio.create_task(keep_all(self._running), name="keeper")
         except BaseException:
             await self.stop()
             raise
@@ -90,6 +95,9 @@ class Cluster:
 
     async def stop(self) -> None:
         """Stop the nodes in order (shards first), Ray, and let the directory go."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
         for name in sorted(self._supervised, reverse=True):
             await self._supervised[name].stop()
         for link in self.nodes.links if hasattr(self, "nodes") else ():
@@ -135,6 +143,14 @@ class Cluster:
             while not self.nodes.ready:  # noqa: ASYNC110 (once, at start)
                 await asyncio.sleep(0.01)
 
+    def _running(self) -> dict[str, tuple[Path, Any]]:
+        """Each node that runs: its journal and its actor."""
+        return {
+            name: (supervised.config.journal, supervised.actor)
+            for name, supervised in self._supervised.items()
+            if supervised.started is not None
+        }
+
     # Control, for metrics, status and audit.
 
     async def statistics(self) -> list[Statistics]:
@@ -149,12 +165,21 @@ class Cluster:
         )
         return [f for f in figures if isinstance(f, Statistics)]
 
-    async def audit(self) -> Verdict:
-        """Audit the running system.  Raises TooBusy, or NothingDone if one is down."""
+    def _all_actors(self) -> dict[str, Any]:
+        """Every node's actor, by name.  Raises NothingDone if one is down."""
         down = [s.name for s in self._supervised.values() if s.started is None]
         if down:
             raise NothingDone(f"{', '.join(down)} cannot be reached")
-        actors = {name: s.actor for name, s in self._supervised.items()}
+        return {name: s.actor for name, s in self._supervised.items()}
+
+    async def seal(self) -> SealedCut:
+        """Seal every journal at one cut.  Raises NothingDone if that cannot be."""
+        async with self._sealing:
+            return await seal_all(self.manifest.cluster_id, self._all_actors())
+
+    async def audit(self) -> Verdict:
+        """Audit the running system.  Raises TooBusy, or NothingDone if one is down."""
+        actors = self._all_actors()
         auditor: Any = ray.remote(Auditor).options(num_cpus=0).remote()
         try:
             verdict: Verdict = await auditor.audit.remote(actors)

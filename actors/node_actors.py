@@ -17,7 +17,7 @@ import ray
 from actors.births import recover_settlement, recover_shard
 from actors.runner import Runner, Statistics
 from actors.stream import SettlementLink
-from processor.journal import Batch, Identity, Journal
+from processor.journal import Batch, Identity, Journal, Point
 from processor.recovery import digest_of
 
 
@@ -74,6 +74,21 @@ class _NodeActor:
         return await self._runner.read_rows(after_sequence, rows)
 
     @ray.method
+    async def prepare_segment(self) -> None:
+        """Make the next segment, so that sealing takes less time."""
+        await self._runner.prepare_segment()
+
+    @ray.method
+    async def seal(self) -> tuple[Point, int]:
+        """Seal what the journal has: where it ends, and in which segment."""
+        return await self._runner.rotate(), self._journal.settled_count
+
+    @ray.method
+    async def settled_segments(self) -> int:
+        """How many segments of the journal, from the first, never change any more."""
+        return self._journal.settled_count
+
+    @ray.method
     async def identity(self) -> Identity:
         """Whose journal it is."""
         return self._journal.identity
@@ -127,6 +142,17 @@ class SettlementActor(_NodeActor):
         self._settlement = await recover_settlement(self._journal)
         self._runner = Runner(self._settlement, self._journal)
         return await self._listen(self._settlement.sequence)
+
+    @ray.method
+    async def seal_and_stand_still(self, seconds_max: float) -> tuple[Point, int]:
+        """Seal, and do nothing until told to go on, or for so long at most."""
+        point = await self._runner.rotate(stand_still_seconds=seconds_max)
+        return point, self._journal.settled_count
+
+    @ray.method
+    async def go_on(self) -> int | None:
+        """How long it stood still, in milliseconds; None if it does no more."""
+        return self._runner.go_on()
 
     @ray.method
     async def statistics(self) -> Statistics:

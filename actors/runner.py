@@ -6,6 +6,9 @@ the sockets: it is the next batch.  So there is no timer: a lone command waits
 for nobody, a crowd shares one sync, and nothing is delivered before its batch
 is durable.  Entries are read from the journal after a step, for a moment.
 
+When a segment of the journal is full, the next one is made beside the work; the
+change from one to the other comes between two steps and costs two syncs.
+
 Whatever goes wrong in it ends the process at once: memory may be ahead of the
 journal, and only a fresh recovery knows what is true.
 """
@@ -24,7 +27,7 @@ from actors.readings import Readings
 from actors.stream import NodeConnection
 from processor import messages as m
 from processor.framing import frame
-from processor.journal import Batch, Journal
+from processor.journal import Batch, Journal, Point
 from processor.node import Node
 from processor.records import RECORDS_ENCODER
 
@@ -53,6 +56,9 @@ class Statistics(msgspec.Struct):
     readings: int = 0  # Pages of entries.
     reading_seconds: float = 0.0
     reading_seconds_max: float = 0.0  # At once.
+    rotations: int = 0  # Segments sealed.
+    rotation_seconds_max: float = 0.0
+    sealed_sequence: int = 0  # The last record in a sealed segment.
 
 
 def die(why: str) -> None:
@@ -87,6 +93,12 @@ class Runner:
         self._connection_count = 0
         self._step_is_due = False
         self._reading = asyncio.Lock()
+        self._rotating = asyncio.Lock()
+        self._standing_still: asyncio.TimerHandle | None = None
+        self._stands_still_since = 0.0
+        self._rotation: asyncio.Task[None] | None = None  # Of a full segment.
+        self.rotations = 0
+        self.rotation_seconds_max = 0.0  # A step had to wait for so long.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ms: int | None = None
         self._server: asyncio.Server | None = None
@@ -98,6 +110,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Finish what is in the inbox, then close everything."""
+        self.go_on()
         while (  # noqa: ASYNC110
             self.node.has_work or self.readings or self._reading.locked()
         ):
@@ -108,7 +121,64 @@ class Runner:
             connection.close()
         if self._timer is not None:
             self._timer.cancel()
-        await self.journal.close()
+        if self._rotation is not None:
+            await self._rotation
+        async with self._rotating:
+            await self.journal.close()
+
+    async def prepare_segment(self) -> None:
+        """Make the next segment of the journal, beside the work."""
+        async with self._rotating:
+            await self.journal.prepare()
+
+    async def rotate(self, stand_still_seconds: float = 0.0) -> Point:
+        """Seal what the journal has by now; where it ends, once anybody may read it.
+
+        From that very point on the node stands still, if it is to, until it is told
+        to go on or so much time has passed.
+        """
+        async with self._rotating:
+            try:
+                await self.journal.prepare()
+                async with self._reading:
+                    if stand_still_seconds:
+                        self._stand_still(stand_still_seconds)
+                    if not self.journal.is_at_sealed_end:
+                        self._switch()
+                self.step_soon()
+                await self.journal.settle()
+            except BaseException:
+                self._on_failure(traceback.format_exc())
+                raise
+            sealed = self.journal.sealed_point
+            assert sealed is not None
+            return sealed
+
+    def _stand_still(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._stands_still_since = self._seconds()
+        self._standing_still = loop.call_later(seconds, self.go_on)
+
+    def go_on(self) -> int | None:
+        """Work again; how long it stood still in milliseconds, None if it did not."""
+        if self._standing_still is None:
+            return None
+        self._standing_still.cancel()
+        self._standing_still = None
+        self.step_soon()
+        return int((self._seconds() - self._stands_still_since) * 1_000)
+
+    async def _rotate_full(self) -> None:
+        await self.rotate()
+        self._rotation = None
+
+    def _switch(self) -> None:
+        began = self._seconds()
+        self.journal.switch()
+        self.rotations += 1
+        self.rotation_seconds_max = max(
+            self.rotation_seconds_max, self._seconds() - began
+        )
 
     async def read_rows(self, after_sequence: int, rows: int) -> list[Batch]:
         """Journal rows; the node stands still meanwhile."""
@@ -144,8 +214,8 @@ class Runner:
 
     def _step(self) -> None:
         self._step_is_due = False
-        if self._reading.locked():
-            return  # The reader will step when it is done.
+        if self._reading.locked() or self._standing_still is not None:
+            return  # Who ends that will step when it is done.
         try:
             self._step_and_append()
             if self.readings:
@@ -164,6 +234,8 @@ class Runner:
             body = RECORDS_ENCODER.encode(step.records)
             self.journal.append(len(step.records), step.day, step.at_ms, body)
             self._count(len(step.records), self._seconds() - began)
+            if self.journal.is_full and self._rotation is None:
+                self._rotation = asyncio.create_task(self._rotate_full())
         self._deliver(step.deliveries)
         for reading in step.readings:
             refusal = self.readings.take(reading)
@@ -210,6 +282,7 @@ class Runner:
 
     def statistics(self, name: str) -> Statistics:
         """The figures of this moment."""
+        sealed = self.journal.sealed_point
         return Statistics(
             name,
             os.getpid(),
@@ -226,4 +299,7 @@ class Runner:
             readings=self.readings.count,
             reading_seconds=self.readings.seconds,
             reading_seconds_max=self.readings.seconds_max,
+            rotations=self.rotations,
+            rotation_seconds_max=self.rotation_seconds_max,
+            sealed_sequence=sealed.sequence if sealed is not None else 0,
         )

@@ -6,6 +6,7 @@ stop.  The gateway's end is in `actors.nodes`.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from actors.runner import Runner
 
 _RECONNECT_SECONDS = 0.05
+
+log = logging.getLogger("forebay.stream")
 
 
 class NodeConnection(asyncio.Protocol):
@@ -34,7 +37,8 @@ class NodeConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             messages = self._reader.feed(data)
-        except BrokenFrame:
+        except BrokenFrame as error:
+            log.warning("hung up: %s", error)
             self.close()
             return
         if messages:
@@ -99,7 +103,8 @@ class SettlementLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             messages = self._reader.feed(data)
-        except BrokenFrame:
+        except BrokenFrame as error:
+            log.warning("hung up: %s", error)
             self.close()
             return
         if messages:

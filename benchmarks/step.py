@@ -17,6 +17,7 @@ from processor import commands as c
 from processor import events as e
 from processor import messages as m
 from processor.journal import Identity
+from processor.node import Step
 from processor.recovery import ShardReplay
 from processor.shard import Shard
 
@@ -27,8 +28,8 @@ _RUNS = 7
 _PPM = 1_000_000
 
 
-def _shard(lenders: int) -> Shard:
-    """A shard with one program, one merchant, and reserve for everything."""
+def new_shard(lenders: int) -> tuple[Shard, Step]:
+    """A shard with one program, one merchant, and reserve; how it came by them."""
     names = [f"lender-{i}" for i in range(lenders)]
     share_ppm = _PPM // lenders
     shares = [c.Share(name, share_ppm) for name in names[1:]]
@@ -47,26 +48,27 @@ def _shard(lenders: int) -> Shard:
     for i in range(_ACCOUNTS):
         opened = c.OpenAccount("b", f"o{i}", f"account-{i}", "program", "EUR", 10**13)
         shard.receive(1, [m.Submit(i, opened)])
-    shard.step(1)
-    return shard
+    return shard, shard.step(1)
+
+
+def authorizations(batch: int, count: int) -> list[m.Submit]:
+    """So many purchases of one batch, each captured at once."""
+    return [
+        m.Submit(
+            i,
+            c.Authorize(
+                *("b", f"r{batch}-{i}", f"account-{i % _ACCOUNTS}", "merchant"),
+                *(100 + i % 7, "EUR", True),
+            ),
+        )
+        for i in range(count)
+    ]
 
 
 def _run(lenders: int) -> float:
     """Nanoseconds an authorization, each with capture."""
-    shard = _shard(lenders)
-    batches = [
-        [
-            m.Submit(
-                i,
-                c.Authorize(
-                    *("b", f"r{batch}-{i}", f"account-{i % _ACCOUNTS}", "merchant"),
-                    *(100 + i % 7, "EUR", True),
-                ),
-            )
-            for i in range(_BATCH)
-        ]
-        for batch in range(_BATCHES)
-    ]
+    shard, _ = new_shard(lenders)
+    batches = [authorizations(batch, _BATCH) for batch in range(_BATCHES)]
     gc.collect()
     gc.freeze()
     took_ns = 0

@@ -34,6 +34,7 @@ from gateway.routes import (
     NOOP_PATH,
     QUERY_ROUTES,
     SAGA_ROUTES,
+    SEALINGS_PATH,
     STATUS_PATH,
 )
 
@@ -47,7 +48,12 @@ class GatewayApp:
     """
 
     def __init__(
-        self, door: Door, *, audit: queries.Audit | None, with_noop: bool
+        self,
+        door: Door,
+        *,
+        audit: queries.Audit | None,
+        with_noop: bool,
+        seal: queries.Seal | None = None,
     ) -> None:
         self.direct = DirectRoutes()
         self._posts: dict[str, ASGIApp] = {BULK_PATH: BulkEndpoint(door)}
@@ -64,7 +70,7 @@ class GatewayApp:
             noop = NoopEndpoint()
             self._posts[NOOP_PATH] = self._posts[NOOP_DIRECT_PATH] = noop
             self.direct.add(NOOP_DIRECT_PATH, noop)
-        self._quiet = _quiet(door, self._posts, audit)
+        self._quiet = _quiet(door, self._posts, audit, seal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -91,7 +97,10 @@ def _template(path: str) -> str:
 
 
 def _quiet(
-    door: Door, posts: dict[str, ASGIApp], audit: queries.Audit | None
+    door: Door,
+    posts: dict[str, ASGIApp],
+    audit: queries.Audit | None,
+    seal: queries.Seal | None,
 ) -> Starlette:
     routes: list[BaseRoute] = [
         Route(r.path, queries.query_handler(r, door)) for r in QUERY_ROUTES
@@ -109,6 +118,7 @@ def _quiet(
     routes += [
         Route(STATUS_PATH, queries.status_handler(door)),
         Route(AUDIT_PATH, queries.audit_handler(door, audit)),
+        Route(SEALINGS_PATH, queries.sealing_handler(door, seal), methods=["POST"]),
         Route("/livez", queries.live_handler()),
         Route("/readyz", queries.ready_handler(door)),
         Route("/metrics", queries.metrics_handler(door)),

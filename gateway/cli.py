@@ -349,6 +349,42 @@ def verify(data_dir: Path, as_json: bool) -> None:
     sys.exit(run_verify(data_dir, as_json))
 
 
+@main.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@_data_dir
+@_url
+@_key
+def backup(directory: Path, data_dir: Path, url: str, key: str) -> None:
+    """Back a running system up into DIRECTORY, which must be empty or not there.
+
+    Run it where the data directory is.  All journals are copied up to one cut;
+    authorizations go on meanwhile.
+    """
+    from gateway.backup import BackupRefused
+    from gateway.backup_run import run_backup
+    from processor.journal import JournalRefused
+
+    try:
+        click.echo(run_backup(directory, data_dir, url, key, _asked))
+    except (BackupRefused, JournalRefused, OSError) as error:
+        _refuse(error)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("data_dir", type=click.Path(file_okay=False, path_type=Path))
+def restore(directory: Path, data_dir: Path) -> None:
+    """Put a backup in DIRECTORY into DATA_DIR, which must be empty or not there."""
+    from gateway.backup import BackupRefused
+    from gateway.backup_run import run_restore
+    from processor.journal import JournalRefused
+
+    try:
+        click.echo(run_restore(directory, data_dir))
+    except (BackupRefused, JournalRefused, OSError) as error:
+        _refuse(error)
+
+
 def _asked(method: str, url: str, key: str, body: Any = None) -> dict[str, Any]:
     """The JSON of an answer; a problem ends the program with what it says."""
     from gateway.asking import AskFailed, ask

@@ -20,7 +20,7 @@ from gateway.direct import DirectProtocol
 from gateway.door import Door
 from gateway.keys import KeyFile, KeyRing
 from gateway.ports import NodesPort
-from gateway.queries import Audit
+from gateway.queries import Audit, Seal
 
 _BACKLOG = 2_048
 _KEEP_ALIVE_SECONDS = 75
@@ -42,12 +42,13 @@ async def open_door(
     key_file: KeyFile,
     listener: socket.socket,
     audit: Audit | None,
+    seal: Seal | None = None,
 ) -> AsyncIterator[str]:
     """Answer HTTP for nodes that run; yields the URL, drains on the way out."""
     keys = KeyRing(key_file)
     keys.refresh()
     door = Door(nodes, keys, config.bounds)
-    app = GatewayApp(door, audit=audit, with_noop=config.with_noop)
+    app = GatewayApp(door, audit=audit, with_noop=config.with_noop, seal=seal)
     server = _Uvicorn(_uvicorn_config(app, config.bounds))
     serve = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     sweep = asyncio.create_task(door.sweep_for_ever(), name="sweep")

@@ -19,6 +19,7 @@ from gateway.routes import (
     COMMAND_ROUTES,
     QUERY_ROUTES,
     SAGA_ROUTES,
+    SEALINGS_PATH,
     STATUS_PATH,
     CommandRoute,
     QueryRoute,
@@ -97,6 +98,7 @@ def document() -> bytes:
     paths[BULK_PATH] = {"post": _bulk(schemas)}
     paths[STATUS_PATH] = {"get": _status()}
     paths[AUDIT_PATH] = {"get": _audit()}
+    paths[SEALINGS_PATH] = {"post": _sealing()}
     paths |= _open_paths()
     return msgspec.json.encode(
         {
@@ -326,6 +328,45 @@ def _status() -> Node:
             },
             **_problems(_READ_PROBLEMS),
         },
+    }
+
+
+def _sealing() -> Node:
+    journal = {
+        "name": {"type": "string"},
+        "segments": {"type": "integer"},
+        "sequence": {"type": "integer"},
+        "chain": {"type": "string"},
+    }
+    schema = _object(
+        {
+            "cluster_id": {"type": "string"},
+            "journals": {"type": "array", "items": _object(journal)},
+            "stood_still_ms": {"type": "integer"},
+        }
+    )
+    return {
+        "operationId": "sealJournals",
+        "tags": ["status"],
+        "summary": "Seal every journal at one cut, so that it can be copied",
+        "description": "What `forebay backup` asks for. Authorizations go on; who needs"
+        " something of settlement waits for a moment. Role: `operator`.",
+        "responses": {
+            "200": {
+                "description": "How many segments of each journal are sealed, up to"
+                " which record, and for how long settlement stood still.",
+                "content": {"application/json": {"schema": schema}},
+            },
+            **_problems((p.FORBIDDEN, *_READ_PROBLEMS)),
+        },
+    }
+
+
+def _object(properties: Node) -> Node:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
     }
 
 

@@ -14,16 +14,18 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
+from actors.sealing import SealedCut
 from gateway.bodies import path_value, query_value
 from gateway.door import Door
 from gateway.keys import require
 from gateway.metrics import GatewayCollector, exposition
 from gateway.ports import NothingDone, OutcomeUnknown
 from gateway.problems import NOT_FOUND, UNAVAILABLE, Refusal, invalid_field
-from gateway.routes import AUDIT_PATH, STATUS_PATH, QueryRoute, Role
+from gateway.routes import AUDIT_PATH, SEALINGS_PATH, STATUS_PATH, QueryRoute, Role
 
 Handler = Callable[[Request], Awaitable[Response]]
 Audit = Callable[[], Coroutine[Any, Any, dict[str, object]]]  # Or NothingDone.
+Seal = Callable[[], Coroutine[Any, Any, SealedCut]]  # Or NothingDone.
 _JSON = "application/json"
 
 
@@ -116,6 +118,30 @@ def audit_handler(door: Door, audit: Audit | None) -> Handler:
         return Response(msgspec.json.encode(found), media_type=_JSON)
 
     return read
+
+
+def sealing_handler(door: Door, seal: Seal | None) -> Handler:
+    """POST: seal every journal at one cut, for operators; how far that goes."""
+    counters = door.counters.of(SEALINGS_PATH)
+
+    async def sealing(request: Request) -> Response:
+        started_seconds = perf_counter()
+        try:
+            require(door.keys.principal_of(_authorization(request)), Role.OPERATOR)
+            if seal is None:
+                raise Refusal(NOT_FOUND, "This server has no journals to seal.")
+            cut = await asyncio.shield(seal())
+        except NothingDone as error:
+            counters.was_refused(UNAVAILABLE.slug)
+            raise Refusal(UNAVAILABLE, f"There is no cut: {error}.") from None
+        except Refusal as refusal:
+            counters.was_refused(refusal.kind.slug)
+            raise
+        finally:
+            counters.took(perf_counter() - started_seconds)
+        return Response(msgspec.json.encode(cut), media_type=_JSON)
+
+    return sealing
 
 
 def live_handler() -> Handler:

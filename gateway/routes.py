@@ -528,5 +528,6 @@ QUERY_ROUTES: tuple[QueryRoute, ...] = (
 BULK_PATH = "/v1/commands"
 STATUS_PATH = "/v1/status"
 AUDIT_PATH = "/v1/audit"
+SEALINGS_PATH = "/v1/sealings"
 NOOP_PATH = "/v1/noop"
 NOOP_DIRECT_PATH = "/v1/noop-direct"

@@ -51,7 +51,9 @@ async def serving(config: GatewayConfig, today: str) -> AsyncIterator[Served]:
             if not key_file.exists:
                 first_key = key_file.add(FIRST_CALLER, ALL_ROLES, today)
             audit = partial(_audit, cluster)
-            async with open_door(config, nodes, key_file, listener, audit) as url:
+            async with open_door(
+                config, nodes, key_file, listener, audit, cluster.seal
+            ) as url:
                 yield Served(url, first_key, cluster)
         finally:
             await cluster.stop()

@@ -2,7 +2,8 @@
 
 Reads every journal of a data directory that nobody is writing, folds each row
 twice (by the audit, and by the `apply` that recovery uses), and holds the two
-against each other and the journals against what they said of one another.
+against each other, the journals against what they said of one another, and each
+snapshot against the replay at its point.
 It opens nothing for writing and never mends what it finds.
 """
 
@@ -14,25 +15,46 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from processor import snapshot
 from processor.audit.report import AuditReport
 from processor.audit.verdict import Verdict, Verification
-from processor.journal import Identity, JournalRefused, read_journal
+from processor.journal import (
+    Batch,
+    Head,
+    Identity,
+    JournalRefused,
+    last_sequence,
+    read_segments,
+)
+from processor.recovery import digest_of
+from processor.storage.snapshots import read_snapshots
 
 SETTLEMENT_FILE = "settlement.journal"
 SHARD_FILE = "shard-{:03d}.journal"
 SHOWN_MAX = 50  # Differences shown to a person; JSON has them all.
 
-Advance = Callable[[int], None]
+Advance = Callable[[int, int], None]
+Journal = tuple[list[Head], Iterator[Batch]]
 
 
 def run_verify(path: Path, as_json: bool) -> int:
     """Verify a data directory and print the verdict; 1 if anything is wrong."""
     try:
         with _progress() as progress:
-            task = progress.add_task("Reading the journals", total=None)
-            verdict = verify(path, lambda count: progress.advance(task, count))
+            task = progress.add_task("Reading the journals", total=0)
+
+            def advance(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            verdict = verify(path, advance)
     except JournalRefused as refused:
         if as_json:
             _print_json(msgspec.json.encode({"differences": [str(refused)]}))
@@ -47,32 +69,64 @@ def run_verify(path: Path, as_json: bool) -> int:
     return 0 if verdict.is_clean else 1
 
 
-def verify(path: Path, advance: Advance = lambda count: None) -> Verdict:
-    """Audit all journals in a directory; `advance` is told of records read.
+def verify(path: Path, advance: Advance = lambda done, total: None) -> Verdict:
+    """Audit all journals in a directory, each from its first row to its last.
 
+    `advance` is told how many records were read, and how many there are.
     Raises JournalRefused when one is missing, foreign or in use.
     """
     if not path.is_dir():
         raise JournalRefused(f"{path} is not a directory")
     with ExitStack() as stack:
-        settlement_file = path / SETTLEMENT_FILE
-        identity, batches = stack.enter_context(read_journal(settlement_file))
-        shard_files = _shard_files(path, identity)
-        shards = [stack.enter_context(read_journal(file)) for file in shard_files]
-        _check_kinds(settlement_file, identity, "settlement")
-        for file, (shard_identity, _) in zip(shard_files, shards, strict=True):
-            _check_kinds(file, shard_identity, "shard")
-        verification = Verification(identity, [shard for shard, _ in shards])
-        journals = [verification.settlement, *verification.shards]
-        for journal, rows in zip(
-            journals, [batches, *(r for _, r in shards)], strict=True
-        ):
+        files, journals = _opened(path, stack)
+        total = sum(last_sequence(file) for file in files)
+        done = 0
+        identities = [heads[0].identity for heads, _ in journals]
+        verification = Verification(identities[0], identities[1:])
+        folds = [verification.settlement, *verification.shards]
+        differences: list[str] = []
+        for file, fold, (_, rows) in zip(files, folds, journals, strict=True):
+            saved = _saved_digests(file, fold.identity, differences)
             for batch in rows:
-                journal.batch(batch)
-                advance(batch.last_sequence - batch.first_sequence + 1)
-            if journal is verification.settlement:
+                fold.batch(batch)
+                done += batch.last_sequence - batch.first_sequence + 1
+                advance(done, total)
+                told = saved.get(batch.last_sequence)
+                if told is not None and told[1] != digest_of(fold.state):
+                    differences.append(f"{told[0]} is not what the journal replays to.")
+            if fold is verification.settlement:
                 verification.settlement_is_read()
-        return verification.verdict()
+        verdict = verification.verdict()
+        verdict.replay_differences += differences
+        return verdict
+
+
+def _saved_digests(
+    file: Path, identity: Identity, differences: list[str]
+) -> dict[int, tuple[str, str]]:
+    """Of each snapshot the name and the state's digest, by its last record."""
+    found = {}
+    for name, sequence, content in read_snapshots(file):
+        try:
+            header = snapshot.header_of(name, content, identity)
+        except snapshot.SnapshotRefused as refused:
+            differences.append(f"{refused}.")
+        else:
+            found[sequence] = name, header.digest
+    return found
+
+
+def _opened(path: Path, stack: ExitStack) -> tuple[list[Path], list[Journal]]:
+    """Settlement's journal and every shard's, for as long as the stack lasts."""
+    settlement_file = path / SETTLEMENT_FILE
+    settlement = stack.enter_context(read_segments(settlement_file))
+    identity = settlement[0][0].identity
+    shard_files = _shard_files(path, identity)
+    shards = [stack.enter_context(read_segments(file)) for file in shard_files]
+    _check_kinds(settlement_file, identity, "settlement")
+    for file, (heads, _) in zip(shard_files, shards, strict=True):
+        _check_kinds(file, heads[0].identity, "shard")
+    return [settlement_file, *shard_files], [settlement, *shards]
 
 
 def _shard_files(path: Path, settlement: Identity) -> list[Path]:
@@ -91,10 +145,12 @@ def _check_kinds(file: Path, identity: Identity, kind: str) -> None:
 def _progress() -> Progress:
     console = Console(stderr=True)
     return Progress(
-        SpinnerColumn(),
         TextColumn("{task.description}"),
-        TextColumn("{task.completed:,} records"),
+        BarColumn(),
+        TextColumn("{task.completed:,} of {task.total:,} records"),
         TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,

@@ -1,16 +1,19 @@
 """The stream between gateway and shard, and between shard and settlement.
 
-A frame is four bytes of length, big-endian, then that many bytes of msgpack: a
-list of messages.  `FrameReader` turns whatever pieces arrive into lists of
-messages; `frame` turns a list of messages into bytes.  Neither touches a
-socket.  A frame over the bound, or one that does not decode, is a broken peer:
-the connection is to be closed.
+A frame is one byte of format, four bytes of length, big-endian, then that many
+bytes of msgpack: a list of messages.  `FrameReader` turns whatever pieces arrive
+into lists of messages; `frame` turns a list of messages into bytes.  Neither
+touches a socket.  A frame over the bound, or one that does not decode, is a
+broken peer: the connection is to be closed.  So is one of another format: both
+ends are of one version, or say so.  (Format 1 had no such byte: its first one was
+0 or 1, and it takes ours for a length over its bound.)
 
 `Window` keeps who waits for which answer on one connection.  When the
 connection breaks, everyone in it is told that the outcome is unknown.
 """
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Generic, TypeVar
 
 import msgspec
@@ -18,7 +21,8 @@ import msgspec
 from processor import limits
 from processor.messages import FromNode, Message, ToNode
 
-_LENGTH_BYTES = 4
+FORMAT = 2  # Raise it when a message changes its form or its meaning.
+_HEAD = Struct(">BI")
 _ENCODER = msgspec.msgpack.Encoder()
 _TO_NODE = msgspec.msgpack.Decoder(list[ToNode])
 _FROM_NODE = msgspec.msgpack.Decoder(list[FromNode])
@@ -36,7 +40,7 @@ def frame(messages: Sequence[Message]) -> bytes:
     body = _ENCODER.encode(messages)
     if len(body) > limits.FRAME_BYTES_MAX:
         raise BrokenFrame(f"a frame of {len(body)} bytes is over the bound")
-    return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+    return _HEAD.pack(FORMAT, len(body)) + body
 
 
 class FrameReader(Generic[M]):
@@ -52,14 +56,17 @@ class FrameReader(Generic[M]):
         buffer += received
         messages: list[M] = []
         begin = 0
-        while len(buffer) - begin >= _LENGTH_BYTES:
-            length = int.from_bytes(buffer[begin : begin + _LENGTH_BYTES], "big")
+        while len(buffer) - begin >= _HEAD.size:
+            version, length = _HEAD.unpack_from(buffer, begin)
+            if version != FORMAT:
+                spoken = version or 1
+                raise BrokenFrame(f"a peer of format {spoken}, this program {FORMAT}")
             if length > limits.FRAME_BYTES_MAX:
                 raise BrokenFrame(f"a frame of {length} bytes is over the bound")
-            end = begin + _LENGTH_BYTES + length
+            end = begin + _HEAD.size + length
             if len(buffer) < end:
                 break
-            body = bytes(memoryview(buffer)[begin + _LENGTH_BYTES : end])
+            body = bytes(memoryview(buffer)[begin + _HEAD.size : end])
             try:
                 messages += self._decoder.decode(body)
             except msgspec.MsgspecError as error:

@@ -24,6 +24,7 @@ has `open_to_buy_minor` means what it is right after it, and is believed.
 
 from array import array
 from collections.abc import Callable
+from hashlib import blake2b
 from itertools import pairwise
 from operator import attrgetter
 from struct import Struct
@@ -40,13 +41,26 @@ Find = Callable[[ShardState, Any, Any], Account | None]
 
 _CHAINS = 2**16  # 150 accounts share one when there are ten millions of them.
 _CHAIN_OF_KEY = _CHAINS - 1
-_key_of: Callable[[str], int] = hash
+_NEWEST = Struct(f"<{_CHAINS}q")
 
 # Whose it is, open to buy, outstanding, and the next older record of the chain.
-_ROW = Struct("4q")
+_ROW = Struct("<4q")
 _ROW_BYTES = _ROW.size
 _NOBODYS = bytes(_ROW_BYTES)
 _pack = _ROW.pack
+
+# Python's own hash is another in each process; this one can be saved.
+_KEY = Struct("<q")
+_HASHER = blake2b(
+    digest_size=_KEY.size
+)  # Copied: made anew it costs half as much again.
+
+
+def _key_of(account_id: str) -> int:
+    hasher = _HASHER.copy()
+    hasher.update(account_id.encode())
+    key: int = _KEY.unpack(hasher.digest())[0]
+    return key
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +86,18 @@ class History:
     def __init__(self) -> None:
         self._rows = bytearray()
         self._newest = array("q", bytes(8 * _CHAINS))  # The sequence, by chain.
+
+    def saved(self) -> bytes:
+        """All of it, for a snapshot."""
+        return _NEWEST.pack(*self._newest) + self._rows
+
+    @classmethod
+    def restored(cls, saved: bytes | memoryview) -> "History":
+        """What `saved` was made of."""
+        history = cls()
+        history._newest = array("q", _NEWEST.unpack_from(saved))
+        history._rows = bytearray(memoryview(saved)[_NEWEST.size :])
+        return history
 
     @property
     def sequence(self) -> int:

@@ -1,241 +1,323 @@
-"""The journal: one SQLite file a node, one row a batch, one writer for ever.
+"""The journal: one row a batch, in segments, one writer for ever.
 
-- A batch is durable or it is not there: one INSERT is one transaction, with
-  `synchronous=FULL` in WAL mode.
-- The writer takes a new epoch when it opens.  Every append proves it inside
-  its own transaction, so a writer that was replaced writes nothing more.
-- Rows are chained: each carries a checksum over itself and the one before.
-- aiosqlite opens, recovers, reads and closes it on a thread of its own.  An
-  append does not go through that thread: handing a statement over and back
-  costs three waits for the interpreter, under load longer than the sync itself
-  (measured: 0.9 ms a batch through the thread, 0.28 ms without).  It runs on
-  the same connection in the caller's thread, which may not have a read under
-  way at the same time.  So does the look-up of one row, which takes 10 µs.
-- One connection and no other, ever: SQLite 3.7.0 to 3.51.2 can corrupt a WAL
-  that two connections checkpoint and write.  An operating-system lock on
-  `<journal>.lock` keeps other processes out; whoever comes second is told who
-  is there.  The journal file itself is never opened by anything but SQLite,
-  because closing it would drop SQLite's own locks.
-- A file that is missing, foreign, of another kind or damaged is refused by
+- The writer takes a new epoch when it opens.  Every append proves it, so a
+  writer that was replaced writes nothing more.
+- Rows are chained: each carries a checksum over itself and the one before,
+  through all segments.  What must fit is in `chain.py`.
+- The last segment is written, all before it are sealed.  `rotate` seals it and
+  goes on in the next, which was made beforehand: two syncs are all that an
+  append can have to wait for.  What it takes to settle the old one happens
+  beside the next appends.
+- A segment that is missing, foreign, of another kind or damaged is refused by
   name.  It is never created in place of one that should exist.
+- An operating-system lock on `<journal>.lock` keeps other processes out; whoever
+  comes second is told who is there.
 
-After any error from `append` the node must end: what is durable is then only
-known by reading the journal again.
+After any error from `append` or `rotate` the node must end: what is durable is
+then only known by reading the journal again.
+
+Where the segments are is a `Storage`: files (`storage/`), or a simulated disk,
+on which the same journal runs.
 """
 
-import fcntl
+import asyncio
 import os
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import aiosqlite
-import msgspec
+from processor import limits
+from processor.chain import (
+    Batch,
+    Fenced,
+    Head,
+    Identity,
+    JournalInUse,
+    JournalRefused,
+    Point,
+    chain_of,
+    chain_start,
+    check_batch,
+    check_end,
+    check_segments,
+)
+from processor.storage.directory import Directory, segment_numbers, segment_path
+from processor.storage.files import check_file, lock_journal
+from processor.storage.sealed import Sealed
 
-FORMAT = 1
-_APPLICATION_ID = 0x466F7265  # "Fore".
-_CHAIN_BYTES = 16
+__all__ = [
+    "Batch",
+    "Fenced",
+    "Head",
+    "Identity",
+    "Journal",
+    "JournalInUse",
+    "JournalRefused",
+    "Point",
+    "Storage",
+    "chain_of",
+    "chain_start",
+    "check_batch",
+    "check_file",
+    "last_sequence",
+    "read_journal",
+    "read_segments",
+]
+
 _ROWS_PER_READ = 256
 
-# What SQLite ends in on a damaged file; its message may quote broken text.
-_DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
 
-_SCHEMA = f"""
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {FORMAT};
-CREATE TABLE identity (body BLOB NOT NULL) STRICT;
-CREATE TABLE owner (epoch INTEGER NOT NULL) STRICT;
-CREATE TABLE batch (
-    first_sequence INTEGER PRIMARY KEY,
-    last_sequence  INTEGER NOT NULL,
-    epoch          INTEGER NOT NULL,
-    day            TEXT    NOT NULL,
-    at_ms          INTEGER NOT NULL,
-    records        BLOB    NOT NULL,
-    chain          BLOB    NOT NULL
-) STRICT;
-INSERT INTO owner VALUES (0);
-"""
-_APPEND = """
-INSERT INTO batch SELECT ?, ?, ?, ?, ?, ?, ?
-WHERE (SELECT epoch FROM owner) = ?
-"""
-_READ = """
-SELECT first_sequence, last_sequence, epoch, day, at_ms, records, chain
-FROM batch WHERE first_sequence > ? ORDER BY first_sequence LIMIT ?
-"""
-_READ_ONE = """
-SELECT first_sequence, last_sequence, epoch, day, at_ms, records, chain
-FROM batch WHERE first_sequence <= ? ORDER BY first_sequence DESC LIMIT 1
-"""
+class Written(Protocol):
+    """The segment that is written; what it returns from is durable."""
 
+    def begin(self, begin: Point) -> None:
+        """Say where a blank segment goes on from."""
 
-class JournalRefused(Exception):
-    """The journal cannot be used as it is; the message names it and says why."""
+    def take(self) -> int:
+        """The next epoch, which is the caller's from now on."""
 
+    def append(self, row: Batch) -> None:
+        """Add a row.  Raises Fenced unless its epoch is the last that was taken."""
 
-class JournalInUse(JournalRefused):
-    """Another process owns the journal."""
-
-
-class Fenced(Exception):
-    """A later writer has taken the journal over."""
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """Whose journal it is; written once, when it is created."""
-
-    cluster_id: str
-    kind: str  # "shard" or "settlement".
-    number: int
-    shard_count: int
-    journal_id: str
-    first_day: str
-
-
-class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One row: the records of one step, in msgpack."""
-
-    first_sequence: int
-    last_sequence: int
-    epoch: int
-    day: str
-    at_ms: int
-    records: bytes
-    chain: bytes
-
-
-def chain_of(
-    previous: bytes,
-    first_sequence: int,
-    last_sequence: int,
-    epoch: int,
-    day: str,
-    at_ms: int,
-    records: bytes,
-) -> bytes:
-    """The checksum of a row over its content and the row before."""
-    head = f"{first_sequence},{last_sequence},{epoch},{day},{at_ms},"
-    digest = blake2b(previous, digest_size=_CHAIN_BYTES)
-    digest.update(head.encode())
-    digest.update(records)
-    return digest.digest()
-
-
-def chain_start(identity: Identity) -> bytes:
-    """What the first row is chained to: the identity of the journal."""
-    return blake2b(msgspec.json.encode(identity), digest_size=_CHAIN_BYTES).digest()
-
-
-class Journal:
-    """An open journal: the only writer, in its own epoch."""
-
-    def __init__(self, path: Path, lock: int) -> None:
-        self.path = path
-        self.identity: Identity
-        self.epoch = 0
-        self._lock = lock
-        self._sqlite: sqlite3.Connection
-        self._connection = aiosqlite.Connection(self._connect, _ROWS_PER_READ)
-        self._is_reading = False
-        self._next_sequence = 1
-        self._chain = b""
-
-    @classmethod
-    async def open(cls, path: Path, create: Identity | None = None) -> "Journal":
-        """Open, or with `create` make it if it does not exist; take the next epoch.
-
-        Raises JournalRefused, naming the file and the reason.
-        """
-        lock = _lock(path)
-        try:
-            if create is None:
-                check_file(path)
-            journal = cls(path, lock)
-            await journal._connection
-        except BaseException:
-            os.close(lock)
-            raise
-        try:
-            await journal._begin(create)
-        except _DAMAGED as error:
-            await journal.close()
-            raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
-        except BaseException:
-            await journal.close()
-            raise
-        return journal
-
-    def _connect(self) -> sqlite3.Connection:
-        # Two threads use it, never at once.
-        self._sqlite = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False
-        )
-        return self._sqlite
-
-    async def _begin(self, create: Identity | None) -> None:
-        connection = self._connection
-        await connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        if create is not None and not await self._one(
-            "SELECT count(*) FROM sqlite_master"
-        ):
-            body = msgspec.json.encode(create).hex()
-            await connection.executescript(
-                f"BEGIN;{_SCHEMA}INSERT INTO identity VALUES (X'{body}');COMMIT;"
-            )
-        # Before anything is written: a foreign file must stay as it is.
-        _check_format(
-            self.path,
-            await self._one("PRAGMA application_id"),
-            await self._one("PRAGMA user_version"),
-        )
-        await connection.execute("PRAGMA journal_mode = WAL")
-        await connection.execute("PRAGMA synchronous = FULL")
-        if await self._one("PRAGMA synchronous") != 2:
-            raise JournalRefused(f"{self.path}: SQLite did not accept synchronous=FULL")
-        body = await self._one("SELECT body FROM identity")
-        self.identity = _decode_identity(self.path, body)
-        await connection.execute("UPDATE owner SET epoch = epoch + 1")
-        self.epoch = await self._one("SELECT epoch FROM owner")
-        self._chain = chain_start(self.identity)
-
-    async def _one(self, query: str) -> Any:
-        async with self._connection.execute(query) as cursor:
-            row = await cursor.fetchone()
-        return None if row is None else row[0]
-
-    async def recover(self) -> AsyncIterator[Batch]:
-        """Every row from the first, each checked; append only after the last.
-
-        Raises JournalRefused at the first row that does not fit.
-        """
-        while True:
-            batches = await self.read(self._next_sequence - 1, _ROWS_PER_READ)
-            if not batches:
-                return
-            for batch in batches:
-                self._chain = check_batch(
-                    self.path, batch, self._next_sequence, self._chain
-                )
-                self._next_sequence = batch.last_sequence + 1
-                yield batch
+    def seal(self, end: Point) -> None:
+        """Add nothing any more.  Raises Fenced, as `append` does."""
 
     async def read(self, after_sequence: int, rows: int) -> list[Batch]:
         """Up to `rows` rows that begin after a sequence."""
+
+    def row_of(self, sequence: int) -> Batch:
+        """The row that holds a record."""
+
+    async def settle(self) -> None:
+        """After sealing: make it what `Storage.sealed` can read."""
+
+    async def close(self) -> None:
+        """Let it go."""
+
+
+class Settled(Protocol):
+    """A segment that never changes any more."""
+
+    def read(self, after_sequence: int, rows: int) -> list[Batch]:
+        """Up to `rows` rows that begin after a sequence."""
+
+    def row_of(self, sequence: int) -> Batch:
+        """The row that holds a record."""
+
+    def close(self) -> None:
+        """Let it go."""
+
+
+class Storage(Protocol):
+    """Where the segments of one journal are, numbered from 1."""
+
+    name: str  # What people find the journal by.
+
+    def name_of(self, number: int) -> str:
+        """What people find a segment by."""
+
+    def heads(self) -> list[Head]:
+        """All segments; what a crash has left of unfinished ones is gone."""
+
+    def create(self, number: int, identity: Identity) -> None:
+        """Make a segment, whole or not there; any but the first is blank."""
+
+    async def open(self, number: int) -> Written:
+        """The segment to be written."""
+
+    def settle(self, number: int) -> None:
+        """What a crash has left to do after sealing."""
+
+    def sealed(self, number: int) -> Settled:
+        """A settled segment."""
+
+    def saved(self) -> Iterator[tuple[str, int, bytes]]:
+        """The snapshots: name, sequence and content, the newest first."""
+
+    def close(self) -> None:
+        """Let the next writer in."""
+
+
+Reached = Callable[[str], None]  # A step of a rotation, by name.
+
+
+def _nothing(step: str) -> None:
+    pass
+
+
+class Journal:
+    """An open journal: the only writer, in its own epoch.
+
+    `reached` is called at each step of a rotation, so that a test can end there.
+    """
+
+    def __init__(self, storage: Storage, reached: Reached = _nothing) -> None:
+        self.name = storage.name
+        self.identity: Identity
+        self.epoch = 0
+        self.sealed: list[Head] = []  # Every settled segment, oldest first.
+        self._storage = storage
+        self._reached = reached
+        self._live: Written
+        self._number = 0  # Of the live segment.
+        self._begin: Point
+        self._settling: Written | None = None  # Sealed, and its head the last one.
+        self._spare: Written | None = None  # Made beforehand.
+        self._readers: dict[int, Settled] = {}  # Those used last, for `row_of`.
+        self._is_reading = False
+        self._next_sequence = 1
+        self._chain = b""
+        self._bytes = 0  # In the live segment, of records.
+
+    @classmethod
+    async def open(
+        cls, path: Path, create: Identity | None = None, reached: Reached = _nothing
+    ) -> "Journal":
+        """Open files, or with `create` make them if there are none.
+
+        Raises JournalRefused, naming the file and the reason.
+        """
+        return await cls.on(Directory(path, lock_journal(path)), create, reached)
+
+    @classmethod
+    async def on(
+        cls,
+        storage: Storage,
+        create: Identity | None = None,
+        reached: Reached = _nothing,
+    ) -> "Journal":
+        """The same on any storage; takes the next epoch."""
+        journal = cls(storage, reached)
+        try:
+            await journal._open(create)
+        except BaseException:
+            storage.close()
+            raise
+        return journal
+
+    async def _open(self, create: Identity | None) -> None:
+        heads = self._storage.heads()
+        if not heads:
+            if create is None:
+                raise JournalRefused(
+                    f"{self.name} is missing; it is never created again: restore it "
+                    "from a backup"
+                )
+            self._storage.create(1, create)
+            heads = self._storage.heads()
+        self._number = check_segments(heads)
+        self.identity = heads[0].identity
+        self.sealed = heads[: self._number - 1]
+        for head in self.sealed:
+            self._storage.settle(head.number)
+        live = heads[self._number - 1]
+        self._live = await self._storage.open(self._number)
+        try:
+            if live.begin is None:  # A crash came between sealing and beginning.
+                self._live.begin(self._last_end)
+            self._begin = live.begin or self._last_end
+            self.epoch = self._live.take()
+        except BaseException:
+            await self._live.close()
+            raise
+        self._next_sequence = self._begin.sequence + 1
+        self._chain = self._begin.chain
+
+    @property
+    def _last_end(self) -> Point:
+        end = self.sealed[-1].end
+        assert end is not None
+        return end
+
+    @property
+    def point(self) -> Point:
+        """The end of the journal as it is now."""
+        return Point(self._next_sequence - 1, self._chain, self.epoch)
+
+    @property
+    def sealed_point(self) -> Point | None:
+        """The end of the last segment that is sealed; None before the first is."""
+        return self._last_end if self.sealed else None
+
+    @property
+    def settled_count(self) -> int:
+        """How many segments, from the first, never change any more."""
+        return len(self.sealed) - (self._settling is not None)
+
+    @property
+    def is_at_sealed_end(self) -> bool:
+        """Whether all there is is in sealed segments already."""
+        return self._next_sequence - 1 == self._begin.sequence and bool(self.sealed)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to rotate."""
+        records = self._next_sequence - 1 - self._begin.sequence
+        return records >= limits.SEGMENT_RECORDS or self._bytes >= limits.SEGMENT_BYTES
+
+    # Reading.
+
+    async def recover(self, after: Point | None = None) -> AsyncIterator[Batch]:
+        """Every row from the first, or after a point, each checked.
+
+        Append only after the last.  Raises JournalRefused at the first row that
+        does not fit.
+        """
+        heads = self.sealed
+        if after is None:
+            after = (heads[0].begin if heads else None) or self._begin
+        sequence, chain = after.sequence, after.chain
+        for head in heads:
+            assert head.end is not None
+            if head.end.sequence <= sequence:
+                continue
+            while True:
+                rows = self._read_sealed(head.number, sequence, _ROWS_PER_READ)
+                for batch in rows:
+                    chain = check_batch(head.name, batch, sequence + 1, chain)
+                    sequence = batch.last_sequence
+                    yield batch
+                if not rows:
+                    break
+            check_end(head, sequence, chain)
+        self._next_sequence, self._chain = sequence + 1, chain
+        while True:
+            rows = await self._read_live(sequence, _ROWS_PER_READ)
+            for batch in rows:
+                chain = check_batch(self.name, batch, sequence + 1, chain)
+                sequence = batch.last_sequence
+                self._next_sequence, self._chain = sequence + 1, chain
+                self._bytes += len(batch.records)
+                yield batch
+            if not rows:
+                return
+
+    def saved(self) -> Iterator[tuple[str, int, bytes]]:
+        """What snapshots there are: name, sequence and content, the newest first."""
+        return self._storage.saved()
+
+    async def read(self, after_sequence: int, rows: int) -> list[Batch]:
+        """Up to `rows` rows that begin after a sequence; fewer at a segment's end."""
+        number = self._number_of(after_sequence + 1)
+        if number == self._number:
+            return await self._read_live(after_sequence, rows)
+        if self._is_settling(number):
+            assert self._settling is not None
+            return await self._settling.read(after_sequence, rows)
+        return self._read_sealed(number, after_sequence, rows)
+
+    async def _read_live(self, after_sequence: int, rows: int) -> list[Batch]:
         assert not self._is_reading
         self._is_reading = True
         try:
-            found = await self._connection.execute_fetchall(
-                _READ, (after_sequence, rows)
-            )
-        except _DAMAGED as error:
-            raise JournalRefused(f"{self.path} is damaged: {error}") from error
+            return await self._live.read(after_sequence, rows)
         finally:
             self._is_reading = False
-        return [Batch(*row) for row in found]
+
+    def _read_sealed(self, number: int, after_sequence: int, rows: int) -> list[Batch]:
+        return self._reader(number).read(after_sequence, rows)
 
     def row_of(self, sequence: int) -> Batch:
         """The row that holds a durable record; the caller waits for the disk.
@@ -243,12 +325,36 @@ class Journal:
         Raises JournalRefused if the file is damaged.
         """
         assert 0 < sequence < self._next_sequence
-        assert not self._is_reading
-        try:
-            (found,) = self._sqlite.execute(_READ_ONE, (sequence,)).fetchall()
-        except _DAMAGED as error:
-            raise JournalRefused(f"{self.path} is damaged: {error}") from error
-        return Batch(*found)
+        number = self._number_of(sequence)
+        if number == self._number:
+            assert not self._is_reading
+            return self._live.row_of(sequence)
+        if self._is_settling(number):
+            assert self._settling is not None
+            return self._settling.row_of(sequence)
+        return self._reader(number).row_of(sequence)
+
+    def _number_of(self, sequence: int) -> int:
+        """The segment that a record is in."""
+        if sequence > self._begin.sequence:
+            return self._number
+        return 1 + bisect_left(
+            self.sealed, sequence, key=lambda head: head.end.sequence if head.end else 0
+        )
+
+    def _is_settling(self, number: int) -> bool:
+        return self._settling is not None and number == self._number - 1
+
+    def _reader(self, number: int) -> Settled:
+        reader = self._readers.pop(number, None)
+        if reader is None:
+            reader = self._storage.sealed(number)
+            if len(self._readers) >= limits.SEGMENT_READERS_MAX:
+                self._readers.pop(next(iter(self._readers))).close()
+        self._readers[number] = reader  # The one used last is the last.
+        return reader
+
+    # Writing.
 
     def append(self, count: int, day: str, at_ms: int, records: bytes) -> None:
         """Make one batch of `count` records durable; returns when it is.
@@ -261,80 +367,65 @@ class Journal:
         first = self._next_sequence
         last = first + count - 1
         chain = chain_of(self._chain, first, last, self.epoch, day, at_ms, records)
-        row = (first, last, self.epoch, day, at_ms, records, chain, self.epoch)
-        cursor = self._sqlite.execute(_APPEND, row)
-        if cursor.rowcount != 1:
-            raise Fenced(f"{self.path} has a later writer than epoch {self.epoch}")
+        self._live.append(Batch(first, last, self.epoch, day, at_ms, records, chain))
         self._next_sequence = last + 1
         self._chain = chain
+        self._bytes += len(records)
+
+    async def prepare(self) -> None:
+        """Make the next segment beforehand; appends go on meanwhile."""
+        if self._spare is None:
+            number = self._number + 1
+            await asyncio.to_thread(self._storage.create, number, self.identity)
+            self._reached("created")
+            self._spare = await self._storage.open(number)
+
+    def switch(self) -> None:
+        """Seal the segment and go on in the one that was prepared.
+
+        The caller waits for two syncs.  Nothing may be reading, and `settle` is
+        due after it.  Raises Fenced; after any exception the caller must end.
+        """
+        assert self._spare is not None
+        assert self._settling is None
+        assert not self._is_reading
+        end = self.point
+        self._live.seal(end)
+        self._reached("sealed")
+        self._spare.begin(end)
+        self._reached("begun")
+        head = Head(
+            self._storage.name_of(self._number),
+            self._number,
+            self.identity,
+            self._begin,
+            end,
+        )
+        self._settling, self._live, self._spare = self._live, self._spare, None
+        self.sealed.append(head)
+        self._number += 1
+        self._begin = end
+        self._bytes = 0
+
+    async def settle(self) -> None:
+        """Make the segment that was sealed last readable for everybody."""
+        if self._settling is None:
+            return
+        await self._settling.settle()
+        self._reached("settled")
+        settled, self._settling = self._settling, None
+        await settled.close()
 
     async def close(self) -> None:
-        """Close the file and let the next writer in."""
-        await self._connection.close()
-        os.close(self._lock)
-
-
-def check_batch(
-    path: Path, batch: Batch, expected_sequence: int, previous: bytes
-) -> bytes:
-    """The chain after a row; raises JournalRefused if the row does not fit."""
-    fits = isinstance(batch.records, bytes) and batch.chain == chain_of(
-        previous,
-        batch.first_sequence,
-        batch.last_sequence,
-        batch.epoch,
-        batch.day,
-        batch.at_ms,
-        batch.records,
-    )
-    if not fits or batch.first_sequence != expected_sequence:
-        raise JournalRefused(
-            f"{path} is damaged: the row of record {batch.first_sequence} does not "
-            f"follow record {expected_sequence - 1} (checksum or sequence)"
-        )
-    return batch.chain
-
-
-def check_file(path: Path) -> None:
-    """Raise JournalRefused unless the file exists and is not empty."""
-    if not path.exists():
-        raise JournalRefused(
-            f"{path} is missing; it is never created again: restore it from a backup"
-        )
-    if path.stat().st_size == 0:
-        raise JournalRefused(f"{path} is empty: restore it from a backup")
-
-
-def _check_format(path: Path, application_id: int, version: int) -> None:
-    if application_id != _APPLICATION_ID:
-        raise JournalRefused(f"{path} is not a journal of Forebay")
-    if version != FORMAT:
-        raise JournalRefused(
-            f"{path} has journal format {version}, this program reads {FORMAT}"
-        )
-
-
-def _decode_identity(path: Path, body: Any) -> Identity:
-    try:
-        return msgspec.json.decode(body, type=Identity)
-    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
-        raise JournalRefused(f"{path} is damaged: its identity: {error}") from error
-
-
-def _lock(path: Path) -> int:
-    """Hold `<journal>.lock`, or raise JournalInUse and say who has it."""
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.read(lock, 64).decode(errors="replace").strip() or "unknown"
-        os.close(lock)
-        raise JournalInUse(
-            f"{path} is in use by process {owner}; a journal has one owner"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock
+        """Close the files and let the next writer in."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+        await self.settle()
+        if self._spare is not None:
+            await self._spare.close()
+        await self._live.close()
+        self._storage.close()
 
 
 @contextmanager
@@ -342,29 +433,46 @@ def read_journal(path: Path) -> Iterator[tuple[Identity, Iterator[Batch]]]:
     """The identity and rows of a journal that nobody is writing.
 
     Takes the owner's lock for as long as it reads.  The rows come as they
-    are: checking them is the reader's.  Raises JournalRefused.
+    are, through all segments: checking them is the reader's.  Raises
+    JournalRefused.
     """
-    lock = _lock(path)
+    with read_segments(path) as (heads, rows):
+        yield heads[0].identity, rows
+
+
+@contextmanager
+def read_segments(path: Path) -> Iterator[tuple[list[Head], Iterator[Batch]]]:
+    """The same, with what each segment says of itself.
+
+    Of the live one nobody has written down where it ends.
+    """
+    lock = lock_journal(path)
+    directory = Directory(path, lock)
     try:
         check_file(path)
-        connection = sqlite3.connect(path, isolation_level=None)
-        try:
-            yield _read_offline(path, connection)
-        except _DAMAGED as error:
-            raise JournalRefused(f"{path} is damaged or foreign: {error}") from error
-        finally:
-            connection.close()
+        heads = directory.heads_as_they_are()
+        check_segments(heads)
+        yield heads, _rows(directory, heads)
     finally:
         os.close(lock)
 
 
-def _read_offline(
-    path: Path, connection: sqlite3.Connection
-) -> tuple[Identity, Iterator[Batch]]:
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    _check_format(path, application_id, version)
-    (body,) = connection.execute("SELECT body FROM identity").fetchone()
-    rows = connection.execute(_READ, (0, -1))
-    return _decode_identity(path, body), (Batch(*row) for row in rows)
+def last_sequence(path: Path) -> int:
+    """The last record of a journal that `read_segments` has opened."""
+    number = segment_numbers(path)[-1]
+    found = 0
+    while number and not found:  # A blank segment has none.
+        segment = Sealed(segment_path(path, number))
+        found = segment.last_sequence()
+        segment.close()
+        number -= 1
+    return found
+
+
+def _rows(directory: Directory, heads: list[Head]) -> Iterator[Batch]:
+    for head in heads:
+        segment = Sealed(directory.path_of(head.number))
+        try:
+            yield from segment.rows()
+        finally:
+            segment.close()

@@ -55,6 +55,12 @@ REMEMBERED_REQUESTS_MAX: Final = 1_000_000  # Answers kept for replay, per journ
 
 REFERENCE_WAIT_MS_MAX: Final = 2_000  # For the shards to hold what was registered.
 
+# Segments of a journal: one is sealed when it has so many records or bytes.
+SEGMENT_RECORDS: Final = 200_000
+SEGMENT_BYTES: Final = 128 * 1024 * 1024
+SEGMENT_READERS_MAX: Final = 8  # Sealed ones kept open to look up rows.
+ARCHIVE_BLOCK_BYTES: Final = 32 * 1024  # Before compression, of an archived one.
+
 # The stream.
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 WINDOW_COMMANDS_MAX: Final = 16_384  # In flight on one connection.

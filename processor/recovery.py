@@ -1,16 +1,29 @@
-"""Rebuild a node from its journal: apply, remember, index, and nothing else."""
+"""Rebuild a node from its journal: apply, remember, index, and nothing else.
 
+What has been rebuilt can be saved and restored (`snapshot.py` has the form of
+it); a restored node goes on as the one that was saved would have.
+"""
+
+from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Self
 
 import msgspec
 
 from processor import limits, machine, settlement_rules
 from processor.history import History
 from processor.journal import Batch, Identity
-from processor.records import SETTLEMENT_RECORDS, SHARD_RECORDS
+from processor.records import RECORDS_ENCODER, SETTLEMENT_RECORDS, SHARD_RECORDS
 from processor.remembered import Remembered
 from processor.settlement_state import SettlementState
 from processor.state import ShardState
+
+_ENCODER = msgspec.msgpack.Encoder()
+_SHARD_STATE = msgspec.msgpack.Decoder(ShardState)
+_SETTLEMENT_STATE = msgspec.msgpack.Decoder(SettlementState)
+
+# What is saved of a node, by name.
+Parts = Mapping[str, bytes | memoryview]
 
 
 class ShardReplay:
@@ -39,6 +52,27 @@ class ShardReplay:
         assert self.state.sequence == self.history.sequence == batch.last_sequence
         self.at_ms = batch.at_ms
 
+    def saved(self) -> Parts:
+        """All that a shard needs to go on from here."""
+        return {
+            "state": _ENCODER.encode(self.state),
+            "remembered": RECORDS_ENCODER.encode(list(self.remembered)),
+            "history": self.history.saved(),
+        }
+
+    @classmethod
+    def restored(cls, identity: Identity, parts: Parts, at_ms: int) -> Self:
+        """What `saved` was made of; `at_ms` is the time of the last row."""
+        replay = cls(identity)
+        replay.state = _SHARD_STATE.decode(parts["state"])
+        _reunite(replay.state)
+        for record in SHARD_RECORDS.decode(parts["remembered"]):
+            assert record.command is not None
+            replay.remembered.remember(record.command, record.event)
+        replay.history = History.restored(parts["history"])
+        replay.at_ms = at_ms
+        return replay
+
 
 class SettlementReplay:
     """Settlement's state, one journal row after the other."""
@@ -62,8 +96,37 @@ class SettlementReplay:
         assert self.state.sequence == batch.last_sequence
         self.at_ms = batch.at_ms
 
+    def saved(self) -> Parts:
+        """All that settlement needs to go on from here."""
+        return {
+            "state": _ENCODER.encode(self.state),
+            "remembered": RECORDS_ENCODER.encode(list(self.remembered)),
+        }
 
-_ENCODER = msgspec.msgpack.Encoder()
+    @classmethod
+    def restored(cls, identity: Identity, parts: Parts, at_ms: int) -> Self:
+        """What `saved` was made of; `at_ms` is the time of the last row."""
+        replay = cls(identity)
+        replay.state = _SETTLEMENT_STATE.decode(parts["state"])
+        for record in SETTLEMENT_RECORDS.decode(parts["remembered"]):
+            assert record.command is not None
+            replay.remembered.remember(record.command, record.event)
+        replay.at_ms = at_ms
+        return replay
+
+
+Replay = ShardReplay | SettlementReplay
+
+
+def replay_of(identity: Identity) -> type[Replay]:
+    """How a journal is replayed."""
+    return SettlementReplay if identity.kind == "settlement" else ShardReplay
+
+
+def _reunite(state: ShardState) -> None:
+    """What is one object under two names is saved twice, and must be one again."""
+    for program_id, program in state.programs.items():
+        state.programs[program_id] = state.program_versions[program_id, program.version]
 
 
 def digest_of(state: ShardState | SettlementState) -> str:

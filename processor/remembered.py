@@ -6,6 +6,7 @@ the order of the journal, so that a replay forgets the same ones.
 """
 
 from collections import deque
+from collections.abc import Iterator
 
 import msgspec
 
@@ -26,6 +27,10 @@ class Remembered:
 
     def __len__(self) -> int:
         return len(self._requests)
+
+    def __iter__(self) -> Iterator[tuple[Command, Event]]:
+        """Every command and what it ended in, oldest first."""
+        return (self._requests[key] for key in self._oldest_first)
 
     def find(self, command: Command) -> tuple[Command, Event] | None:
         """What the same caller asked under the same id before."""

@@ -1,75 +1,82 @@
-"""The disk under one journal, row by row.
+"""The disk under one journal: segments and snapshots, and how they fail.
 
-What SQLite promises with `synchronous=FULL` is taken for granted: a row is
-there wholly or not at all, and it is there when `append` returns.  After an
-append that raised nobody knows.  All the rest is the journal's own code: epochs,
-sequences, chains, and what is refused.
+The journal is the real one; this is the `Storage` under it.  What SQLite
+promises with `synchronous=FULL` is taken for granted: a call is durable when it
+returns, wholly or not at all.  After one that raised nobody knows.
 
-A disk can fail an append (EIO, ENOSPC), be slow, kill its process right before
-or after a row is durable, tear the row that is being written, rot (one bit of
-one row), and be replaced by an old copy of itself.
+A disk can fail a call (EIO, ENOSPC), be slow, kill its process right before or
+after a call is durable, tear the row that is being written, rot (one bit of one
+row, or of a snapshot), and be replaced by an old copy of itself.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 from random import Random
 
 import msgspec
 
-from processor.journal import (
+from processor import snapshot
+from processor.chain import (
     Batch,
     Fenced,
+    Head,
     Identity,
     JournalInUse,
-    JournalRefused,
-    chain_of,
-    chain_start,
+    Point,
+    beginning_of,
     check_batch,
+    check_end,
 )
-from tests.simulation.virtual import MS, Killed, Process
+from processor.journal import Journal
+from processor.recovery import replay_of
+from tests.simulation.virtual import MS, SECOND, Killed, Process
+
+SNAPSHOTS_KEPT = 2
 
 Wrote = Callable[["Disk", Batch], None]
 
 
 class Fault(StrEnum):
-    """What happens at an append."""
+    """What happens at a call that is to be durable."""
 
-    KILLED_BEFORE = "killed before the append"
-    KILLED_AFTER = "killed after the append"
-    TORN = "killed while the row was being written"
-    EIO = "EIO, the row is not there"
-    EIO_DURABLE = "EIO, the row is there"
+    KILLED_BEFORE = "killed before it writes"
+    KILLED_AFTER = "killed after it has written"
+    TORN = "killed while it writes"
+    EIO = "EIO, and it is not written"
+    EIO_DURABLE = "EIO, and it is written"
+
+
+@dataclass
+class File:
+    """What is durable of one segment."""
+
+    identity: Identity
+    begin: Point | None
+    end: Point | None = None
+    epoch: int = 0
+    rows: list[Batch] = field(default_factory=list)
+    is_settled: bool = False
 
 
 class Disk:
-    """One journal file; it survives every process."""
+    """One journal's directory; it survives every process."""
 
-    def __init__(self, identity: Identity, wrote: Wrote) -> None:
+    def __init__(self, identity: Identity, segment_records: int, wrote: Wrote) -> None:
+        number = f"-{identity.number:03d}" if identity.kind == "shard" else ""
+        self.name = f"{identity.kind}{number}.sqlite"
         self.identity = identity
-        self.epoch = 0
-        self.rows: list[Batch] = []
-        self.torn: Batch | None = None  # A tail that SQLite drops when it opens.
+        self.segment_records = segment_records
+        self.files: dict[int, File] = {}
+        self.snapshots: list[tuple[str, int, bytes]] = []  # The newest first.
         self.owner: Process | None = None  # Who holds the lock.
         self.is_full = False
-        self.append_us = 300
-        self.armed: list[Fault] = []  # For the next appends.
+        self.write_us = 300
+        self.armed: list[Fault] = []  # For the next calls.
         self.wrote = wrote
-        self._rotten: dict[int, Batch] = {}  # By place: what is read instead.
-        self._newest: tuple[int, list[Batch]] | None = None
-
-    @property
-    def path(self) -> Path:
-        """As messages name it."""
-        number = f"-{self.identity.number:03d}"
-        kind = self.identity.kind
-        return Path(f"{kind}{number if kind == 'shard' else ''}.sqlite")
-
-    @property
-    def sequence(self) -> int:
-        """The last durable record."""
-        return self.rows[-1].last_sequence if self.rows else 0
+        self._rotten: dict[tuple[int, int], Batch] = {}  # What is read instead.
+        self._newest: dict[int, File] | None = None
 
     @property
     def is_good(self) -> bool:
@@ -81,140 +88,270 @@ class Disk:
         """Whether a row is not what was written."""
         return bool(self._rotten)
 
-    def read(self) -> list[Batch]:
-        """What the file says."""
-        rows = list(self.rows)
-        for place, row in self._rotten.items():
-            rows[place] = row
-        return rows
+    @property
+    def rows(self) -> list[Batch]:
+        """What was written."""
+        return [row for _, file in sorted(self.files.items()) for row in file.rows]
 
-    def restore(self) -> None:
-        """Put the newest good copy back."""
-        self._rotten.clear()
-        if self._newest is not None:
-            self.epoch, self.rows = self._newest
-            self._newest = None
+    def read(self, number: int) -> list[Batch]:
+        """What a segment says."""
+        rows = self.files[number].rows
+        if not self._rotten:
+            return rows
+        places = range(len(rows))
+        return [self._rotten.get((number, i), rows[i]) for i in places]
 
-    def go_back(self, rows: int) -> None:
-        """Put an old copy in place: so many rows, and the epoch of then."""
-        assert self._newest is None
-        self._newest = (self.epoch, self.rows)
-        self.rows = self.rows[:rows]
-        self.epoch = self.rows[-1].epoch if self.rows else 1
+    def heads(self) -> list[Head]:
+        """What all segments say of themselves."""
+        return [
+            Head(f"{self.name}.{n}", n, file.identity, file.begin, file.end)
+            for n, file in sorted(self.files.items())
+        ]
+
+    # What goes wrong.
 
     def rot(self, random: Random) -> str:
         """Flip one bit of one row; says where."""
-        place = random.randrange(len(self.rows))
-        row = self.rows[place]
+        numbers = [number for number, file in self.files.items() if file.rows]
+        number = random.choice(numbers)
+        rows = self.files[number].rows
+        place = random.randrange(len(rows))
         name = random.choice(["records", "chain", "day", "at_ms", "epoch"])
-        value = getattr(row, name)
+        value = getattr(rows[place], name)
         if isinstance(value, int):
             value ^= 1 << random.randrange(20)
         else:
             octets = bytearray(value if isinstance(value, bytes) else value.encode())
             octets[random.randrange(len(octets))] ^= 1 << random.randrange(7)
             value = bytes(octets) if name != "day" else octets.decode()
-        self._rotten[place] = msgspec.structs.replace(row, **{name: value})
-        return f"{name} of row {place} of {len(self.rows)}"
+        broken = msgspec.structs.replace(rows[place], **{name: value})
+        self._rotten[number, place] = broken
+        return f"{name} of row {place} of segment {number}"
+
+    def rot_snapshot(self, random: Random) -> str:
+        """Flip one bit of the newest snapshot."""
+        name, sequence, content = self.snapshots[0]
+        octets = bytearray(content)
+        octets[random.randrange(len(octets))] ^= 1 << random.randrange(8)
+        self.snapshots[0] = name, sequence, bytes(octets)
+        return name
+
+    def restore(self) -> None:
+        """Put the newest good copy back."""
+        self._rotten.clear()
+        if self._newest is not None:
+            self.files, self._newest = self._newest, None
+
+    def go_back(self, rows: int) -> None:
+        """Put an old copy in place: so many rows, and the epoch of then.
+
+        Snapshots are not part of it: those there are may know more than it does.
+        """
+        assert self._newest is None
+        self._newest, self.files = self.files, {}
+        for number, file in sorted(self._newest.items()):
+            if file.end is not None and rows > len(file.rows):
+                self.files[number] = replace(file, is_settled=True)
+                rows -= len(file.rows)
+                continue
+            kept = file.rows[:rows]
+            begin = file.begin or self.files[number - 1].end
+            assert begin is not None
+            epoch = kept[-1].epoch if kept else max(1, begin.epoch)
+            self.files[number] = File(file.identity, begin, None, epoch, kept)
+            break
+
+    # What the keeper does, beside the node.
+
+    def fold(self) -> None:
+        """Make a snapshot at the end of the last settled segment.
+
+        Raises JournalRefused if a row does not fit.
+        """
+        settled = [n for n, file in sorted(self.files.items()) if file.is_settled]
+        heads = self.heads()[: len(settled)]
+        end = heads[-1].end if heads else None
+        if end is None or end.sequence in [s for _, s, _ in self.snapshots[:1]]:
+            return
+        found = snapshot.newest(self.snapshots, self.identity, heads, lambda why: None)
+        if found is None:
+            found = beginning_of(self.identity), replay_of(self.identity)(self.identity)
+        point, replay = found
+        sequence, chain = point.sequence, point.chain
+        for head in heads:
+            assert head.end is not None
+            if head.end.sequence <= sequence:
+                continue
+            for row in self.read(head.number):
+                chain = check_batch(head.name, row, sequence + 1, chain)
+                sequence = row.last_sequence
+                replay.replay(row)
+            check_end(head, sequence, chain)
+        saved = snapshot.encode(self.identity, end, replay)
+        name = f"{self.name}.snapshot.{end.sequence}"
+        self.snapshots.insert(0, (name, end.sequence, saved))
+        del self.snapshots[SNAPSHOTS_KEPT:]
 
 
-class SimulatedJournal:
-    """An open journal, as `processor.journal.Journal` is one."""
+class Segment:
+    """One segment, written by one process."""
 
-    def __init__(self, disk: Disk, process: Process) -> None:
+    def __init__(self, disk: Disk, number: int, process: Process) -> None:
         self.disk = disk
+        self.number = number
         self.process = process
-        self.identity = disk.identity
-        self.path = disk.path
-        self.epoch = 0
-        self._next_sequence = 1
-        self._chain = chain_start(disk.identity)
+        self.file = disk.files[number]
 
-    @classmethod
-    def open(cls, disk: Disk, process: Process) -> "SimulatedJournal":
-        """Take the lock and the next epoch."""
-        if disk.owner is not None:
-            raise JournalInUse(f"{disk.path} is in use by {disk.owner.name}")
-        if disk.is_full:
-            raise sqlite3.OperationalError("database or disk is full")
-        disk.torn = None
-        disk.owner = process
-        process.on_end.append(lambda: cls._unlock(disk, process))
-        disk.epoch += 1
-        journal = cls(disk, process)
-        journal.epoch = disk.epoch
-        return journal
-
-    @staticmethod
-    def _unlock(disk: Disk, process: Process) -> None:
-        if disk.owner is process:
-            disk.owner = None
-
-    async def recover(self) -> AsyncIterator[Batch]:
-        """Every row from the first, each checked."""
-        for batch in self.disk.read():
-            self._chain = check_batch(
-                self.path, batch, self._next_sequence, self._chain
-            )
-            self._next_sequence = batch.last_sequence + 1
-            yield batch
-
-    async def read(self, after_sequence: int, rows: int) -> list[Batch]:
-        """Rows that begin after a sequence."""
-        found = [r for r in self.disk.read() if r.first_sequence > after_sequence]
-        return found[:rows]
-
-    def row_of(self, sequence: int) -> Batch:
-        """The row that holds a record."""
-        for row in reversed(self.disk.read()):
-            if row.first_sequence <= sequence:
-                return row
-        raise JournalRefused(f"{self.path} is damaged: no record {sequence}")
-
-    def append(self, count: int, day: str, at_ms: int, records: bytes) -> None:
-        """One row, durable when this returns."""
+    def durably(self, write: Callable[[], None]) -> None:
+        """Write, or fail as the disk does."""
         disk = self.disk
-        row = self.row(count, day, at_ms, records)
-        self.process.is_busy_for(disk.append_us)
-        if disk.epoch != self.epoch:
-            raise Fenced(f"{self.path} has a later writer than epoch {self.epoch}")
+        self.process.is_busy_for(disk.write_us)
         if disk.is_full:
             raise sqlite3.OperationalError("database or disk is full")
         fault = disk.armed.pop(0) if disk.armed else None
-        if fault is Fault.KILLED_BEFORE:
-            raise Killed
-        if fault is Fault.TORN:
-            disk.torn = row
-            raise Killed
+        if fault in (Fault.KILLED_BEFORE, Fault.TORN):
+            raise Killed  # SQLite drops a torn tail when it opens.
         if fault is Fault.EIO:
             raise sqlite3.OperationalError("disk I/O error")
-        if any(r.first_sequence == row.first_sequence for r in disk.rows[-8:]):
-            raise sqlite3.IntegrityError("UNIQUE constraint failed")
-        self.write(row)
+        write()
         if fault is Fault.KILLED_AFTER:
             raise Killed
         if fault is Fault.EIO_DURABLE:
             raise sqlite3.OperationalError("disk I/O error")
-        self._next_sequence = row.last_sequence + 1
-        self._chain = row.chain
 
-    def row(self, count: int, day: str, at_ms: int, records: bytes) -> Batch:
-        """The row as it would be written."""
-        first = self._next_sequence
-        last = first + count - 1
-        chain = chain_of(self._chain, first, last, self.epoch, day, at_ms, records)
-        return Batch(first, last, self.epoch, day, at_ms, records, chain)
+    def begin(self, begin: Point) -> None:
+        def write() -> None:
+            self.file.begin, self.file.epoch = begin, begin.epoch
+
+        self.durably(write)
+
+    def take(self) -> int:
+        def write() -> None:
+            self.file.epoch += 1
+
+        self.durably(write)
+        return self.file.epoch
+
+    def append(self, row: Batch) -> None:
+        self.prove(row.epoch)
+        rows = self.file.rows
+        if rows and any(r.first_sequence == row.first_sequence for r in rows[-8:]):
+            raise sqlite3.IntegrityError("UNIQUE constraint failed")
+        self.durably(lambda: self.write(row))
 
     def write(self, row: Batch) -> None:
-        """Make a row durable."""
-        self.disk.rows.append(row)
+        """The row is there."""
+        self.file.rows.append(row)
         self.disk.wrote(self.disk, row)
 
+    def seal(self, end: Point) -> None:
+        self.prove(end.epoch)
+
+        def write() -> None:
+            self.file.end, self.file.epoch = end, 0
+
+        self.durably(write)
+
+    def prove(self, epoch: int) -> None:
+        """Raise Fenced unless the epoch is the last that was taken."""
+        if epoch != self.file.epoch:
+            raise Fenced(f"{self.disk.name} has a later writer than epoch {epoch}")
+
+    async def read(self, after_sequence: int, rows: int) -> list[Batch]:
+        return _read(self.disk, self.number, after_sequence, rows)
+
+    def row_of(self, sequence: int) -> Batch:
+        return _row_of(self.disk, self.number, sequence)
+
+    async def settle(self) -> None:
+        def write() -> None:
+            self.file.is_settled = True
+
+        self.durably(write)
+
     async def close(self) -> None:
-        """Let the next writer in."""
-        self._unlock(self.disk, self.process)
+        pass
+
+
+class SettledSegment:
+    """The same, for anybody."""
+
+    def __init__(self, disk: Disk, number: int) -> None:
+        assert disk.files[number].is_settled
+        self._disk = disk
+        self._number = number
+
+    def read(self, after_sequence: int, rows: int) -> list[Batch]:
+        return _read(self._disk, self._number, after_sequence, rows)
+
+    def row_of(self, sequence: int) -> Batch:
+        return _row_of(self._disk, self._number, sequence)
+
+    def close(self) -> None:
+        pass
+
+
+def _read(disk: Disk, number: int, after_sequence: int, rows: int) -> list[Batch]:
+    found = [r for r in disk.read(number) if r.first_sequence > after_sequence]
+    return found[:rows]
+
+
+def _row_of(disk: Disk, number: int, sequence: int) -> Batch:
+    return next(row for row in disk.read(number) if row.last_sequence >= sequence)
+
+
+class DiskStorage:
+    """The segments of one journal, for the process that holds the lock."""
+
+    def __init__(self, disk: Disk, process: Process, segment: type[Segment]) -> None:
+        if disk.owner is not None:
+            raise JournalInUse(f"{disk.name} is in use by {disk.owner.name}")
+        disk.owner = process
+        process.on_end.append(self.close)
+        self.name = disk.name
+        self._disk = disk
+        self._process = process
+        self._segment = segment
+
+    def name_of(self, number: int) -> str:
+        return f"{self.name}.{number}"
+
+    def heads(self) -> list[Head]:
+        return self._disk.heads()
+
+    async def create(self, number: int, identity: Identity) -> None:
+        if self._disk.is_full:
+            raise sqlite3.OperationalError("database or disk is full")
+        begin = beginning_of(identity) if number == 1 else None
+        self._disk.files.setdefault(number, File(identity, begin))
+
+    async def open(self, number: int) -> Segment:
+        return self._segment(self._disk, number, self._process)
+
+    def settle(self, number: int) -> None:
+        self._disk.files[number].is_settled = True
+
+    def sealed(self, number: int) -> SettledSegment:
+        return SettledSegment(self._disk, number)
+
+    def saved(self) -> Iterator[tuple[str, int, bytes]]:
+        return iter(self._disk.snapshots)
+
+    def close(self) -> None:
+        if self._disk.owner is self._process:
+            self._disk.owner = None
+
+
+class SmallJournal(Journal):
+    """A journal whose segments are full soon."""
+
+    segment_records = 0  # Of its disk.
+
+    @property
+    def is_full(self) -> bool:
+        return self._next_sequence - 1 - self._begin.sequence >= self.segment_records
 
 
 def slow(random: Random) -> int:
     """How long a sync takes on a bad day, in microseconds."""
-    return random.choice([5 * MS, 50 * MS, 400 * MS])
+    return random.choice([5 * MS, 50 * MS, SECOND // 2])

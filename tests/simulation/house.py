@@ -25,9 +25,10 @@ from gateway.door import Door
 from processor import messages as m
 from processor.journal import Batch, Identity, Journal, JournalRefused
 from processor.node import Node
-from tests.simulation.disk import Disk, SimulatedJournal
+from processor.recovery import digest_of, replay_of
+from tests.simulation.disk import Disk, DiskStorage, Segment, SmallJournal
 from tests.simulation.network import Network
-from tests.simulation.virtual import MS, SECOND, Killed, Process, Timeline
+from tests.simulation.virtual import MS, SECOND, Killed, Process, Timeline, Violation
 
 if TYPE_CHECKING:
     from gateway.keys import KeyRing
@@ -46,7 +47,8 @@ class Parts:
     A planted bug is a house with another part.
     """
 
-    journal: type[SimulatedJournal] = SimulatedJournal
+    journal: type[SmallJournal] = SmallJournal
+    segment: type[Segment] = Segment
     runner: type[Runner] = Runner
     settlement_runner: type[Runner] = Runner
     recover_shard: Callable[[Journal], Awaitable[Any]] = recover_shard
@@ -66,6 +68,8 @@ class Host:
     runner: Runner | None = None
     link: SettlementLink | None = None
     address: str = ""
+    is_created: bool = False
+    segments_kept: int = 0  # Folded into snapshots.
     clock_ms: int = 0  # How far its clock is off.
     lives: int = 0
     wait_us: int = _RETRY_US_FIRST
@@ -98,6 +102,7 @@ class House:
         gateway_count: int,
         random: Random,
         parts: Parts,
+        segment_records: int,
         wrote: Callable[[Disk, Batch], None],
         heard_by_settlement: Callable[[int, int, m.Message], None],
         note: Callable[[str, str, bytes], None],
@@ -115,7 +120,8 @@ class House:
         )
         names = ["settlement", *(f"shard-{i}" for i in range(shard_count))]
         self.hosts = {
-            name: Host(name, Disk(self._identity(name), wrote)) for name in names
+            name: Host(name, Disk(self._identity(name), segment_records, wrote))
+            for name in names
         }
         self.gateways = [Gateway(f"gateway-{i}") for i in range(gateway_count)]
         for host in self.hosts.values():
@@ -165,12 +171,12 @@ class House:
 
     async def _recover(self, host: Host, process: Process) -> None:
         try:
-            journal = self.parts.journal.open(host.disk, process)
-            opened = cast("Journal", journal)
+            journal = await self._open(host, process)
             if host.name == "settlement":
-                node = await self.parts.recover_settlement(opened)
+                node = await self.parts.recover_settlement(journal)
             else:
-                node = await self.parts.recover_shard(opened)
+                node = await self.parts.recover_shard(journal)
+            self._check_true(host, node)
         except (JournalRefused, sqlite3.OperationalError) as error:
             host.refused.append(str(error))
             self.note("refuses", process.name, str(error).encode())
@@ -180,7 +186,24 @@ class House:
             self.timeline.complaints.append(told)
             raise Killed from None
         process.is_busy_for(20 * len(host.disk.rows))
-        await self._serve(host, process, node, opened)
+        await self._serve(host, process, node, journal)
+
+    async def _open(self, host: Host, process: Process) -> Journal:
+        disk = host.disk
+        storage = DiskStorage(disk, process, self.parts.segment)
+        create = None if host.is_created else disk.identity
+        journal = await self.parts.journal.on(storage, create)
+        assert isinstance(journal, SmallJournal)
+        journal.segment_records = disk.segment_records
+        host.is_created = True
+        return journal
+
+    def _check_true(self, host: Host, node: Any) -> None:
+        """What was recovered from a rotten journal is what was written, or refused."""
+        if host.disk.is_rotten and digest_of(node.state) != digest_of(
+            replayed(host.disk).state
+        ):
+            raise Violation(f"{host.disk.name} is rotten, and is served")
 
     async def _serve(
         self, host: Host, process: Process, node: Node, journal: Journal
@@ -202,7 +225,7 @@ class House:
             runner = self.parts.settlement_runner(node, journal, die, clock)
         else:
             runner = self.parts.runner(node, journal, die, clock)
-        address = f"{host.name}.{host.disk.epoch}.{host.lives}"
+        address = f"{host.name}.{host.lives}"
         await runner.start(Path(address))
         host.node, host.runner, host.address = node, runner, address
         host.wait_us = _RETRY_US_FIRST
@@ -299,6 +322,21 @@ class House:
             hang_up()
         self.timeline.after(200 * MS, self._begin_gateway, gateway)
 
+    # The keeper: it makes snapshots of what has settled, beside the nodes.
+
+    def keep(self, host: Host) -> None:
+        """Look at one journal."""
+        settled = sum(file.is_settled for file in host.disk.files.values())
+        if settled <= host.segments_kept or not host.disk.is_good:
+            return
+        host.segments_kept = settled
+        try:
+            host.disk.fold()
+        except JournalRefused as refused:  # Told, and left until there is more.
+            self.note("refuses", "keeper", str(refused).encode())
+        else:
+            self.note("folds", host.name, b"")
+
     # What befalls a node.
 
     def kill(self, host: Host, *, is_dark: bool = False) -> None:
@@ -313,6 +351,14 @@ class House:
         self._announce(host, None)
         host.disk.owner = None
         self._begin_life(host)
+
+
+def replayed(disk: Disk) -> Any:
+    """What the rows say that were written."""
+    replay = replay_of(disk.identity)(disk.identity)
+    for row in disk.rows:
+        replay.replay(row)
+    return replay
 
 
 def _host_of(link_name: str) -> str:

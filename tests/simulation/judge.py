@@ -25,8 +25,7 @@ from tests.simulation.virtual import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
+    
 Key = tuple[str, tuple[str, str]]
 
 
@@ -47,7 +46,7 @@ class Judge:
         self.shard_count = shard_count
         self.expected = NaiveHouse(shard_count, first_day)
         self.note: Callable[[str, str, bytes], None] = lambda kind, who, octets: None
-        self._sequences: dict[Path, int] = {}  # The last record of each journal.
+        self._sequences: dict[str, int] = {}  # The last record of each journal.
         self._promises: dict[Key, Promise] = {}
 
     def where(self, command: Command) -> str:
@@ -115,9 +114,9 @@ class Judge:
         if not disk.is_good:
             self._wrote_on_old_copy(disk, row)
             return
-        if row.first_sequence != self._sequences.get(disk.path, 0) + 1:
-            raise Violation(f"{disk.path} has two writers, or one that lost its place")
-        self._sequences[disk.path] = row.last_sequence
+        if row.first_sequence != self._sequences.get(disk.name, 0) + 1:
+            raise Violation(f"{disk.name} has two writers, or one that lost its place")
+        self._sequences[disk.name] = row.last_sequence
         if disk.identity.kind == "settlement":
             records = SETTLEMENT_RECORDS.decode(row.records)
             self.expected.settlement_wrote(row.day, records)
@@ -142,10 +141,10 @@ class Judge:
     def _wrote_on_old_copy(self, disk: Disk, row: Batch) -> None:
         """An old copy may note what it is told, and decide nothing."""
         if disk.identity.kind == "shard":
-            raise Violation(f"{disk.path} is an old copy, and goes on")
+            raise Violation(f"{disk.name} is an old copy, and goes on")
         for record in SETTLEMENT_RECORDS.decode(row.records):
             if record.command is not None or isinstance(record.event, SliceGranted):
-                raise Violation(f"{disk.path} is an old copy, and decides {record}")
+                raise Violation(f"{disk.name} is an old copy, and decides {record}")
 
     def heard(self, shard: int, life: int, message: m.Message) -> None:
         """Settlement is told something by a shard."""

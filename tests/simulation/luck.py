@@ -183,12 +183,12 @@ class Luck:
 
     def slow_disk(self) -> None:
         disk = self._host().disk
-        append_us = disk.append_us
-        disk.append_us = slow(self.random)
-        self._tell(f"a sync of {disk.path} takes {disk.append_us} us")
+        write_us = disk.write_us
+        disk.write_us = slow(self.random)
+        self._tell(f"a sync of {disk.name} takes {disk.write_us} us")
 
         def mend() -> None:
-            disk.append_us = append_us
+            disk.write_us = write_us
 
         self._for(100 * MS, 3 * SECOND, mend)
 
@@ -198,9 +198,16 @@ class Luck:
         disk = host.disk
         if not disk.rows or disk.is_rotten or not disk.is_good:
             return
-        self._tell(f"{disk.path} rots: {disk.rot(self.random)}")
+        self._tell(f"{disk.name} rots: {disk.rot(self.random)}")
         self.house.kill(host)
         self._for(200 * MS, 2 * SECOND, lambda: self._restore(host))
+
+    def rot_snapshot(self) -> None:
+        """A bit flips in the newest snapshot; the node starts from another."""
+        host = self._host()
+        if host.disk.snapshots:
+            self._tell(f"{host.disk.rot_snapshot(self.random)} rots")
+            self.house.kill(host)
 
     def put_old_copy(self) -> None:
         """An old copy comes in place of the journal, one that can be known."""
@@ -208,10 +215,11 @@ class Luck:
         disk = host.disk
         if self.old_copies or disk.is_rotten or not disk.rows:
             return
-        rows = self.random.randrange(len(disk.rows))
+        written = disk.rows
+        rows = self.random.randrange(len(written))
         if not self._is_known_better(disk, rows):
             return
-        self._tell(f"{disk.path} is as it was {len(disk.rows) - rows} rows ago")
+        self._tell(f"{disk.name} is as it was {len(written) - rows} rows ago")
         self.house.kill(host)
         disk.go_back(rows)
         self.old_copies += 1
@@ -224,6 +232,7 @@ class Luck:
         self._for(200 * MS, 3 * SECOND, mend)
 
     def _restore(self, host: Host) -> None:
+        host.segments_kept = 0
         self.house.note("restores", host.name, b"")
         self.house.kill(host)
         host.disk.restore()
@@ -261,5 +270,6 @@ LUCK_DEEDS: dict[str, Callable[[Luck], None]] = {
     "fill": Luck.fill,
     "slow disk": Luck.slow_disk,
     "rot": Luck.rot,
+    "rot snapshot": Luck.rot_snapshot,
     "old copy": Luck.put_old_copy,
 }

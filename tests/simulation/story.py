@@ -13,6 +13,7 @@ from tests.simulation.virtual import MS, SECOND
 
 CUSTOMERS = 2
 CUSTOMER_DEED = "lives"
+KEEPER_DEED = "keeps"
 _TOWN_DEEDS = list(TOWN_DEEDS)
 _TOWN_WEIGHTS = [weight for weight, _ in TOWN_DEEDS.values()]
 
@@ -39,6 +40,7 @@ class Story:
     deposit_minor: int
     scale: int  # How many minor units are a lot to the town.
     limit_minor: int  # Of the crowd's accounts.
+    segment_records: int  # Until a segment of a journal is full.
     loss: float
     deeds: tuple[Deed, ...]
 
@@ -53,6 +55,7 @@ def story_of(seed: int) -> Story:
     span_us = random.randrange(2 * SECOND, 8 * SECOND)
     names = random.choices(_TOWN_DEEDS, _TOWN_WEIGHTS, k=random.randrange(40, 110))
     names += [CUSTOMER_DEED] * random.randrange(20, 90)
+    names += [KEEPER_DEED] * random.choice([0, 4, 12])
     names += _bad_luck(random)
     deeds = [
         Deed(_moment(random, span_us), name, random.getrandbits(48)) for name in names
@@ -64,6 +67,7 @@ def story_of(seed: int) -> Story:
         deposit_minor,
         scale,
         random.choice([20_000, 300_000]),
+        random.choice([12, 40, 10_000]),
         random.choice([0.0, 0.0, 0.05]),
         tuple(sorted(deeds, key=lambda deed: deed.at_us)),
     )

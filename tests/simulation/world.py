@@ -20,15 +20,15 @@ from processor import messages as m
 from processor.audit.report import audit
 from processor.ids import shard_of_slot, slot_of_account
 from processor.journal import Batch
-from processor.recovery import SettlementReplay, ShardReplay, digest_of
+from processor.recovery import digest_of
 from processor.settlement_rules import following_day
 from tests.simulation.clients import Clients
 from tests.simulation.crowd import Customer, found_programs
 from tests.simulation.disk import Disk
-from tests.simulation.house import FIRST_DAY, House, Parts
+from tests.simulation.house import FIRST_DAY, House, Parts, replayed
 from tests.simulation.judge import Judge
 from tests.simulation.luck import LUCK_DEEDS, Luck
-from tests.simulation.story import CUSTOMER_DEED, CUSTOMERS, Story
+from tests.simulation.story import CUSTOMER_DEED, CUSTOMERS, KEEPER_DEED, Story
 from tests.simulation.town import LENDERS, TOWN_DEEDS, Town
 from tests.simulation.virtual import SECOND, Violation
 
@@ -66,6 +66,7 @@ class World:
             GATEWAYS,
             random,
             parts or Parts(),
+            story.segment_records,
             self._wrote,
             self._heard,
             self.note,
@@ -108,7 +109,7 @@ class World:
         return self._hash.hexdigest()
 
     def _wrote(self, disk: Disk, row: Batch) -> None:
-        self.note("writes", str(disk.path), row.chain)
+        self.note("writes", disk.name, row.chain)
         if self._is_told:
             self._tell_row(disk, row)
         try:
@@ -119,7 +120,7 @@ class World:
     def _tell_row(self, disk: Disk, row: Batch) -> None:
         records: list[Any] = msgspec.msgpack.decode(row.records)
         self.lines[-1:] = [
-            f"{self.timeline.now_us / SECOND:11.6f} writes   {disk.path} "
+            f"{self.timeline.now_us / SECOND:11.6f} writes   {disk.name} "
             f"{row.first_sequence + i} {row.day} {record}"
             for i, record in enumerate(records)
         ]
@@ -154,6 +155,9 @@ class World:
         if name in LUCK_DEEDS:
             self.luck.random = Random(seed)
             LUCK_DEEDS[name](self.luck)
+        elif name == KEEPER_DEED:
+            for host in self.house.hosts.values():
+                self.house.keep(host)
         elif name == CUSTOMER_DEED:
             self.crowd[seed % CUSTOMERS].live()
         else:
@@ -219,12 +223,7 @@ class World:
     def _check_replay(self, name: str) -> None:
         """The journal gives the state that the node has, bit for bit."""
         host = self.house.hosts[name]
-        replay: Any = (SettlementReplay if name == "settlement" else ShardReplay)(
-            host.disk.identity
-        )
-        for row in host.disk.read():
-            replay.replay(row)
-        assert digest_of(replay.state) == digest_of(host.node.state), name
+        assert digest_of(replayed(host.disk).state) == digest_of(host.node.state), name
 
     def _spend_all(self) -> None:
         """All headroom of a lender can be spent from one shard, whichever."""
@@ -274,7 +273,7 @@ class World:
             self._check_position(lender_id)
         self._check_at_rest()
         disks = [host.disk for host in self.house.hosts.values()]
-        rows = [(disk.identity, disk.read()) for disk in disks]
+        rows = [(disk.identity, disk.rows) for disk in disks]
         report = audit(rows[0], rows[1:])
         assert [] == report.differences
         assert report.is_clean

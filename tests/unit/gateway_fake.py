@@ -18,7 +18,7 @@ from gateway.config import BOUNDS, Bounds, GatewayConfig, decode_config
 from gateway.http_server import bound_socket, open_door
 from gateway.keys import ALL_ROLES, KeyFile
 from gateway.ports import Waiting
-from gateway.queries import Audit
+from gateway.queries import Audit, Seal
 from processor.commands import Command
 from processor.messages import Answer, Outcome
 
@@ -189,6 +189,7 @@ async def browsing(
     *,
     given: Bounds = BOUNDS,
     audit: Audit | None = None,
+    seal: Seal | None = None,
 ) -> AsyncIterator[Browser]:
     """A server on a free port, and a client with a key of all roles."""
     config = config_for(data_dir, given)
@@ -196,7 +197,7 @@ async def browsing(
     key = keys.add("tester", ALL_ROLES, TODAY)
     with bound_socket(config) as listener:
         async with (
-            open_door(config, nodes, keys, listener, audit) as url,
+            open_door(config, nodes, keys, listener, audit, seal) as url,
             aiohttp.ClientSession() as session,
         ):
             yield Browser(session, url, key)

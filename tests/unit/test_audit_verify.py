@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.verify import run_verify
+from gateway.verify import run_verify, verify
+from processor import snapshot
 from processor.journal import Journal
+from processor.recovery import ShardReplay
+from processor.storage.archive import pack
+from processor.storage.keeping import fold
+from processor.storage.snapshots import read_snapshots, write_snapshot
 from tests.unit.journals_by_hand import (
     SETTLEMENT,
     SHARD_0,
@@ -79,6 +84,56 @@ def test_a_tampered_journal_is_named_and_fails(
     verdict = json.loads(capsys.readouterr().out)
     assert verdict["trial_balance_minor"] == 1
     assert verdict["replay_equal"] is False
+
+
+async def seal(path: Path) -> None:
+    journal = await Journal.open(path)
+    async for _ in journal.recover():
+        pass
+    await journal.prepare()
+    journal.switch()
+    await journal.close()
+
+
+def test_it_reads_through_all_segments_and_says_how_far(tmp_path: Path) -> None:
+    """From the first row, packed or not, whatever snapshots there are."""
+    write(tmp_path, journals())
+    for file in FILES.values():
+        asyncio.run(seal(tmp_path / file))
+    fold(tmp_path / FILES[SHARD_0], 1, print)
+    pack(tmp_path / FILES[SHARD_0], 1)
+    told: list[tuple[int, int]] = []
+
+    verdict = verify(tmp_path, lambda done, total: told.append((done, total)))
+
+    assert verdict.is_clean
+    total = sum(len(script.records) for script in journals().values())
+    assert {total} == {all_of_them for _, all_of_them in told}
+    assert sorted(told) == told
+    assert (total, total) == told[-1]
+
+
+def test_a_snapshot_that_is_not_what_the_journal_replays_to_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, journals())
+    path = tmp_path / FILES[SHARD_0]
+    asyncio.run(seal(path))
+    point = fold(path, 1, print)
+    assert point is not None
+    ((name, _, saved),) = read_snapshots(path)
+    _, replay = snapshot.decode(name, saved, journals()[SHARD_0].identity)
+    assert isinstance(replay, ShardReplay)
+    replay.state.accounts["alice"].limit_minor += 1
+    other = snapshot.encode(journals()[SHARD_0].identity, point, replay)
+
+    write_snapshot(path, point.sequence, other)
+    assert run_verify(tmp_path, as_json=False) == 1
+    assert f"{name} is not what the journal replays to." in capsys.readouterr().out
+
+    write_snapshot(path, point.sequence, saved[:-1])
+    assert run_verify(tmp_path, as_json=False) == 1
+    assert f"{name} is damaged" in capsys.readouterr().out
 
 
 def test_a_missing_journal_is_named(

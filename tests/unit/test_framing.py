@@ -6,7 +6,14 @@ import pytest
 from processor import commands as c
 from processor import limits
 from processor import messages as m
-from processor.framing import BrokenFrame, Window, caller_reader, frame, node_reader
+from processor.framing import (
+    FORMAT,
+    BrokenFrame,
+    Window,
+    caller_reader,
+    frame,
+    node_reader,
+)
 
 SAID: list[m.Message] = [
     m.Submit(1, c.Authorize("caller", "r1", "a", "m", 100, "EUR", True, "ref")),
@@ -20,9 +27,29 @@ ANSWERED: list[m.Message] = [
 ]
 
 
-def test_a_frame_is_its_length_then_its_messages() -> None:
+def head_of(length: int, version: int = FORMAT) -> bytes:
+    return bytes([version]) + length.to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("version", [0, 1, FORMAT + 1, 255])
+def test_a_peer_of_another_version_is_named(version: int) -> None:
+    spoken = head_of(0, version)
+    with pytest.raises(
+        BrokenFrame, match=f"peer of format {version or 1}, this program 2"
+    ):
+        node_reader().feed(spoken)
+
+
+def test_the_version_before_hangs_up_on_ours() -> None:
+    """It took the first four bytes for a length: over its bound, so refused."""
+    for length in (0, 1, 255, 4_000, limits.FRAME_BYTES_MAX):
+        taken_for = int.from_bytes(head_of(length)[:4], "big")
+        assert taken_for > limits.FRAME_BYTES_MAX
+
+
+def test_a_frame_is_format_and_length_then_its_messages() -> None:
     framed = frame(SAID)
-    assert len(framed) - 4 == int.from_bytes(framed[:4], "big")
+    assert (FORMAT, len(framed) - 5) == (framed[0], int.from_bytes(framed[1:5], "big"))
     assert SAID == node_reader().feed(framed)
     assert ANSWERED == caller_reader().feed(frame(ANSWERED))
 
@@ -49,13 +76,13 @@ def test_many_frames_may_arrive_at_once() -> None:
 
 
 def test_a_frame_over_the_bound_is_refused_by_its_length_alone() -> None:
-    head = (limits.FRAME_BYTES_MAX + 1).to_bytes(4, "big")
+    head = head_of(limits.FRAME_BYTES_MAX + 1)
     with pytest.raises(BrokenFrame, match="over the bound"):
         node_reader().feed(head)
 
 
 def test_a_frame_at_the_bound_is_waited_for() -> None:
-    head = limits.FRAME_BYTES_MAX.to_bytes(4, "big")
+    head = head_of(limits.FRAME_BYTES_MAX)
     assert [] == node_reader().feed(head)
 
 
@@ -74,13 +101,13 @@ def test_a_frame_over_the_bound_is_not_sent() -> None:
         msgspec.msgpack.encode({"not": "a list"}),
         msgspec.msgpack.encode([["Unknown", 1]]),
         msgspec.msgpack.encode([["Query", "not a number", "account", "a"]]),
-        frame(SAID)[4:-1],
-        frame(ANSWERED)[4:],
+        frame(SAID)[5:-1],
+        frame(ANSWERED)[5:],
     ],
 )
 def test_what_does_not_decode_is_a_broken_peer(body: bytes) -> None:
     with pytest.raises(BrokenFrame):
-        node_reader().feed(len(body).to_bytes(4, "big") + body)
+        node_reader().feed(head_of(len(body)) + body)
 
 
 def test_an_http_request_is_not_mistaken_for_a_frame() -> None:

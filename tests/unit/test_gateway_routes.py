@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from actors.nodes import NothingDone
+from actors.sealing import SealedCut, SealedJournal
 from gateway.keys import KeyFile
 from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute, QueryRoute, Role
 from processor import commands as c
@@ -404,6 +406,32 @@ async def test_an_audit_is_for_auditors(tmp_path: Path) -> None:
         refused = await browser.get("/v1/audit")
     assert (told.status, told.json) == (200, {"overspend_minor": 0})
     assert refused.status == 403
+
+
+async def test_journals_are_sealed_for_operators(tmp_path: Path) -> None:
+    told = SealedCut("cluster", [SealedJournal("settlement", 2, 9, "c0ffee")], 7)
+    cuts: list[SealedCut | Exception] = [told, NothingDone("shard-001 is down")]
+
+    async def seal() -> SealedCut:
+        cut = cuts.pop(0)
+        if isinstance(cut, Exception):
+            raise cut
+        return cut
+
+    async with browsing(tmp_path, FakeNodes(), seal=seal) as browser:
+        sealed = await browser.post("/v1/sealings", {})
+        down = await browser.post("/v1/sealings", {})
+        wrong = await browser.get("/v1/sealings")
+        browser.key = KeyFile(tmp_path).add("payer", [Role.PAYMENTS], TODAY)
+        refused = await browser.post("/v1/sealings", {})
+    async with browsing(tmp_path, FakeNodes()) as browser:
+        nothing = await browser.post("/v1/sealings", {})
+    assert (200, told) == (sealed.status, msgspec.convert(sealed.json, SealedCut))
+    assert (503, "There is no cut: shard-001 is down.") == (
+        down.status,
+        down.json["detail"],
+    )
+    assert (405, 403, 404) == (wrong.status, refused.status, nothing.status)
 
 
 async def test_the_documentation_works_without_any_other_host(tmp_path: Path) -> None:

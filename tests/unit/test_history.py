@@ -272,3 +272,22 @@ def test_every_event_and_command_of_a_shard_is_known_to_it() -> None:
         e.DayMoved,
         e.ReferenceReceived,
     } == set(kinds) - found
+
+
+def test_whose_an_entry_is_is_told_alike_in_every_process() -> None:
+    """Or a snapshot would be of no use to the next one."""
+    keys = {"alice": -8513398901633652147, "Zoë": -7311049096717426824}
+    assert keys == {name: history_module._key_of(name) for name in keys}
+
+
+def test_what_is_saved_comes_back_the_same() -> None:
+    replay = ShardReplay(journals()[SHARD_0].identity)
+    for row in journals()[SHARD_0].batches():
+        replay.replay(row)
+    restored = History.restored(replay.history.saved())
+    assert replay.history.sequence == restored.sequence
+    for account_id in (ALICE, BOB, CAROL):
+        assert replay.history.page(account_id, 0, 50) == restored.page(
+            account_id, 0, 50
+        )
+    assert replay.history.saved() == restored.saved()

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from processor.journal import (
@@ -111,7 +112,7 @@ async def test_who_was_replaced_writes_nothing_more(path: Path) -> None:
         journal.append(1, "2026-01-01", 1, b"mine")
         # Nothing but this connection may touch the file, so a later writer is
         # played by the same one.
-        await journal._connection.execute("UPDATE owner SET epoch = epoch + 1")
+        journal._live.take()
         with pytest.raises(Fenced, match=late):
             journal.append(1, "2026-01-01", 2, b"too late")
     assert [b"mine"] == [batch.records for batch in await recovered(path)]
@@ -230,6 +231,10 @@ async def test_rows_of_another_journal_do_not_fit(path: Path) -> None:
         "UPDATE identity SET body = "
         "CAST(replace(CAST(body AS TEXT), 'journal-3', 'journal-4') AS BLOB)",
     )
+    with pytest.raises(JournalRefused, match=rf"{path} is damaged: it is not how"):
+        await recovered(path)
+    start = chain_start(msgspec.structs.replace(IDENTITY, journal_id="journal-4"))
+    change(path, f"UPDATE edge SET chain = X'{start.hex()}'")
     with pytest.raises(JournalRefused, match="does not follow record 0"):
         await recovered(path)
 

@@ -33,9 +33,9 @@ class Node:
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 await self.may_read.wait()
-                length = await reader.readexactly(4)
-                body = await reader.readexactly(int.from_bytes(length, "big"))
-                self.frames.append(node_reader().feed(length + body))
+                head = await reader.readexactly(5)
+                body = await reader.readexactly(int.from_bytes(head[1:], "big"))
+                self.frames.append(node_reader().feed(head + body))
 
     @property
     def limits_seen(self) -> list[int]:

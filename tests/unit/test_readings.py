@@ -20,6 +20,7 @@ from processor.history import Page
 from processor.journal import Journal
 from processor.recovery import ShardReplay
 from processor.shard import Shard
+from processor.storage.segment import Segment
 from tests.unit.one_shard import IDENTITY, a_shard, decoded, finished
 
 NEVER = float("inf")
@@ -67,12 +68,17 @@ async def test_the_row_of_any_record_is_found(tmp_path: Path) -> None:
             journal.row_of(shard.state.sequence + 1)
 
 
+def damage(journal: Journal, where: str) -> None:
+    assert isinstance(journal._live, Segment)
+    journal._live._sqlite.execute(
+        f"UPDATE batch SET records = zeroblob(40) WHERE {where}"
+    )
+
+
 async def test_a_damaged_row_is_no_answer(tmp_path: Path) -> None:
     shard = a_busy_shard()
     async with a_journal(tmp_path / "j", shard.batches) as journal:
-        await journal._connection.execute(
-            "UPDATE batch SET records = zeroblob(40) WHERE first_sequence > 9"
-        )
+        damage(journal, "first_sequence > 9")
         queue = Readings(journal)
         queue.take(reading_of(shard))
         with pytest.raises(Exception, match="Expected"):
@@ -290,7 +296,7 @@ async def test_a_reader_that_hangs_up_stops_nobody(
 async def test_a_fault_while_reading_ends_the_node(tmp_path: Path) -> None:
     failed: list[str] = []
     async with a_node(tmp_path, failed) as runner, calling(tmp_path) as caller:
-        runner.journal._sqlite.execute("UPDATE batch SET records = zeroblob(40)")
+        damage(runner.journal, "true")
         # The loop would report what the node's end leaves behind.
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         caller.say(m.QueryEntries(1, "a", 0, ROWS))

@@ -1,0 +1,173 @@
+"""How long a shard takes to be back, and what its segments cost meanwhile.
+
+One shard in this process books captured purchases into a journal on disk, a
+thousand to a batch, and changes segments whenever one is full.  Then it is
+recovered three times: from the first row, from the same segments packed, and
+from a snapshot and the rows after it.  All three must end in the same state.
+
+The last line on standard output is one JSON object.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
+
+import msgspec
+
+from actors.births import recover_shard
+from benchmarks.step import authorizations, new_shard
+from processor.journal import Identity, Journal
+from processor.node import Step
+from processor.records import RECORDS_ENCODER
+from processor.recovery import digest_of
+from processor.storage.archive import pack
+from processor.storage.directory import segment_path
+from processor.storage.keeping import fold
+from processor.storage.snapshots import snapshot_path
+
+IDENTITY = Identity("bench", "shard", 0, 1, "journal", "2026-01-01")
+_BATCH = 1_000
+T = TypeVar("T")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _timed(figures: dict[str, Any], name: str, work: Callable[[], T]) -> T:
+    began = perf_counter()
+    done = work()
+    figures[name] = round(perf_counter() - began, 2)
+    _say(f"{name}: {figures[name]}")
+    return done
+
+
+class Waits:
+    """What an append had to wait for, in milliseconds, by what went on beside it."""
+
+    def __init__(self) -> None:
+        self.append_ms: list[float] = []
+        self.beside_rotation_ms: list[float] = []
+        self.switch_ms: list[float] = []
+
+    def summary(self) -> dict[str, float]:
+        """The figures to be told."""
+        return {
+            "append_median_ms": _rounded(
+                sorted(self.append_ms)[len(self.append_ms) // 2]
+            ),
+            "append_max_ms": _rounded(max(self.append_ms)),
+            "append_beside_rotation_max_ms": _rounded(max(self.beside_rotation_ms)),
+            "switch_max_ms": _rounded(max(self.switch_ms)),
+        }
+
+
+def _rounded(value: float) -> float:
+    return round(value, 2)
+
+
+async def _write(path: Path, records: int, waits: Waits) -> str:
+    """A journal of so many records; the state's digest at its end."""
+    shard, first = new_shard(1)
+    journal = await Journal.open(path, IDENTITY)
+    async for _ in journal.recover():
+        pass
+    _append(journal, first, None)
+    rotation: asyncio.Task[None] | None = None
+    for number in range(records // _BATCH):
+        shard.receive(1, authorizations(number, _BATCH))
+        step = shard.step(2 + number)
+        beside = rotation is not None and not rotation.done()
+        _append(journal, step, waits.beside_rotation_ms if beside else waits.append_ms)
+        if journal.is_full and (rotation is None or rotation.done()):
+            rotation = asyncio.create_task(_rotate(journal, waits))
+        await asyncio.sleep(0)
+    if rotation is not None:
+        await rotation
+    await journal.close()
+    return digest_of(shard.state)
+
+
+def _append(journal: Journal, step: Step, waits: list[float] | None) -> None:
+    if not step.records:
+        return
+    body = RECORDS_ENCODER.encode(step.records)
+    began = perf_counter()
+    journal.append(len(step.records), step.day, step.at_ms, body)
+    if waits is not None:
+        waits.append((perf_counter() - began) * 1_000)
+
+
+async def _rotate(journal: Journal, waits: Waits) -> None:
+    await journal.prepare()
+    began = perf_counter()
+    journal.switch()
+    waits.switch_ms.append((perf_counter() - began) * 1_000)
+    await journal.settle()
+
+
+async def _recovered(path: Path) -> str:
+    journal = await Journal.open(path)
+    try:
+        return digest_of((await recover_shard(journal)).state)
+    finally:
+        await journal.close()
+
+
+def _size(path: Path, segments: int) -> int:
+    return sum(
+        segment_path(path, number).stat().st_size for number in range(1, segments + 1)
+    )
+
+
+def _measure(path: Path, records: int) -> dict[str, Any]:
+    figures: dict[str, Any] = {"records": records}
+    waits = Waits()
+    digest = _timed(
+        figures, "write_s", lambda: asyncio.run(_write(path, records, waits))
+    )
+    figures |= waits.summary()
+    segments = len(waits.switch_ms)
+    figures["sealed_segments"] = segments
+    ends = [
+        _timed(figures, "replay_all_s", lambda: asyncio.run(_recovered(path))),
+    ]
+    sealed_bytes = _size(path, segments)
+    _timed(
+        figures,
+        "pack_s",
+        lambda: [pack(path, number) for number in range(1, segments + 1)],
+    )
+    figures["packed_ratio"] = _rounded(_size(path, segments) / sealed_bytes)
+    ends.append(
+        _timed(figures, "replay_packed_s", lambda: asyncio.run(_recovered(path)))
+    )
+    point = _timed(figures, "fold_s", lambda: fold(path, segments, _say))
+    assert point is not None
+    figures["tail_records"] = records - point.sequence
+    figures["snapshot_mb"] = snapshot_path(path, point.sequence).stat().st_size >> 20
+    ends.append(
+        _timed(figures, "snapshot_and_tail_s", lambda: asyncio.run(_recovered(path)))
+    )
+    assert {digest} == set(ends)
+    return figures
+
+
+def main() -> None:
+    """One JSON line: seconds, and the longest waits in milliseconds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--directory", type=Path, help="On the disk to be measured.")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=chosen.directory) as directory:
+        figures = _measure(Path(directory) / "shard-000.journal", chosen.records)
+    sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main()

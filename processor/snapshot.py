@@ -1,0 +1,154 @@
+"""A snapshot: a node's state at a point of its journal, in bytes.
+
+    magic, length of the header, header (msgpack), parts one after the other,
+    BLAKE2b over all of it
+
+It is made by a recovery run to the end of a sealed segment, by nothing else;
+so each one shows once more that the journal replays.  Whoever reads one checks
+that it is whole, of this format and this journal, and that the state in it is
+the one whose digest was written down: a version whose state has another form
+has another digest.  Raise FORMAT when the same form comes to mean something else.
+
+A snapshot is never needed: what is wrong with it is said, and recovery takes
+the one before, or begins at the first row.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from processor.chain import Head, Identity, Point, has_end
+from processor.recovery import Parts, Replay, digest_of, replay_of
+
+FORMAT = 1
+_MAGIC = b"Forebay snapshot"
+_LENGTH_BYTES = 4
+_BEGIN = len(_MAGIC) + _LENGTH_BYTES  # Of the header.
+_CHECKSUM_BYTES = 32
+_BROKEN = (msgspec.MsgspecError, LookupError, ValueError, AssertionError)
+
+Tell = Callable[[str], None]  # What is wrong with a snapshot, by its name.
+
+
+class SnapshotRefused(Exception):
+    """The snapshot cannot be used; the message names it and says why."""
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What is saved: whose, where in its journal, and how to know it again."""
+
+    format: int
+    identity: Identity
+    point: Point
+    at_ms: int  # Of the last row.
+    digest: str  # Of the state.
+    parts: dict[str, int]  # By name, their lengths in bytes, in their order.
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_HEADER = msgspec.msgpack.Decoder(Header)
+
+
+def encode(identity: Identity, point: Point, replay: Replay) -> bytes:
+    """A replay at a point of its journal, as bytes."""
+    assert replay.state.sequence == point.sequence
+    parts = replay.saved()
+    header = _ENCODER.encode(
+        Header(
+            FORMAT,
+            identity,
+            point,
+            replay.at_ms,
+            digest_of(replay.state),
+            {name: len(part) for name, part in parts.items()},
+        )
+    )
+    length = len(header).to_bytes(_LENGTH_BYTES, "big")
+    body = b"".join((_MAGIC, length, header, *parts.values()))
+    return body + _checksum(body)
+
+
+def decode(name: str, saved: bytes, identity: Identity) -> tuple[Point, Replay]:
+    """Where it was made, and the replay at that point.
+
+    Raises SnapshotRefused, with the name, for whatever is wrong with it.
+    """
+    header = header_of(name, saved, identity)
+    try:
+        parts = _parts(header, memoryview(saved))
+        replay = replay_of(identity).restored(identity, parts, header.at_ms)
+    except _BROKEN as error:
+        raise SnapshotRefused(f"{name} cannot be read: {error}") from error
+    if (replay.state.sequence, digest_of(replay.state)) != (
+        header.point.sequence,
+        header.digest,
+    ):
+        raise SnapshotRefused(f"{name} does not hold the state that was saved")
+    return header.point, replay
+
+
+def header_of(name: str, saved: bytes, identity: Identity) -> Header:
+    """What it says of itself, once it is known to be whole.  Raises as `decode`."""
+    body = memoryview(saved)[:-_CHECKSUM_BYTES]
+    if body[: len(_MAGIC)] != _MAGIC:
+        raise SnapshotRefused(f"{name} is not a snapshot of Forebay")
+    if _checksum(body) != saved[-_CHECKSUM_BYTES:]:
+        raise SnapshotRefused(f"{name} is damaged: its checksum is another")
+    encoded = body[_BEGIN : _BEGIN + _length_of(body)]
+    try:
+        # The format first: all else of a newer header may be unknown.
+        version = msgspec.msgpack.decode(encoded)["format"]
+        if version != FORMAT:
+            raise SnapshotRefused(
+                f"{name} has snapshot format {version}, this program reads {FORMAT}"
+            )
+        header = _HEADER.decode(encoded)
+    except _BROKEN as error:
+        raise SnapshotRefused(f"{name} cannot be read: {error}") from error
+    if header.identity != identity:
+        raise SnapshotRefused(f"{name} is a snapshot of another journal")
+    return header
+
+
+def _parts(header: Header, saved: memoryview) -> Parts:
+    parts = {}
+    begin = _BEGIN + _length_of(saved)
+    for part, length in header.parts.items():
+        parts[part] = saved[begin : begin + length]
+        begin += length
+    return parts
+
+
+def _length_of(saved: memoryview) -> int:
+    return int.from_bytes(saved[len(_MAGIC) : _BEGIN], "big")
+
+
+def newest(
+    saved: Iterable[tuple[str, int, bytes]],
+    identity: Identity,
+    heads: Sequence[Head],
+    tell: Tell,
+) -> tuple[Point, Replay] | None:
+    """The first good one of the name, sequence and content of several.
+
+    Good is also that one of the journal's segments was sealed where it was made.
+    Those that are not are told by name.
+    """
+    for name, sequence, content in saved:
+        try:
+            point, replay = decode(name, content, identity)
+            if point.sequence != sequence or not has_end(heads, point):
+                raise SnapshotRefused(
+                    f"{name} is of record {point.sequence} of another history: no "
+                    "segment of the journal was sealed there"
+                )
+        except SnapshotRefused as refused:
+            tell(str(refused))
+        else:
+            return point, replay
+    return None
+
+
+def _checksum(body: bytes | memoryview) -> bytes:
+    return blake2b(body, digest_size=_CHECKSUM_BYTES).digest()

@@ -1,0 +1,89 @@
+"""What is done with segments once they are sealed: packed, and folded.
+
+Beside the live node and never in its way: everything here reads settled
+segments, which nothing changes, and writes drafts that take their name when
+they are whole.  It may be killed at any moment and begun again.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from processor import snapshot
+from processor.chain import (
+    Batch,
+    Head,
+    JournalRefused,
+    Point,
+    beginning_of,
+    check_batch,
+    check_end,
+)
+from processor.recovery import replay_of
+from processor.snapshot import Tell
+from processor.storage.directory import segment_path
+from processor.storage.files import check_file
+from processor.storage.sealed import Sealed
+from processor.storage.snapshots import (
+    forget_snapshots,
+    read_snapshots,
+    snapshot_path,
+    snapshot_sequences,
+    write_snapshot,
+)
+
+SNAPSHOTS_KEPT = 2
+
+
+def fold(path: Path, last_number: int, tell: Tell) -> Point | None:
+    """A new snapshot of the state after a settled segment; None if there is one.
+
+    It is a recovery run: the newest good snapshot, and every row since, each
+    checked.  Raises JournalRefused, or what `apply` raises on a row that should
+    not be.
+    """
+    heads = [_head(path, number) for number in range(1, last_number + 1)]
+    end = heads[-1].end
+    assert end is not None
+    if end.sequence in snapshot_sequences(path)[:1]:
+        return None
+    identity = heads[0].identity
+    found = snapshot.newest(read_snapshots(path), identity, heads, tell)
+    if found is None:
+        found = beginning_of(identity), replay_of(identity)(identity)
+    point, replay = found
+    for batch in _checked(path, heads, point):
+        replay.replay(batch)
+    saved = snapshot.encode(identity, end, replay)
+    # It must come back the same, or it is not a snapshot.
+    snapshot.decode(str(snapshot_path(path, end.sequence)), saved, identity)
+    write_snapshot(path, end.sequence, saved)
+    forget_snapshots(path, SNAPSHOTS_KEPT)
+    return end
+
+
+def _head(path: Path, number: int) -> Head:
+    file = segment_path(path, number)
+    check_file(file)
+    segment = Sealed(file)
+    segment.close()
+    head = segment.head
+    if head.number != number or head.begin is None or head.end is None:
+        raise JournalRefused(f"{file} is not sealed segment {number} of its journal")
+    return head
+
+
+def _checked(path: Path, heads: list[Head], after: Point) -> Iterator[Batch]:
+    sequence, chain = after.sequence, after.chain
+    for head in heads:
+        assert head.end is not None
+        if head.end.sequence <= sequence:
+            continue
+        segment = Sealed(segment_path(path, head.number))
+        try:
+            for batch in segment.rows():
+                chain = check_batch(head.name, batch, sequence + 1, chain)
+                sequence = batch.last_sequence
+                yield batch
+        finally:
+            segment.close()
+        check_end(head, sequence, chain)

@@ -1,0 +1,1 @@
+"""Journals that released versions have written, and what they must replay to."""
