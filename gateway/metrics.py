@@ -190,6 +190,8 @@ _NODE_GAUGES = {
     "batch_records_max": "The most records in one batch since the node started.",
     "append_seconds_max": "The longest append to the journal since it started.",
     "reading_seconds_max": "The longest it has read entries without a pause.",
+    "sealed_sequence": "The last record in a sealed segment of the journal.",
+    "rotation_seconds_max": "The longest a change of segments has held a step up.",
 }
 _NODE_COUNTERS = {
     "batches": "Batches appended to the journal since the node started.",
@@ -197,6 +199,7 @@ _NODE_COUNTERS = {
     "append_seconds": "Time spent appending to the journal since it started.",
     "readings": "Pages of entries read since the node started.",
     "reading_seconds": "Time spent reading entries since the node started.",
+    "rotations": "Segments of the journal sealed since the node started.",
 }
 
 

@@ -20,7 +20,6 @@ Where the segments are is a `Storage`: files (`storage/`), or a simulated disk,
 on which the same journal runs.
 """
 
-import asyncio
 import os
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -121,8 +120,11 @@ class Storage(Protocol):
     def heads(self) -> list[Head]:
         """All segments; what a crash has left of unfinished ones is gone."""
 
-    def create(self, number: int, identity: Identity) -> None:
-        """Make a segment, whole or not there; any but the first is blank."""
+    async def create(self, number: int, identity: Identity) -> None:
+        """Make a segment, whole or not there; any but the first is blank.
+
+        One that was left blank there is good enough.
+        """
 
     async def open(self, number: int) -> Written:
         """The segment to be written."""
@@ -205,7 +207,7 @@ class Journal:
                     f"{self.name} is missing; it is never created again: restore it "
                     "from a backup"
                 )
-            self._storage.create(1, create)
+            await self._storage.create(1, create)
             heads = self._storage.heads()
         self._number = check_segments(heads)
         self.identity = heads[0].identity
@@ -376,7 +378,7 @@ class Journal:
         """Make the next segment beforehand; appends go on meanwhile."""
         if self._spare is None:
             number = self._number + 1
-            await asyncio.to_thread(self._storage.create, number, self.identity)
+            await self._storage.create(number, self.identity)
             self._reached("created")
             self._spare = await self._storage.open(number)
 

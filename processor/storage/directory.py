@@ -10,6 +10,7 @@
 What ends in `.draft` was being made when a process ended, and is worth nothing.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,8 +71,11 @@ class Directory:
             check_file(self._path)  # It is missing.
         return [segment.head_of(self.path_of(number)) for number in numbers]
 
-    def create(self, number: int, identity: Identity) -> None:
-        """Make a segment, unless a blank one was left there."""
+    async def create(self, number: int, identity: Identity) -> None:
+        """Make a segment, unless a blank one was left there; a thread waits for it."""
+        await asyncio.to_thread(self._create, number, identity)
+
+    def _create(self, number: int, identity: Identity) -> None:
         path = self.path_of(number)
         if path.exists():
             head = segment.head_of(path)
