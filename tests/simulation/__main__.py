@@ -5,6 +5,7 @@ every core and show how far they are; each that fails is printed with the
 shortest story that fails in the same way.  Planted bugs must all be caught.
 """
 
+import logging
 import os
 import sys
 import time
@@ -30,6 +31,7 @@ from tests.simulation.story import Story, story_of
 
 _CHUNK = 20  # Seeds a worker takes at a time.
 _SHOWN_LINES = 60
+_SECONDS_PER_LINE = 60.0  # Where nobody can see a bar.
 
 
 def _live(seeds: range) -> list[Outcome]:
@@ -70,6 +72,7 @@ def main(
 ) -> None:
     """Simulate the house; the exit code says whether all went well."""
     console = Console()
+    logging.disable()  # Snapshots that rot are told of a thousand times.
     if planted:
         names = list(PLANTED) if planted == "all" else [planted]
         sys.exit(not catch(console, names, within, workers))
@@ -107,17 +110,21 @@ def tell(console: Console, story: Story, outcome: Outcome) -> None:
 def live_many(console: Console, seeds: range, workers: int) -> bool:
     """Many stories on every core; whether all went well."""
     failed: list[Outcome] = []
-    began = time.monotonic()
+    began = said = time.monotonic()
     with _progress(console) as progress, ProcessPoolExecutor(workers) as pool:
         task = progress.add_task("seeds", total=len(seeds), rate="", failed=0)
         for outcomes in _in_order(pool, _chunks(seeds), workers):
             for outcome in outcomes:
                 if not outcome.is_good:
                     failed.append(outcome)
-                    console.print(f"seed {outcome.seed} fails: {outcome.where}")
+                    print(f"seed {outcome.seed} fails: {outcome.where}", flush=True)
             done = progress.tasks[0].completed + len(outcomes)
             rate = f"{60 * done / (time.monotonic() - began):,.0f}/min"
             progress.update(task, completed=done, rate=rate, failed=len(failed))
+            if not console.is_terminal and time.monotonic() > said + _SECONDS_PER_LINE:
+                said = time.monotonic()
+                told = f"{done:,.0f} of {len(seeds):,} seeds, {rate}"
+                print(f"{told}, {len(failed)} failed", flush=True)
     for outcome in failed[:5]:
         tell(console, *_shrink(outcome.seed))
     seconds = time.monotonic() - began
