@@ -7,6 +7,7 @@ shortest story that fails in the same way.  Planted bugs must all be caught.
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -111,6 +112,7 @@ def live_many(console: Console, seeds: range, workers: int) -> bool:
     """Many stories on every core; whether all went well."""
     failed: list[Outcome] = []
     began = said = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with _progress(console) as progress, ProcessPoolExecutor(workers) as pool:
         task = progress.add_task("seeds", total=len(seeds), rate="", failed=0)
         for outcomes in _in_order(pool, _chunks(seeds), workers):
@@ -146,9 +148,12 @@ def _in_order(
     """Results in order, with only a few chunks handed out ahead."""
     waiting = iter(chunks)
     ahead = [pool.submit(_live, chunk) for chunk in islice(waiting, 4 * workers)]
-    while ahead:
-        yield ahead.pop(0).result()
-        ahead += [pool.submit(_live, chunk) for chunk in islice(waiting, 1)]
+    try:
+        while ahead:
+            yield ahead.pop(0).result()
+            ahead += [pool.submit(_live, chunk) for chunk in islice(waiting, 1)]
+    finally:  # Whoever ends this waits for no more than what has begun.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _progress(console: Console) -> Progress:

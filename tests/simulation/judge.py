@@ -25,7 +25,7 @@ from tests.simulation.virtual import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    
+
 Key = tuple[str, tuple[str, str]]
 
 
