@@ -143,6 +143,23 @@ async def forgets_requests(journal: Journal) -> Shard:
     return shard
 
 
+@contextmanager
+def _snapshots_without_requests() -> Any:
+    saved = ShardReplay.saved
+
+    def without(replay: ShardReplay) -> Any:
+        return {**saved(replay), "remembered": msgspec.msgpack.encode([])}
+
+    with patch.object(ShardReplay, "saved", without):
+        yield
+
+
+@contextmanager
+def _snapshots_of_anything() -> Any:
+    with patch("processor.snapshot.has_end", lambda heads, point: True):
+        yield
+
+
 # The slices.
 
 
@@ -333,6 +350,8 @@ PLANTED: dict[str, Planted] = {
         replace(PARTS, recover_shard=forgets_requests),
         _nothing,
     ),
+    "forget requests in snapshots": (PARTS, _snapshots_without_requests),
+    "trust any snapshot": (PARTS, _snapshots_of_anything),
     "serve before the welcome": (
         replace(PARTS, recover_shard=opens_by_itself),
         _nothing,

@@ -53,8 +53,8 @@ def story_of(seed: int) -> Story:
     """The story of a seed."""
     random = Random(f"story {seed}")
     span_us = random.randrange(2 * SECOND, 8 * SECOND)
-    names = random.choices(_TOWN_DEEDS, _TOWN_WEIGHTS, k=random.randrange(40, 110))
-    names += [CUSTOMER_DEED] * random.randrange(20, 90)
+    names = random.choices(_TOWN_DEEDS, _TOWN_WEIGHTS, k=random.randrange(30, 90))
+    names += [CUSTOMER_DEED] * random.randrange(15, 70)
     names += [KEEPER_DEED] * random.choice([0, 4, 12])
     names += _bad_luck(random)
     deeds = [
