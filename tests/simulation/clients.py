@@ -19,6 +19,8 @@ from tests.simulation.house import Gateway, House
 from tests.simulation.judge import Judge
 from tests.simulation.virtual import MS, SECOND, Timer
 
+ENTRIES = 20  # That are read at a time.
+
 Then = Callable[[Answer, bool], None]
 
 
@@ -175,7 +177,10 @@ class Clients:
     async def _read(self, door: Door, sending: Sending) -> None:
         kind, object_id = sending.errand.read
         try:
-            body = await door.query(kind, object_id)
+            if kind == "entries":
+                body = await door.query_entries(object_id, 0, ENTRIES)
+            else:
+                body = await door.query(kind, object_id)
         except Refusal as refusal:
             self._answer(sending, _refused(refusal))
         else:

@@ -15,7 +15,7 @@ from processor import commands as c
 from processor import messages as m
 from processor.answers import answer_to
 from processor.commands import Command
-from processor.events import SliceGranted
+from processor.events import Event, SliceGranted
 from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
 from processor.journal import Batch
 from processor.records import SETTLEMENT_RECORDS, SHARD_RECORDS
@@ -47,6 +47,9 @@ class Judge:
         self.expected = NaiveHouse(shard_count, first_day)
         self.note: Callable[[str, str, bytes], None] = lambda kind, who, octets: None
         self._sequences: dict[str, int] = {}  # The last record of each journal.
+        self._history: dict[int, list[tuple[str, Event]]] = {
+            shard: [] for shard in range(shard_count)
+        }
         self._promises: dict[Key, Promise] = {}
 
     def where(self, command: Command) -> str:
@@ -107,6 +110,20 @@ class Judge:
             if not is_cut and told["status"] != "declined":
                 raise Violation(f"{key} was told {answer.body!r}, and is not durable")
 
+    def check_entries(self, account_id: str, answer: Answer) -> None:
+        """What is read of an account's history is what was written."""
+        history = self._history[
+            shard_of_slot(slot_of_account(account_id), self.shard_count)
+        ]
+        for entry in msgspec.json.decode(answer.body)["entries"]:
+            day, event = history[entry["sequence"] - 1]
+            amount_minor = getattr(event, "amount_minor", None)
+            kind = event.__struct_config__.tag
+            if (entry["business_day"], entry["kind"]) != (day, kind) or (
+                amount_minor is not None and entry["amount_minor"] != amount_minor
+            ):
+                raise Violation(f"{account_id} is shown {entry}, written was {event}")
+
     # What becomes durable.
 
     def wrote(self, disk: Disk, row: Batch) -> None:
@@ -124,6 +141,7 @@ class Judge:
         else:
             number = disk.identity.number
             shard_records = SHARD_RECORDS.decode(row.records)
+            self._history[number] += [(row.day, r.event) for r in shard_records]
             self.expected.shard_wrote(number, row.day, shard_records)
             where = f"shard-{number}"
             records = shard_records  # type: ignore[assignment]

@@ -8,6 +8,7 @@ back as it was, a full disk is emptied, a frozen process is thawed or ended.
 from collections.abc import Callable
 from random import Random
 
+from processor.chain import Batch
 from processor.events import SliceGranted
 from processor.records import SETTLEMENT_RECORDS
 from tests.simulation.disk import Disk, Fault, slow
@@ -29,6 +30,7 @@ class Luck:
         self.old_copies = 0  # In place now; one at a time.
         self.had_old_copy = False
         self.had_takeover = False
+        self.had_rot = False
         self.happened: list[str] = []
         self._open: dict[int, Mend] = {}
         self._count = 0
@@ -193,13 +195,15 @@ class Luck:
         self._for(100 * MS, 3 * SECOND, mend)
 
     def rot(self) -> None:
-        """A bit flips in an old row, which is found when the node starts again."""
+        """A bit flips in an old row: found when somebody reads it, or at a start."""
         host = self._host()
         disk = host.disk
         if not disk.rows or disk.is_rotten or not disk.is_good:
             return
         self._tell(f"{disk.name} rots: {disk.rot(self.random)}")
-        self.house.kill(host)
+        self.had_rot = True
+        if self.random.random() < 0.6:
+            self.house.kill(host)
         self._for(200 * MS, 2 * SECOND, lambda: self._restore(host))
 
     def rot_snapshot(self) -> None:
@@ -222,6 +226,9 @@ class Luck:
         self._tell(f"{disk.name} is as it was {len(written) - rows} rows ago")
         self.house.kill(host)
         disk.go_back(rows)
+        if host.name == "settlement" and self.random.random() < 0.6:
+            # Those who know better are not heard at first.
+            self._part("settlement", self._better(disk.rows))
         self.old_copies += 1
         self.had_old_copy = True
 
@@ -239,20 +246,28 @@ class Luck:
 
     def _is_known_better(self, disk: Disk, rows: int) -> bool:
         """Whether another journal proves that so many rows are not all."""
-        if disk.identity.kind == "shard":
-            copied = disk.rows[rows - 1].last_sequence if rows else 0
-            return copied < self.expected.acknowledged[disk.identity.number]
+        copied = disk.rows[:rows]
+        if disk.identity.kind == "settlement":
+            return bool(self._better(copied))
+        sequence = copied[-1].last_sequence if copied else 0
+        return sequence < self.expected.acknowledged[disk.identity.number]
+
+    def _better(self, rows: list[Batch]) -> list[str]:
+        """The shards that know of grants of which these rows say nothing."""
         granted: dict[tuple[int, str], int] = {}
-        for row in disk.rows[:rows]:
+        for row in rows:
             for record in SETTLEMENT_RECORDS.decode(row.records):
                 if isinstance(record.event, SliceGranted):
                     event = record.event
                     granted[event.shard, event.pool_id] = event.granted_minor
-        return any(
-            received > granted.get((number, pool_id), 0)
+        return [
+            f"shard-{number}"
             for number, shard in self.expected.shards.items()
-            for pool_id, received in shard.received.items()
-        )
+            if any(
+                received > granted.get((number, pool_id), 0)
+                for pool_id, received in shard.received.items()
+            )
+        ]
 
 
 LUCK_DEEDS: dict[str, Callable[[Luck], None]] = {

@@ -74,7 +74,9 @@ def place_of(error: Exception) -> str:
     if "Traceback" in told:
         frames = [line for line in told.splitlines() if line.startswith("  File ")]
         kind = told.strip().splitlines()[-1].partition(":")[0].rpartition(".")[2]
-        return f"{kind} at {frames[-1].strip()}" if frames else kind
+        file, line, name = frames[-1].strip().split(", ")
+        place = f"{Path(file[6:-1]).name}:{line.removeprefix('line ')} {name}"
+        return f"{kind} at {place}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
 

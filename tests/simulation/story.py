@@ -55,7 +55,7 @@ def story_of(seed: int) -> Story:
     span_us = random.randrange(2 * SECOND, 8 * SECOND)
     names = random.choices(_TOWN_DEEDS, _TOWN_WEIGHTS, k=random.randrange(30, 90))
     names += [CUSTOMER_DEED] * random.randrange(15, 70)
-    names += [KEEPER_DEED] * random.choice([0, 4, 12])
+    names += [KEEPER_DEED] * random.choice([0, 6, 20])
     names += _bad_luck(random)
     deeds = [
         Deed(_moment(random, span_us), name, random.getrandbits(48)) for name in names

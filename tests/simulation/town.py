@@ -216,6 +216,23 @@ class Town:
         """Somebody repeats himself, answered or not."""
         self.clients.repeat(self.random.choice(self.errands[-30:]))
 
+    def look_back_at_all(self) -> None:
+        """Everybody's latest entries are read."""
+        for account in self.accounts:
+            self._look_back(account)
+
+    def look_back(self) -> None:
+        """Somebody reads the latest entries of an account."""
+        self._look_back(self.random.choice(self.accounts))
+
+    def _look_back(self, account: str) -> None:
+        judge = self.clients.judge
+
+        def then(answer: Answer, is_uncertain: bool) -> None:
+            judge.check_entries(account, answer)
+
+        self.clients.read("entries", account, then)
+
     def lift_every_bound(self) -> None:
         """No lender is suspended or capped any more, or owes what was forced."""
         self.lend_again()
@@ -240,4 +257,5 @@ TOWN_DEEDS: dict[str, tuple[int, Deed]] = {
     "lends again": (2, Town.lend_again),
     "forces": (1, Town.force),
     "asks again": (6, Town.ask_again),
+    "looks back": (4, Town.look_back),
 }

@@ -155,6 +155,9 @@ class World:
         if name in LUCK_DEEDS:
             self.luck.random = Random(seed)
             LUCK_DEEDS[name](self.luck)
+            if name == "rot":  # Somebody is going to look at it.
+                self.town.random = Random(seed)
+                self.town.look_back_at_all()
         elif name == KEEPER_DEED:
             for host in self.house.hosts.values():
                 self.house.keep(host)
@@ -186,6 +189,8 @@ class World:
         expected = list(_EXPECTED_DEATHS)
         if self.luck.had_takeover:
             expected += ["Fenced", "later incarnation"]
+        if self.luck.had_rot:
+            expected += ["is damaged"]
         if self.luck.had_old_copy:
             expected += ["old copy", "later incarnation"]
         for host in self.house.hosts.values():
