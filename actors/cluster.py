@@ -19,6 +19,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from actors.auditor import Auditor, TooBusy
+from actors.cuts import SealedCut
 from actors.keeper import keep_all
 from actors.manifest import (
     ClusterRefused,
@@ -32,7 +33,7 @@ from actors.manifest import (
 from actors.node_actors import NodeConfig
 from actors.nodes import Nodes, NothingDone
 from actors.runner import Statistics
-from actors.sealing import SealedCut, seal_all
+from actors.sealing import seal_all
 from actors.supervisor import Supervised
 from processor.audit.verdict import Verdict
 from processor.journal import check_file

@@ -24,7 +24,7 @@ from processor.storage.archive import pack
 from processor.storage.keeping import fold
 
 _LOWEST_PRIORITY = 19
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
 
 log = logging.getLogger("forebay.keeper")
 

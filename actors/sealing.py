@@ -13,30 +13,13 @@ as long as sealing takes.  Settlement goes on by itself if nobody tells it to.
 import asyncio
 from typing import Any
 
-import msgspec
 from ray.exceptions import RayActorError, RayTaskError
 
+from actors.cuts import SealedCut, SealedJournal
 from actors.nodes import NothingDone
 from processor.chain import Point
 
 STAND_STILL_SECONDS_MAX = 5.0
-
-
-class SealedJournal(msgspec.Struct, frozen=True):
-    """What a journal had at the cut: segments 1 to `segments`, to that record."""
-
-    name: str
-    segments: int
-    sequence: int
-    chain: str  # In hexadecimal digits.
-
-
-class SealedCut(msgspec.Struct, frozen=True):
-    """Every journal at one cut, settlement's first, and whose they are."""
-
-    cluster_id: str
-    journals: list[SealedJournal]
-    stood_still_ms: int  # Settlement, and nobody else.
 
 
 async def seal_all(cluster_id: str, nodes: dict[str, Any]) -> SealedCut:

@@ -21,8 +21,8 @@ from typing import Any
 
 import msgspec
 
+from actors.cuts import SealedCut, SealedJournal
 from actors.manifest import Manifest, journal_path, node_names, save
-from actors.sealing import SealedCut, SealedJournal
 from processor.chain import Head, check_row_of_segments
 from processor.storage import segment
 from processor.storage.directory import segment_path

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from actors.sealing import SealedCut
+from actors.cuts import SealedCut
 from gateway.backup import (
     Advance,
     Backup,

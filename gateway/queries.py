@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from actors.sealing import SealedCut
+from actors.cuts import SealedCut
 from gateway.bodies import path_value, query_value
 from gateway.door import Door
 from gateway.keys import require

@@ -15,11 +15,10 @@ import msgspec
 from processor import limits
 from processor.chain import Batch, JournalRefused
 from processor.storage.directory import segment_path
-from processor.storage.files import draft_of, publish
+from processor.storage.files import KEEPERS_DRAFT, draft_of, publish
 from processor.storage.sealed import BLOCKS, Sealed
 from processor.storage.segment import create_packed
 
-_DRAFT = ".packing"
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -33,7 +32,7 @@ def pack(path: Path, number: int) -> bool:
     try:
         if segment.is_packed:
             return False
-        draft = draft_of(file, _DRAFT)
+        draft = draft_of(file, KEEPERS_DRAFT)
         _write(draft, segment)
         _compare(draft, segment)
     finally:

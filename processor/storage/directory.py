@@ -17,7 +17,7 @@ from pathlib import Path
 
 from processor.chain import Head, Identity, JournalRefused
 from processor.storage import segment
-from processor.storage.files import DRAFT, check_file
+from processor.storage.files import DRAFT, check_file, forget_drafts
 from processor.storage.sealed import Sealed
 from processor.storage.snapshots import read_snapshots
 
@@ -56,8 +56,7 @@ class Directory:
 
     def heads(self) -> list[Head]:
         """All segments, the one of an older version taken over."""
-        for leftover in self._path.parent.glob(f"{self._path.name}*{DRAFT}*"):
-            leftover.unlink()
+        forget_drafts(self._path, DRAFT)
         numbers = segment_numbers(self._path)
         if numbers == [1]:
             check_file(self._path)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from processor.chain import JournalInUse, JournalRefused
 
-DRAFT = ".draft"  # Of the journal's owner.
+# How drafts end: those of a journal's owner, and those of whoever keeps it.
+DRAFT = ".draft"
+KEEPERS_DRAFT = ".keeping"
 
 
 def lock_journal(path: Path) -> int:
@@ -37,6 +39,12 @@ def check_file(path: Path) -> None:
         )
     if path.stat().st_size == 0:
         raise JournalRefused(f"{path} is empty: restore it from a backup")
+
+
+def forget_drafts(path: Path, ending: str) -> None:
+    """Remove what was left unfinished of the journal at `path`."""
+    for leftover in path.parent.glob(f"{path.name}*{ending}*"):
+        leftover.unlink()
 
 
 def draft_of(path: Path, ending: str = DRAFT) -> Path:

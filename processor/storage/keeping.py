@@ -21,7 +21,7 @@ from processor.chain import (
 from processor.recovery import replay_of
 from processor.snapshot import Tell
 from processor.storage.directory import segment_path
-from processor.storage.files import check_file
+from processor.storage.files import KEEPERS_DRAFT, check_file, forget_drafts
 from processor.storage.sealed import Sealed
 from processor.storage.snapshots import (
     forget_snapshots,
@@ -41,6 +41,7 @@ def fold(path: Path, last_number: int, tell: Tell) -> Point | None:
     checked.  Raises JournalRefused, or what `apply` raises on a row that should
     not be.
     """
+    forget_drafts(path, KEEPERS_DRAFT)
     heads = [_head(path, number) for number in range(1, last_number + 1)]
     end = heads[-1].end
     assert end is not None

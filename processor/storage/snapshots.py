@@ -8,11 +8,10 @@ Written as a draft, synced and renamed, so a snapshot is whole or not there.
 from collections.abc import Iterator
 from pathlib import Path
 
-from processor.storage.files import draft_of, publish
+from processor.storage.files import KEEPERS_DRAFT, draft_of, publish
 
 _ENDING = ".snapshot"
 _DIGITS = 12
-_DRAFT = ".saving"
 
 
 def snapshot_path(path: Path, sequence: int) -> Path:
@@ -36,7 +35,7 @@ def read_snapshots(path: Path) -> Iterator[tuple[str, int, bytes]]:
 def write_snapshot(path: Path, sequence: int, saved: bytes) -> None:
     """Write one durably, in place of what may have been there."""
     file = snapshot_path(path, sequence)
-    draft = draft_of(file, _DRAFT)
+    draft = draft_of(file, KEEPERS_DRAFT)
     draft.write_bytes(saved)
     publish(draft, file)
 

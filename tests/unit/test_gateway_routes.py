@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from actors.cuts import SealedCut, SealedJournal
 from actors.nodes import NothingDone
-from actors.sealing import SealedCut, SealedJournal
 from gateway.keys import KeyFile
 from gateway.routes import COMMAND_ROUTES, QUERY_ROUTES, CommandRoute, QueryRoute, Role
 from processor import commands as c

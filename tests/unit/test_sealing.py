@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
+from actors.cuts import SealedCut, SealedJournal
 from actors.nodes import NothingDone
-from actors.sealing import SealedCut, SealedJournal, seal_all
+from actors.sealing import seal_all
 from processor.chain import Point
 
 

@@ -280,13 +280,30 @@ async def test_a_sealed_segment_that_lost_its_last_row_is_named(path: Path) -> N
 
 
 def shortened(path: Path) -> Path:
+    change(path, "DELETE FROM batch WHERE rowid = (SELECT max(rowid) FROM batch)")
+    return path
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["epoch = epoch + 1", "at_ms = at_ms + 1", "records = X'00'", "day = '2026-01-02'"],
+)
+async def test_a_changed_row_in_a_sealed_segment_is_named(
+    path: Path, changed: str
+) -> None:
+    await written(path)
+    middle = "(SELECT first_sequence FROM batch LIMIT 1 OFFSET 5)"
+    change(path, f"UPDATE batch SET {changed} WHERE first_sequence = {middle}")
+    with pytest.raises(JournalRefused, match=r"000002 is damaged: the row of record"):
+        await rows_of(path)
+
+
+def change(path: Path, statement: str) -> None:
+    """Damage the second segment of a journal that nobody has open."""
     connection = sqlite3.connect(segment_path(path, 2))
     with connection:
-        connection.execute(
-            "DELETE FROM batch WHERE rowid = (SELECT max(rowid) FROM batch)"
-        )
+        connection.execute(statement)
     connection.close()
-    return path
 
 
 # Crashes.

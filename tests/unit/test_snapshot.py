@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors.births import recover_shard
 from processor import limits, snapshot
 from processor.chain import Batch, Identity, Point
 from processor.journal import Journal, JournalRefused, read_journal
@@ -234,6 +236,38 @@ async def test_recovery_is_the_newest_snapshot_and_the_rows_since(path: Path) ->
     assert point is not None
     assert (point, digest, all_rows - 4 * SEGMENT_ROWS) == await recovered(path, [])
     assert digest == digest_of(replayed().state)
+
+
+async def test_a_node_is_born_of_a_snapshot_and_reads_nothing_before_it(
+    path: Path,
+) -> None:
+    """What is damaged there, `forebay verify` finds; a node does without."""
+    digest = digest_of(replayed().state)
+    fold(path, 4, never)
+    change(segment_path(path, 2), "UPDATE batch SET at_ms = at_ms + 1")
+    journal = await Journal.open(path)
+    try:
+        shard = await recover_shard(journal)
+        assert digest == digest_of(shard.state)
+        assert journal.point.sequence == shard.sequence == shard.history.sequence
+        journal.append(1, shard.day, 1, b"appended behind it")
+    finally:
+        await journal.close()
+    for sequence in snapshot_sequences(path):
+        snapshot_path(path, sequence).unlink()
+    journal = await Journal.open(path)
+    try:
+        with pytest.raises(JournalRefused, match=r"000002 is damaged"):
+            await recover_shard(journal)
+    finally:
+        await journal.close()
+
+
+def change(file: Path, statement: str) -> None:
+    connection = sqlite3.connect(file)
+    with connection:
+        connection.execute(statement)
+    connection.close()
 
 
 async def test_each_snapshot_goes_on_from_the_one_before(

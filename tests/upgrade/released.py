@@ -2,7 +2,9 @@
 
 Written by a server of two shards that all stories of the scenario book were
 played on, one after the other, then stopped.  `format-1.json` has what that
-version said of each at its end.
+version said of each at its end.  `digest` is of the state as it was in memory:
+who gives the state another form puts the new one there, once `views_digest`, which
+is of what callers read, and the audit still say the same.
 """
 
 import json
@@ -22,7 +24,7 @@ def unpack_format_1(data_dir: Path) -> None:
 
 
 def expected_of_format_1() -> dict[str, dict[str, Any]]:
-    """By the name of the file: rows, sequence, digest, remembered requests."""
+    """By the name of the file: how many of what, and what it comes to."""
     expected: dict[str, dict[str, Any]] = json.loads(
         (HERE / "format-1.json").read_text()
     )

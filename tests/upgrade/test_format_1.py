@@ -6,6 +6,7 @@ because each file says format 2; a newer one is refused here in the same way.
 
 import shutil
 import sqlite3
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ import pytest
 from gateway.verify import verify
 from processor.journal import Journal, JournalRefused, read_journal
 from processor.recovery import digest_of, replay_of
+from processor.settlement_state import SettlementState
+from processor.settlement_views import view as settlement_view
+from processor.state import ShardState
 from processor.storage.segment import FORMAT
+from processor.views import view as shard_view
 from tests.upgrade.released import NAMES, expected_of_format_1, unpack_format_1
 
 
@@ -22,6 +27,16 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data_dir = tmp_path_factory.mktemp("format-1")
     unpack_format_1(data_dir)
     return data_dir
+
+
+# What is shown of each account, and of each object in settlement's tables.
+ACCOUNT_VIEWS = ("account", "statements", "schedule")
+SETTLEMENT_VIEWS = (
+    ("programs", "program"),
+    ("merchants", "merchant"),
+    ("merchants", "payable"),
+    ("days", "day"),
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -39,6 +54,10 @@ def test_it_replays_to_the_state_it_had(released: Path, name: str) -> None:
         "sequence": replay.state.sequence,
         "digest": digest_of(replay.state),
         "remembered": len(replay.remembered),
+        "views": len(shown(replay.state)),
+        "views_digest": blake2b(
+            b"".join(shown(replay.state)), digest_size=16
+        ).hexdigest(),
     }
     assert before == (released / f"{name}.journal").read_bytes()
 
@@ -95,6 +114,23 @@ async def test_a_newer_one_is_refused_by_name_and_left_alone(
     with pytest.raises(JournalRefused, match=why), read_journal(path):
         pass
     assert before == path.read_bytes()
+
+
+def shown(state: ShardState | SettlementState) -> list[bytes]:
+    """What a caller reads of it, whatever form the state has."""
+    if isinstance(state, ShardState):
+        found = [
+            shard_view(state, kind, account_id)
+            for account_id in sorted(state.accounts)
+            for kind in ACCOUNT_VIEWS
+        ]
+    else:
+        found = [
+            settlement_view(state, kind, object_id)
+            for table, kind in SETTLEMENT_VIEWS
+            for object_id in sorted(getattr(state, table))
+        ]
+    return [body for body in found if body is not None]
 
 
 def format_of(path: Path) -> int:
