@@ -17,7 +17,7 @@ from processor import messages as m
 from processor.entries import Reading
 from processor.framing import caller_reader, frame
 from processor.history import Page
-from processor.journal import Journal
+from processor.journal import Journal, JournalRefused
 from processor.recovery import ShardReplay
 from processor.shard import Shard
 from processor.storage.segment import Segment
@@ -73,6 +73,18 @@ def damage(journal: Journal, where: str) -> None:
     journal._live._sqlite.execute(
         f"UPDATE batch SET records = zeroblob(40) WHERE {where}"
     )
+
+
+async def test_a_row_that_reads_well_and_is_not_what_was_written_is_no_answer(
+    tmp_path: Path,
+) -> None:
+    shard = a_busy_shard()
+    async with a_journal(tmp_path / "j", shard.batches) as journal:
+        assert isinstance(journal._live, Segment)
+        journal._live._sqlite.execute("UPDATE batch SET at_ms = at_ms + 1")
+        for sequence in (1, shard.state.sequence):
+            with pytest.raises(JournalRefused, match="is damaged"):
+                journal.row_of(sequence)
 
 
 async def test_a_damaged_row_is_no_answer(tmp_path: Path) -> None:
