@@ -218,7 +218,11 @@ class Settlement(Lessor):
             self._record(None, e.ShardJoined(shard, hello.journal_id))
         # What an older connection still brings is not listened to any more: the
         # shard repeats on the new one whatever matters.
-        self._shard_of.pop(self._connection_of.get(shard, connection), None)
+        before = self._connection_of.get(shard, connection)
+        self._shard_of.pop(before, None)
+        # It asks again, and a later life counts its asks anew: an answer to an
+        # old one would be taken for the answer to another.
+        self._forget_asks(before)
         self._connection_of[shard] = connection
         self._shard_of[connection] = shard
         self._epoch_of[shard] = hello.epoch

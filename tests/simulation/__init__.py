@@ -21,6 +21,5 @@ are Ray (a supervisor of some lines), sockets, SQLite, the keeper's process, and
 HTTP.
 
 Not covered: what SQLite, the kernel or the disk do against their word (a sync
-that lies), two faults that destroy the only good copy, memory that rots, and
-entries read from a row that has rotted under a living node.
+that lies), two faults that destroy the only good copy, and memory that rots.
 """

@@ -18,6 +18,7 @@ from processor import commands as c
 from processor import limits
 from processor import messages as m
 from processor.audit.report import audit
+from processor.framing import frame
 from processor.ids import shard_of_slot, slot_of_account
 from processor.journal import Batch
 from processor.recovery import digest_of
@@ -43,6 +44,7 @@ _EXPIRED_US = 130 * SECOND  # Nothing of the town is open after this.
 _CAP_MINOR = 40
 _TOWN_LIMIT = 10**9
 _SPENDER = "spender"
+_HEAD_BYTES = len(frame([])) - 1  # Of a frame; an empty list is one byte.
 _EXPECTED_DEATHS = ("disk I/O error", "database or disk is full")
 
 
@@ -337,7 +339,7 @@ class World:
 def _words(octets: bytes) -> str:
     """A frame in words, if the piece begins with one."""
     try:
-        messages = msgspec.msgpack.decode(memoryview(octets)[4:])
+        messages = msgspec.msgpack.decode(memoryview(octets)[_HEAD_BYTES:])
     except msgspec.DecodeError:
         return f"{len(octets)} bytes"
     return " ".join(str(message) for message in messages)

@@ -244,6 +244,17 @@ def test_settlement_stops_when_a_shard_knows_more(hello: dict[str, Any]) -> None
     assert "old copy" in settlement.node.stopped_because
 
 
+def test_what_an_earlier_life_asked_is_not_answered_to_the_next() -> None:
+    """Both count their asks from 1, and the old connection may not have ended."""
+    settlement = exhausted()
+    settlement.told(11, asked(1, 1, L1=50))
+    settlement.hello(1, 12, epoch=2, sequence=20)
+    settlement.told(12, reported(1, lease("L1", 0)))
+    settlement.told(10, reported(1, lease("L1", 100, returned=40, used=60)))
+    assert [] == of_kind(settlement.said[12], m.AskRefused)
+    assert settlement.state.refusals == 0
+
+
 def test_a_hello_that_comes_late_does_not_displace_the_newer_connection() -> None:
     """A shard that connects twice is heard on the second, whichever comes first."""
     settlement = a_settlement(L1=100)
