@@ -1,12 +1,14 @@
 """The timer of a node: by a clock that may be put right at any moment."""
 
 import asyncio
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from actors.clock import Clock
 from actors.runner import Runner
-from processor.journal import Journal
-from processor.node import Node
+
+if TYPE_CHECKING:
+    from processor.journal import Journal
+    from processor.node import Node
 
 HOUR_MS = 3_600_000
 
