@@ -17,16 +17,20 @@ DATA_DIR ?= ./data/demo
 SERVE_DATA_DIR ?= ./data/serve
 PORT ?=
 ONCE ?=
+SEED ?=
+SEEDS ?=
+FIRST ?=
+VERBOSE ?=
+PLANTED ?=
 PYTEST_ARGS ?=
 MINUTES ?= 5
-SEED ?=
 
 # ONCE=0 and ONCE= both mean "keep running".
 ONCE_FLAG := $(if $(filter-out 0,$(ONCE)),--once)
 PORT_FLAG := $(if $(PORT),--port $(PORT))
 SEED_FLAG := $(if $(SEED),--seed $(SEED))
 
-.PHONY: help run serve test check format lint types bench load crash lock clean
+.PHONY: help run serve test check format lint types bench load simulate crash lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' Makefile \
@@ -63,6 +67,11 @@ bench: $(STAMP) ## Measure authorizations, one JSON line
 
 load: $(STAMP) ## Run the load test
 	@exec $(BIN)/python -m loadtest
+
+simulate: $(STAMP) ## Simulate (SEED=n [VERBOSE=1], SEEDS=n [FIRST=n], PLANTED=all)
+	@exec $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) \
+	  $(if $(VERBOSE),--verbose) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(FIRST),--first $(FIRST)) $(if $(PLANTED),--planted "$(PLANTED)")
 
 crash: $(STAMP) ## Kill, freeze and starve real processes (MINUTES=30 SEED=)
 	@exec $(BIN)/python -m tests.crash --minutes $(MINUTES) $(SEED_FLAG)

@@ -24,6 +24,8 @@ from processor.ids import shard_of_slot, slot_of_account, slot_of_made_id
 from processor.messages import Answer, Message, Query, QueryEntries, Submit
 from processor.views import ACCOUNT_KINDS
 
+Seconds = Callable[[], float]  # A clock that only grows.
+
 _RECONNECT_SECONDS = 0.05
 _FIRST_FRAME_MESSAGES = 8  # Of a turn; each that follows may be twice as long.
 # What a shard is asked for by kind, and whose id that is.
@@ -97,8 +99,9 @@ class Awaited:
 class Link(asyncio.Protocol):
     """The connection to one node, made again whenever it breaks."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, seconds: Seconds = perf_counter) -> None:
         self.name = name
+        self._seconds = seconds
         self.is_connected = False
         self._address = ""
         self.backlog = Backlog()
@@ -153,7 +156,7 @@ class Link(asyncio.Protocol):
         Without a sender it has its place whatever waits there already.
         """
         if not self._turn_began_seconds:
-            self._turn_began_seconds = perf_counter()
+            self._turn_began_seconds = self._seconds()
             self._loop.call_soon(self._end_turn)
         self._refuse_if_closed()
         if sender is not None:
@@ -189,7 +192,7 @@ class Link(asyncio.Protocol):
 
     def _open(self, waiting: Waiting, sender: Sender | None) -> int:
         number = self._window.open((waiting, sender))
-        self.backlog.sent(number, self._turn_began_seconds or perf_counter())
+        self.backlog.sent(number, self._turn_began_seconds or self._seconds())
         return number
 
     def _send(self, message: Message) -> None:
@@ -206,7 +209,7 @@ class Link(asyncio.Protocol):
         if self._outgoing:
             self._flush()
         if self._turn_began_seconds:
-            took_seconds = perf_counter() - self._turn_began_seconds
+            took_seconds = self._seconds() - self._turn_began_seconds
             self._turns_seconds = (self._turns_seconds[1], took_seconds)
             self._turn_began_seconds = 0.0
 
@@ -232,7 +235,7 @@ class Link(asyncio.Protocol):
         # In order, but for those that were set aside for a while.
         numbers = [cast("Answer", answer).correlation for answer in answers]
         if numbers:
-            backlog.reached(max(numbers), perf_counter(), sum(self._turns_seconds))
+            backlog.reached(max(numbers), self._seconds(), sum(self._turns_seconds))
         for answer in answers:
             assert isinstance(answer, Answer)
             found = close(answer.correlation)
@@ -272,12 +275,13 @@ class Nodes:
         self,
         shard_count: int,
         figures: Callable[[], Awaitable[list[Statistics]]],
+        seconds: Seconds = perf_counter,
     ) -> None:
         assert 0 < shard_count <= limits.SHARDS_MAX
         self.figures = figures
         self.shard_count = shard_count
-        self.settlement = Link("settlement")
-        self.shards = [Link(f"shard-{n:03d}") for n in range(shard_count)]
+        self.settlement = Link("settlement", seconds)
+        self.shards = [Link(f"shard-{n:03d}", seconds) for n in range(shard_count)]
 
     @property
     def links(self) -> list[Link]:

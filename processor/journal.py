@@ -324,9 +324,29 @@ class Journal:
     def row_of(self, sequence: int) -> Batch:
         """The row that holds a durable record; the caller waits for the disk.
 
-        Raises JournalRefused if the file is damaged.
+        Raises JournalRefused if the file is damaged, or if the row does not
+        follow the one before it.
         """
         assert 0 < sequence < self._next_sequence
+        row = self._row_of(sequence)
+        if not row.first_sequence <= sequence <= row.last_sequence:
+            raise JournalRefused(f"{self.name} is damaged: no row has {sequence}")
+        before = self._chain_after(row.first_sequence - 1)
+        check_batch(self.name, row, row.first_sequence, before)
+        return row
+
+    def _chain_after(self, sequence: int) -> bytes:
+        """The chain right after the last record of a row, or before the first row."""
+        if sequence == self._begin.sequence:
+            return self._begin.chain
+        if sequence == 0:
+            return chain_start(self.identity)
+        head = self.sealed[self._number_of(sequence) - 1 :][:1]
+        if head and head[0].end is not None and head[0].end.sequence == sequence:
+            return head[0].end.chain
+        return self._row_of(sequence).chain
+
+    def _row_of(self, sequence: int) -> Batch:
         number = self._number_of(sequence)
         if number == self._number:
             assert not self._is_reading

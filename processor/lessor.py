@@ -127,7 +127,7 @@ class Lessor(Node):
                 message.ask,
                 self._connection_of[shard],
                 message.needs,
-                self._now_ms + limits.PARKED_MS_MAX,
+                self._watch_ms + limits.PARKED_MS_MAX,
                 self._round_count,
                 message.sequence,
                 is_forced=message.is_forced,
@@ -148,7 +148,7 @@ class Lessor(Node):
                 0,
                 connection,
                 (need_of(self.state, command),),
-                self._now_ms + limits.PARKED_MS_MAX,
+                self._watch_ms + limits.PARKED_MS_MAX,
                 self._round_count,
                 correlation=correlation,
                 command=command,
@@ -325,7 +325,7 @@ class Lessor(Node):
                 self._next_round(),
                 lender_id,
                 True,
-                self._now_ms + limits.PARKED_MS_MAX,
+                self._watch_ms + limits.PARKED_MS_MAX,
                 self.state.day,
                 connection,
                 correlation,
@@ -340,7 +340,7 @@ class Lessor(Node):
                     self._next_round(),
                     caps.pool_ids.pop(),
                     True,
-                    self._now_ms + limits.PARKED_MS_MAX,
+                    self._watch_ms + limits.PARKED_MS_MAX,
                     self.state.day,
                     connection,
                     correlation,
@@ -408,12 +408,12 @@ class Lessor(Node):
     def _give_up_late(self) -> None:
         """Answer who has waited too long; an open recall goes on for the others."""
         for round_ in list(self._rounds.values()):
-            if round_.keep and round_.gives_up_at_ms <= self._now_ms:
+            if round_.keep and round_.gives_up_at_ms <= self._watch_ms:
                 del self._rounds[round_.number]
                 self._not_done(
                     round_.connection, round_.correlation, "a shard does not answer"
                 )
-            late = [a for a in round_.asks if a.gives_up_at_ms <= self._now_ms]
+            late = [a for a in round_.asks if a.gives_up_at_ms <= self._watch_ms]
             for ask in late:
                 round_.asks.remove(ask)
                 if ask.command is not None:

@@ -100,6 +100,7 @@ class ShardHello(Message, frozen=True):
     reference_version: int
     day: str
     leases: tuple[Lease, ...]
+    hello: int = 1  # Which of this epoch: an older one may arrive later.
 
 
 class SliceWanted(Message, frozen=True):

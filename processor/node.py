@@ -58,6 +58,8 @@ class Node:
         self._readings: list[Reading] = []
         self._now_ms = 0
         self._steady_ms = 0
+        self._read_ms = 0  # The clock's last reading.
+        self._watch_ms = 0  # For waits: runs on while `_now_ms` stands still.
         self._batch_is_over = False
 
     @property
@@ -86,13 +88,19 @@ class Node:
 
     def wakes_at_ms(self) -> int | None:
         """When a step is due though nothing comes in; None for never."""
-        due = self._due_ms()
+        waits = self._waits_ms()
         if self._held:
-            due.append(self._held[0][0])
-        return min(due, default=None)
+            waits.append(self._held[0][0])
+        behind_ms = self._watch_ms - self._read_ms
+        due = [until_ms - behind_ms for until_ms in waits]
+        return min(due + self._due_ms(), default=None)
 
     def _due_ms(self) -> list[int]:
-        """All the moments at which something is due."""
+        """When something is due by the time that is stamped."""
+        return []
+
+    def _waits_ms(self) -> list[int]:
+        """Until when somebody waits, by the stopwatch."""
         raise NotImplementedError
 
     def receive(self, connection: int, messages: Sequence[Message]) -> None:
@@ -113,9 +121,12 @@ class Node:
     def step(self, now_ms: int, steady_ms: int = 0) -> Step:
         """Work off one batch.  `now_ms` is the one reading of the clock.
 
-        Time never falls: a clock that was put back stands still here.  Deadlines
-        are on a clock that nobody sets, `steady_ms`; nothing else is.
+        Time never falls: a clock that was put back stands still here.  Who waits
+        waits no longer for that.  Deadlines are on a clock that nobody sets,
+        `steady_ms`; nothing else is.
         """
+        self._watch_ms += max(0, now_ms - self._read_ms)
+        self._read_ms = now_ms
         self._now_ms = max(now_ms, self._now_ms)
         self._steady_ms = steady_ms
         self._records = []
@@ -171,12 +182,12 @@ class Node:
         if is_full and isinstance(message, Asked):
             self._not_done(connection, message.correlation, "overloaded")
         else:
-            due_ms = self._now_ms + limits.PARKED_MS_MAX
+            due_ms = self._watch_ms + limits.PARKED_MS_MAX
             self._held.append((due_ms, connection, message))
 
     def _give_up_held(self) -> None:
         held = self._held
-        while held and (held[0][0] <= self._now_ms or self.stopped_because):
+        while held and (held[0][0] <= self._watch_ms or self.stopped_because):
             _, connection, message = held.popleft()
             if isinstance(message, Submit) and self._answer_again(
                 connection, message.correlation, message.command

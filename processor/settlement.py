@@ -36,6 +36,7 @@ class Settlement(Lessor):
     ) -> None:
         super().__init__(state, remembered, epoch)
         self._shard_of: dict[int, int] = {}
+        self._hello_of: dict[int, tuple[int, int]] = {}  # Its epoch, and which.
         self._reference_held: dict[int, int] = {}
         self._registered: list[tuple[int, int, int, m.Answer]] = []
 
@@ -52,13 +53,13 @@ class Settlement(Lessor):
         """How many shards are on the line."""
         return len(self._connection_of)
 
-    def _due_ms(self) -> list[int]:
-        due = [gives_up_at_ms for _, gives_up_at_ms, _, _ in self._registered]
+    def _waits_ms(self) -> list[int]:
+        waits = [gives_up_at_ms for _, gives_up_at_ms, _, _ in self._registered]
         for round_ in self._rounds.values():
             if round_.keep:
-                due.append(round_.gives_up_at_ms)
-            due.extend(ask.gives_up_at_ms for ask in round_.asks)
-        return due
+                waits.append(round_.gives_up_at_ms)
+            waits.extend(ask.gives_up_at_ms for ask in round_.asks)
+        return waits
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
         # Whatever gives nothing away: what a shard tells of itself is a fact.
@@ -182,7 +183,7 @@ class Settlement(Lessor):
         self._registered.append(
             (
                 len(self.state.reference),
-                self._now_ms + limits.REFERENCE_WAIT_MS_MAX,
+                self._watch_ms + limits.REFERENCE_WAIT_MS_MAX,
                 connection,
                 answer,
             )
@@ -197,7 +198,7 @@ class Settlement(Lessor):
         waiting = []
         for registered in self._registered:
             version, gives_up_at_ms, connection, answer = registered
-            if version <= held or gives_up_at_ms <= self._now_ms:
+            if version <= held or gives_up_at_ms <= self._watch_ms:
                 self._deliver(connection, answer)
             else:
                 waiting.append(registered)
@@ -226,11 +227,18 @@ class Settlement(Lessor):
             self._deliver(connection, m.ShardRefused(refused.why))
             return
         shard = hello.shard
+        if (hello.epoch, hello.hello) < self._hello_of.get(shard, (0, 0)):
+            return  # A late word on a connection that the shard has given up.
+        self._hello_of[shard] = (hello.epoch, hello.hello)
         if shard not in self.state.shards:
             self._record(None, e.ShardJoined(shard, hello.journal_id))
         # What an older connection still brings is not listened to any more: the
         # shard repeats on the new one whatever matters.
-        self._shard_of.pop(self._connection_of.get(shard, connection), None)
+        before = self._connection_of.get(shard, connection)
+        self._shard_of.pop(before, None)
+        # It asks again, and a later life counts its asks anew: an answer to an
+        # old one would be taken for the answer to another.
+        self._forget_asks(before)
         self._connection_of[shard] = connection
         self._shard_of[connection] = shard
         self._epoch_of[shard] = hello.epoch

@@ -92,6 +92,7 @@ class Shard(Node):
         self.history = history
         self.epoch = epoch
         self.settlement_is_connected = False
+        self._hellos = 0
         self._journal_id = journal_id
         self._moment = Moment(0)
         self._asks = 0
@@ -135,13 +136,14 @@ class Shard(Node):
         return super().has_work or (self.is_open and has_ended)
 
     def _due_ms(self) -> list[int]:
-        due = [parked.first.gives_up_at_ms for parked in self._parked.values()]
         next_ms = self._expiries.next_ms
-        if next_ms is not None and self.is_open:
-            due.append(next_ms)
+        return [next_ms] if next_ms is not None and self.is_open else []
+
+    def _waits_ms(self) -> list[int]:
+        waits = [parked.first.gives_up_at_ms for parked in self._parked.values()]
         if self._has_progressed:
-            due.append(self._told_at_ms + limits.PROGRESS_MS_MAX)
-        return due
+            waits.append(self._told_at_ms + limits.PROGRESS_MS_MAX)
+        return waits
 
     def _is_heard_while_closed(self, message: m.Message) -> bool:
         return not isinstance(message, m.Asked)
@@ -154,7 +156,8 @@ class Shard(Node):
     def settlement_connected(self) -> None:
         """Say hello with all that the journal says, then ask again."""
         self.settlement_is_connected = True
-        self._told_sequence, self._told_at_ms = 0, self._now_ms
+        self._told_sequence, self._told_at_ms = 0, self._watch_ms
+        self._hellos += 1
         self._deliver(
             SETTLEMENT,
             m.ShardHello(
@@ -165,6 +168,7 @@ class Shard(Node):
                 self.state.reference_version,
                 self.state.day,
                 tuple(_lease(lease) for lease in self.state.slices.values()),
+                self._hellos,
             ),
         )
         for parked in self._parked.values():
@@ -205,16 +209,16 @@ class Shard(Node):
     def _tell_progress(self) -> None:
         """Now and then: an old copy of the journal is one that ends before that."""
         more = self.state.sequence - self._told_sequence
-        is_due = self._now_ms >= self._told_at_ms + limits.PROGRESS_MS_MAX
+        is_due = self._watch_ms >= self._told_at_ms + limits.PROGRESS_MS_MAX
         if self._has_progressed and (is_due or more >= limits.PROGRESS_RECORDS_MAX):
             sequence = self.state.sequence
-            self._told_sequence, self._told_at_ms = sequence, self._now_ms
+            self._told_sequence, self._told_at_ms = sequence, self._watch_ms
             self._deliver(SETTLEMENT, m.ShardProgress(self.epoch, sequence))
 
     def _ask_ahead(self, lease: Slice, demand: Demand) -> None:
         if not self.settlement_is_connected:
             return
-        wanted_minor = demand.wanted_minor(lease.free_minor, self._now_ms)
+        wanted_minor = demand.wanted_minor(lease.free_minor, self._watch_ms)
         if wanted_minor:
             self._deliver(
                 SETTLEMENT,
@@ -233,7 +237,7 @@ class Shard(Node):
                     connection,
                     message.correlation,
                     message.command,
-                    self._now_ms + limits.PARKED_MS_MAX,
+                    self._watch_ms + limits.PARKED_MS_MAX,
                     message.deadline_ms,
                 )
             )
@@ -386,7 +390,7 @@ class Shard(Node):
         """Who parks gives up at his deadline, if that is earlier."""
         if waiting.deadline_ms:
             left_ms = waiting.deadline_ms - self._steady_ms
-            gives_up_at_ms = min(waiting.gives_up_at_ms, self._now_ms + left_ms)
+            gives_up_at_ms = min(waiting.gives_up_at_ms, self._watch_ms + left_ms)
             waiting.gives_up_at_ms = gives_up_at_ms
 
     def _unpark(
@@ -412,7 +416,7 @@ class Shard(Node):
         else:
             self._decide(first, _refusals(parked, refusal), forced_minor)
         for waiting in parked.behind:
-            if waiting.gives_up_at_ms <= self._now_ms:
+            if waiting.gives_up_at_ms <= self._watch_ms:
                 self._refuse_waiting(waiting, "settlement did not answer in time")
             else:
                 self._submit(waiting)
@@ -431,7 +435,7 @@ class Shard(Node):
         late = [
             parked.ask
             for parked in self._parked.values()
-            if parked.first.gives_up_at_ms <= self._now_ms
+            if parked.first.gives_up_at_ms <= self._watch_ms
         ]
         for ask in late:
             self._unpark(ask, None, "settlement did not answer in time")

@@ -83,11 +83,13 @@ class OneSettlement:
         journal_id: str = "",
         reference: int | None = None,
         day: str = FIRST_DAY,
+        number: int = 1,
     ) -> list[m.Message]:
         """A shard says hello and knows all reference data, unless said otherwise."""
         version = len(self.state.reference) if reference is None else reference
+        known = (version, day, leases)
         hello = m.ShardHello(
-            shard, epoch, sequence, journal_id or f"j{shard}", version, day, leases
+            shard, epoch, sequence, journal_id or f"j{shard}", *known, number
         )
         return self.told(connection, hello)
 

@@ -17,7 +17,7 @@ from processor import messages as m
 from processor.entries import Reading
 from processor.framing import caller_reader, frame
 from processor.history import Page
-from processor.journal import Journal
+from processor.journal import Journal, JournalRefused
 from processor.recovery import ShardReplay
 from processor.shard import Shard
 from processor.storage.segment import Segment
@@ -75,13 +75,25 @@ def damage(journal: Journal, where: str) -> None:
     )
 
 
+async def test_a_row_that_reads_well_and_is_not_what_was_written_is_no_answer(
+    tmp_path: Path,
+) -> None:
+    shard = a_busy_shard()
+    async with a_journal(tmp_path / "j", shard.batches) as journal:
+        assert isinstance(journal._live, Segment)
+        journal._live._sqlite.execute("UPDATE batch SET at_ms = at_ms + 1")
+        for sequence in (1, shard.state.sequence):
+            with pytest.raises(JournalRefused, match="is damaged"):
+                journal.row_of(sequence)
+
+
 async def test_a_damaged_row_is_no_answer(tmp_path: Path) -> None:
     shard = a_busy_shard()
     async with a_journal(tmp_path / "j", shard.batches) as journal:
         damage(journal, "first_sequence > 9")
         queue = Readings(journal)
         queue.take(reading_of(shard))
-        with pytest.raises(Exception, match="Expected"):
+        with pytest.raises(Exception, match="is damaged"):
             queue.work()
 
 
@@ -302,4 +314,4 @@ async def test_a_fault_while_reading_ends_the_node(tmp_path: Path) -> None:
         caller.say(m.QueryEntries(1, "a", 0, ROWS))
         while not failed:  # noqa: ASYNC110 - it ends
             await asyncio.sleep(0)
-    assert "Expected" in failed[0]
+    assert "is damaged" in failed[0]

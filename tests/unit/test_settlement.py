@@ -244,6 +244,29 @@ def test_settlement_stops_when_a_shard_knows_more(hello: dict[str, Any]) -> None
     assert "old copy" in settlement.node.stopped_because
 
 
+def test_what_an_earlier_life_asked_is_not_answered_to_the_next() -> None:
+    """Both count their asks from 1, and the old connection may not have ended."""
+    settlement = exhausted()
+    settlement.told(11, asked(1, 1, L1=50))
+    settlement.hello(1, 12, epoch=2, sequence=20)
+    settlement.told(12, reported(1, lease("L1", 0)))
+    settlement.told(10, reported(1, lease("L1", 100, returned=40, used=60)))
+    assert [] == of_kind(settlement.said[12], m.AskRefused)
+    assert settlement.state.refusals == 0
+
+
+def test_a_hello_that_comes_late_does_not_displace_the_newer_connection() -> None:
+    """A shard that connects twice is heard on the second, whichever comes first."""
+    settlement = a_settlement(L1=100)
+    settlement.hello(0, 13, sequence=20, number=3)
+    assert [] == settlement.hello(0, 12, sequence=20, number=2)
+    settlement.node.disconnected(12)
+    heard = settlement.told(13, asked(0, 1, L1=50))
+    assert [m.GrantSlice("L1", 50), m.AskGranted(1)] == heard
+    settlement.hello(0, 14, epoch=2, sequence=20, number=1)  # Its next life.
+    assert [] != settlement.told(14, asked(0, 1, L1=5))
+
+
 def test_a_shard_that_came_back_is_known_by_its_new_connection() -> None:
     """The old one may still bring what was on the wire, and may end later or not."""
     settlement = a_settlement(L1=100)

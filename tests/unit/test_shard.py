@@ -134,6 +134,22 @@ def test_who_has_waited_too_long_hears_that_nothing_was_done() -> None:
     assert m.Outcome.DECIDED is outcome(shard, again)
 
 
+def test_a_clock_that_was_put_back_makes_nobody_wait_longer() -> None:
+    shard = a_shard().connected()
+    shard.now_ms += 3_600_000
+    shard.step()
+    shard.now_ms -= 3_600_000
+    shard.step()
+    (first,) = shard.submit(buy("a", 50, "x"))
+    shard.now_ms += limits.PARKED_MS_MAX - 1
+    shard.step()
+    assert outcome(shard, first) is None
+    assert shard.now_ms + 1 == shard.node.wakes_at_ms()
+    shard.now_ms += 1
+    shard.step()
+    assert m.Outcome.NOT_DONE is outcome(shard, first)
+
+
 def test_there_is_a_bound_on_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PARKED_COMMANDS_MAX", 2)
     shard = a_shard().connected()

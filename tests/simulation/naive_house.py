@@ -120,9 +120,9 @@ class ShardBooks:
             known = [key for key, pool in self.pool_of.items() if pool == lender_id]
             return sum(self.lent[key] for key in known)
         if lender_id.startswith("daily/"):
-            return self.used_on[lender_id, self.day]
-        gone = self.captured[lender_id] - self.refunded[lender_id]
-        return self.authorized[lender_id] + gone
+            return self.used_on.get((lender_id, self.day), 0)
+        gone = self.captured.get(lender_id, 0) - self.refunded.get(lender_id, 0)
+        return self.authorized.get(lender_id, 0) + gone
 
     def free(self, lender_id: str) -> int:
         leased = self.received[lender_id] - self.returned[lender_id]
@@ -179,24 +179,29 @@ class NaiveHouse:
             total = self.whole(lender_id)
             seen = self.unleased(lender_id)
             assert seen >= 0
+            used = 0
             for number, shard in self.shards.items():
                 key = (number, lender_id)
-                on_its_way = self.granted[key] - shard.received[lender_id]
-                on_its_way_back = shard.returned[lender_id] - self.credited[key]
+                received = shard.received.get(lender_id, 0)
+                returned = shard.returned.get(lender_id, 0)
+                used_here = shard.used(lender_id)
+                on_its_way = self.granted.get(key, 0) - received
+                on_its_way_back = returned - self.credited.get(key, 0)
                 assert on_its_way >= 0
                 assert on_its_way_back >= 0
+                free = received - returned - used_here
                 if lender_id in self.covered:
-                    assert shard.free(lender_id) + on_its_way >= 0
+                    assert free + on_its_way >= 0
                 elif not lender_id.startswith("program/"):
-                    assert shard.free(lender_id) >= 0
-                assert shard.authorized[lender_id] >= 0
-                assert shard.used(lender_id) >= 0
-                seen += on_its_way + on_its_way_back
-                seen += shard.free(lender_id) + shard.used(lender_id)
+                    assert free >= 0
+                assert used_here >= 0
+                assert shard.authorized.get(lender_id, 0) >= 0
+                seen += on_its_way + on_its_way_back + received - returned
+                used += used_here
             assert seen == total
             assert self.deposit[lender_id] >= 0
             if lender_id in self.line:
-                assert self.used(lender_id) <= total
+                assert used <= total
         self.check_caps()
 
     def check_caps(self) -> None:
@@ -222,7 +227,8 @@ class NaiveHouse:
 
     def unleased(self, lender_id: str) -> int:
         leased = sum(
-            self.granted[shard, lender_id] - self.credited[shard, lender_id]
+            self.granted.get((shard, lender_id), 0)
+            - self.credited.get((shard, lender_id), 0)
             for shard in self.shards
         )
         return self.whole(lender_id) - leased
