@@ -16,6 +16,7 @@ class Purchase(msgspec.Struct):
 
     authorization_id: str
     merchant_id: str
+    number: int  # Of the account's purchases: older ones are repaid first.
     total_minor: int
     captured_minor: int = 0
     given_back_minor: int = 0
@@ -100,7 +101,7 @@ class AccountBook(msgspec.Struct):
     def authorize(self, authorization_id: str, merchant_id: str, minor: int) -> None:
         """A purchase occupies the limit."""
         self.purchases[authorization_id] = Purchase(
-            authorization_id, merchant_id, minor
+            authorization_id, merchant_id, len(self.purchases), minor
         )
         _remember(self.recent_purchases, authorization_id)
         self.authorized_minor += minor
@@ -118,6 +119,7 @@ class AccountBook(msgspec.Struct):
         self.outstanding_minor += minor
         if not purchase.outstanding_minor:
             self.unpaid.append(purchase.authorization_id)
+            self.unpaid.sort(key=lambda name: self.purchases[name].number)
         purchase.outstanding_minor += minor
         credit_minor = min(self.credit_minor, minor)
         self.credit_minor -= credit_minor
