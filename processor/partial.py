@@ -19,7 +19,7 @@ from processor import events as e
 from processor.declines import DeclineReason
 from processor.fitting import most_that_fits
 from processor.pools import constraint_of, exhausted, lender_of
-from processor.rules import Moment, headroom_anywhere, is_covered, split
+from processor.rules import Moment, headroom_anywhere, split
 from processor.state import Account, Program, ShardState
 from processor.velocity import category_of, headrooms
 from processor.watched import pools_of, suspended
@@ -90,8 +90,7 @@ def _within_reserve(
         [least.get(lender_id) for lender_id in program.lenders],
         portion.amount_minor,
     )
-    needed = pools_of(state, program, split(program, amount_minor))
-    if amount_minor and (is_covered(state, *needed) or len(refusals) <= len(pools)):
+    if amount_minor:
         if amount_minor == portion.amount_minor:
             return portion
         pool_id = _short(state, program, known, amount_minor + 1)
@@ -99,14 +98,12 @@ def _within_reserve(
             wanted_minor, constraint_of(pool_id), "", lender_of(pool_id), refusals
         )
         return Portion(amount_minor, reduced)
-    pool_id = refusals[-1].pool_id
-    if not amount_minor:
-        pool_id = _short(state, program, known, 1)
+    pool_id = _short(state, program, known, 1)
     lender_id = lender_of(pool_id)
     part = split(program, wanted_minor)[program.lenders.index(lender_id)]
     return e.Declined(
         exhausted(pool_id),
-        max(1, part - known[pool_id]),
+        part - known[pool_id],
         lender_id,
         latest[pool_id].refusal,
         refusals=refusals,

@@ -580,8 +580,9 @@ def _refusals(parked: Parked, refusal: Refusal | None) -> tuple[Refusal, ...]:
     kept = parked.refusals if is_partial else ()
     if refusal is None:
         return kept
+    others = [before for before in kept if before.pool_id != refusal.pool_id]
     # More than there can be only when programs change under a parked purchase.
-    return (*kept[1 - limits.REFUSALS_MAX :], refusal)
+    return (*others[1 - limits.REFUSALS_MAX :], refusal)
 
 
 def _lease(lease: Slice) -> m.Lease:

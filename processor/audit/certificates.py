@@ -111,8 +111,7 @@ class Certificates:
             told_minor = _elsewhere(told_minor, then_minor, claim.leased_minor)
         # What came free on the shard since the cut counts too.
         told_minor += claim.free_minor
-        rounds_are_over = len(claim.refusals) > claim.pool_count
-        if claim.is_partial and told_minor > 0 and not rounds_are_over:
+        if claim.is_partial and told_minor > 0:
             return f"{told_minor} of lender {claim.pool_id} was left for a part"
         part_minor = claim.missing_minor + told_minor
         if claim.missing_minor <= 0 or not (

@@ -38,7 +38,6 @@ class ReserveDecline(msgspec.Struct, frozen=True, gc=False):
     refusals: tuple[e.Refusal, ...] = ()  # All that stood against a part of it.
     is_partial: bool = False
     leased_minor: int = 0  # Of the slice.
-    pool_count: int = 0  # That the purchase needed.
 
 
 class Wish(msgspec.Struct, frozen=True, gc=False):
@@ -130,7 +129,6 @@ def reserve_decline(
         event.refusals,
         isinstance(command, c.Authorize) and command.partial,
         lease.leased_minor,
-        len(books.pools_of(wish.program)),
     )
 
 

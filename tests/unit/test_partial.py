@@ -151,19 +151,34 @@ def test_several_lenders_may_be_short_and_the_asks_shrink() -> None:
     assert "L1" == answer["lender_id"]
 
 
-def test_after_as_many_refusals_as_lenders_and_one_it_is_declined() -> None:
+def test_while_something_is_left_it_is_asked_for_and_never_declined() -> None:
+    """Others may be faster every time: then nothing was done, which is no decline."""
     shard = a_shard().connected()
     fields = ("a", "m", 100, "EUR", False, "", "", (), True)
     (number,) = shard.submit(c.Authorize("caller", "x", *fields))
-    shard.told(m.AskRefused(1, "L1", 50, 1))
+    for ask, left_minor in enumerate([50, 20, 20, 19, 30, 30], start=1):
+        shard.told(m.AskRefused(ask, "L1", left_minor, ask))
+        assert number not in shard.answers
+        asks = [x for x in shard.heard if isinstance(x, m.SliceAsked)]
+        assert ask + 1 == len(asks)
+        assert [left_minor] == [need.amount_minor for need in asks[-1].needs]
+    shard.now_ms += limits.PARKED_MS_MAX
+    shard.step()
+    assert m.Outcome.NOT_DONE is shard.answers[number].outcome
+
+
+def test_what_came_free_since_two_refusals_is_approved() -> None:
+    """A refund here, and one elsewhere: the whole fits after all."""
+    shard = a_shard(L1=3, L2=7).connected()
+    bought = shard.ask(c.Authorize, "b", "m", 10, "EUR", True)["authorization_id"]
+    fields = ("a", "m", 5, "EUR", False, "", "", (), True)
+    (number,) = shard.submit(c.Authorize("caller", "x", *fields))
+    shard.told(m.AskRefused(1, "L1", 2, 1))
+    shard.ask(c.Refund, bought)
+    shard.told(m.AskRefused(2, "L1", 2, 2))
     assert number not in shard.answers
-    shard.told(m.AskRefused(2, "L1", 20, 2))
-    answer = json.loads(shard.answers[number].body)
-    assert ("reserve_exhausted", 80) == (
-        answer["reason"],
-        answer["headroom_missing_minor"],
-    )
-    assert 2 == len([x for x in shard.heard if isinstance(x, m.SliceAsked)])
+    shard.told(m.GrantSlice("L1", 5), m.AskGranted(3))
+    assert (5, 5, "") == portion(json.loads(shard.answers[number].body))
 
 
 def test_when_nothing_is_left_one_refusal_is_enough() -> None:
@@ -417,5 +432,5 @@ def test_the_audit_finds_a_decline_of_what_fits_in_part() -> None:
     assert "50 of it would have passed" in "".join(found)
 
 
-def test_there_is_room_for_a_refusal_of_every_lender_and_one() -> None:
-    assert limits.REFUSALS_MAX == 3 * limits.LENDERS_PER_PROGRAM_MAX + 1
+def test_there_is_room_for_a_refusal_of_every_pool() -> None:
+    assert limits.REFUSALS_MAX > 3 * limits.LENDERS_PER_PROGRAM_MAX
