@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from processor import commands as c
 from processor import events as e
@@ -177,14 +178,20 @@ class Owing:
         picture: dict[str, Any] = msgspec.to_builtins(
             {
                 "account": account,
-                "purchases": state.authorizations,
+                "purchases": {
+                    name: asdict(purchase)
+                    for name, purchase in state.authorizations.items()
+                },
                 "slices": state.slices,
                 "totals": state.totals,
                 "in debt": state.in_debt,
             }
         )
         for name, purchase in state.authorizations.items():
-            lines = msgspec.to_builtins(lines_of(account, purchase))
+            lines = [
+                msgspec.to_builtins(asdict(line))
+                for line in lines_of(account, purchase)
+            ]
             for line in lines:
                 del line["penalty_through_on"]
             picture["purchases"][name]["lines"] = lines

@@ -4,9 +4,9 @@ import json
 from random import Random
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from processor import commands as c
 from processor.debts import lines_of
@@ -34,7 +34,7 @@ def owed(lives: DebtLives, account_id: str) -> Any:
     lines = {}
     for name in account.unpaid or ():
         purchase = state.authorizations[name]
-        shown = [msgspec.to_builtins(x) for x in lines_of(account, purchase)]
+        shown = [asdict(line) for line in lines_of(account, purchase)]
         for line in shown:
             del line["penalty_through_on"]
         lines[name] = (shown, purchase.outstanding_parts)

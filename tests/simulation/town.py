@@ -165,11 +165,9 @@ class Town:
         """An operator changes a line or a cap, or moves funds with a checker."""
         lender_id = self.random.choice(list(LENDERS))
         amount = self.amount(300)
-        match self.random.randint(0, 8):
+        match self.random.randint(0, 6):
             case 0:
                 self.wish(c.ChangeAdvanceLine, lender_id, amount)
-            case 7 | 8:
-                self._cap_a_program(lender_id, amount)
             case 1:
                 self.wish(c.SuspendLender, lender_id)
             case 2 | 3 if self.movements:
@@ -183,8 +181,10 @@ class Town:
                 cap = self.random.choice([None, amount, 10 * amount])
                 self.wish(c.SetDailyCap, lender_id, cap)
 
-    def _cap_a_program(self, lender_id: str, amount: int) -> None:
+    def cap_a_program(self) -> None:
         """Often near what is lent already, also below it."""
+        lender_id = self.random.choice(list(LENDERS))
+        amount = self.amount(300)
         program = self.random.choice([*SHARES, *SHARES, "none"])
         near = self.lent(program, lender_id) + self.random.choice([-1, 1, 3]) * amount
         cap = self.random.choice([None, amount, max(0, near), max(0, near)])
@@ -270,6 +270,7 @@ TOWN_DEEDS: dict[str, tuple[int, Deed]] = {
     "registers": (1, Town.register),
     "closes the day": (1, Town.close_day),
     "rules a lender": (3, Town.rule_a_lender),
+    "caps a program": (1, Town.cap_a_program),
     "lends again": (2, Town.lend_again),
     "forces": (1, Town.force),
     "asks again": (6, Town.ask_again),
