@@ -33,6 +33,7 @@ from processor.journal import Journal
 from processor.recovery import replay_of
 from tests.simulation.virtual import MS, SECOND, Killed, Process
 
+WRITE_US = 300  # How long a sync takes.
 SNAPSHOTS_KEPT = 2
 
 Wrote = Callable[["Disk", Batch], None]
@@ -72,7 +73,7 @@ class Disk:
         self.snapshots: list[tuple[str, int, bytes]] = []  # The newest first.
         self.owner: Process | None = None  # Who holds the lock.
         self.is_full = False
-        self.write_us = 300
+        self.write_us = WRITE_US
         self.armed: list[Fault] = []  # For the next calls.
         self.wrote = wrote
         self._rotten: dict[tuple[int, int], Batch] = {}  # What is read instead.

@@ -11,7 +11,7 @@ from random import Random
 from processor.chain import Batch
 from processor.events import SliceGranted
 from processor.records import SETTLEMENT_RECORDS
-from tests.simulation.disk import Disk, Fault, slow
+from tests.simulation.disk import WRITE_US, Disk, Fault, slow
 from tests.simulation.house import Host, House
 from tests.simulation.naive_house import NaiveHouse
 from tests.simulation.virtual import MS, SECOND
@@ -185,12 +185,11 @@ class Luck:
 
     def slow_disk(self) -> None:
         disk = self._host().disk
-        write_us = disk.write_us
         disk.write_us = slow(self.random)
         self._tell(f"a sync of {disk.name} takes {disk.write_us} us")
 
         def mend() -> None:
-            disk.write_us = write_us
+            disk.write_us = WRITE_US  # Also when two bad days overlap.
 
         self._for(100 * MS, 3 * SECOND, mend)
 
