@@ -124,10 +124,12 @@ class Runner:
             connection.close()
         if self._timer is not None:
             self._timer.cancel()
-        if self._rotation is not None:
-            await self._rotation
-        async with self._rotating:
-            await self.journal.close()
+        try:
+            if self._rotation is not None:
+                await self._rotation
+        finally:
+            async with self._rotating:
+                await self.journal.close()
 
     async def prepare_segment(self) -> None:
         """Make the next segment of the journal, beside the work."""

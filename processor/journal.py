@@ -23,7 +23,7 @@ on which the same journal runs.
 import os
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -439,15 +439,18 @@ class Journal:
         await settled.close()
 
     async def close(self) -> None:
-        """Close the files and let the next writer in."""
-        for reader in self._readers.values():
-            reader.close()
-        self._readers.clear()
-        await self.settle()
-        if self._spare is not None:
-            await self._spare.close()
-        await self._live.close()
-        self._storage.close()
+        """Close the files and let the next writer in, all of it whatever fails."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self._storage.close)
+            for written in (self._live, self._spare, self._settling):
+                if written is not None:
+                    stack.push_async_callback(written.close)
+            for reader in self._readers.values():
+                stack.callback(reader.close)
+            self._readers.clear()
+            if self._settling is not None:
+                await self._settling.settle()
+                self._settling = None
 
 
 @contextmanager

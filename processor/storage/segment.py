@@ -4,12 +4,14 @@
   `synchronous=FULL` in WAL mode.
 - Every append, and the sealing, proves the writer's epoch inside its own
   transaction.  Sealing takes the epoch away, so nobody appends after it.
-- aiosqlite opens, reads, settles and closes it on a thread of its own.  An
-  append does not go through that thread: handing a statement over and back
-  costs three waits for the interpreter, under load longer than the sync itself
-  (measured: 0.9 ms a batch through the thread, 0.28 ms without).  It runs on
-  the same connection in the caller's thread, which may not have a read under
-  way at the same time.  So does the look-up of one row, which takes 10 µs.
+- aiosqlite opens, reads and closes it on a thread of its own.  An append does
+  not go through that thread: handing a statement over and back costs three
+  waits for the interpreter, under load longer than the sync itself (measured:
+  0.9 ms a batch through the thread, 0.28 ms without).  It runs on the same
+  connection in the caller's thread, which may not have a read under way at the
+  same time.  So does the look-up of one row, which takes 10 µs.
+- Settling and the look-up of a row take turns: SQLite refuses to empty the log
+  while a statement of the same connection is half done.
 - While it is written there is one connection and no other, ever: SQLite 3.7.0
   to 3.51.2 can corrupt a WAL that two connections checkpoint and write.  The
   file is opened by nothing but SQLite, because closing it would drop SQLite's
@@ -21,7 +23,9 @@
   ever changes it then, and anybody may read it (`sealed.py`).
 """
 
+import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +114,8 @@ class Segment:
         self.path = path
         self._sqlite: sqlite3.Connection
         self._connection = aiosqlite.Connection(self._connect, _ROWS_PER_READ)
+        self._elsewhere = asyncio.Lock()  # A read, settling or closing.
+        self._turn = threading.Lock()  # Settling, or the look-up of a row.
 
     @classmethod
     async def open(cls, path: Path) -> "Segment":
@@ -197,9 +203,10 @@ class Segment:
     async def read(self, after_sequence: int, rows: int) -> list[Batch]:
         """Up to `rows` rows that begin after a sequence."""
         try:
-            found = await self._connection.execute_fetchall(
-                READ, (after_sequence, rows)
-            )
+            async with self._elsewhere:
+                found = await self._connection.execute_fetchall(
+                    READ, (after_sequence, rows)
+                )
         except DAMAGED as error:
             raise JournalRefused(f"{self.path} is damaged: {error}") from error
         return [Batch(*row) for row in found]
@@ -207,19 +214,26 @@ class Segment:
     def row_of(self, sequence: int) -> Batch:
         """The row that holds a record; the caller waits for the disk."""
         try:
-            (found,) = self._sqlite.execute(READ_ONE, (sequence,)).fetchall()
+            with self._turn:
+                (found,) = self._sqlite.execute(READ_ONE, (sequence,)).fetchall()
         except (*DAMAGED, ValueError) as error:
             raise JournalRefused(f"{self.path} is damaged: {error}") from error
         return Batch(*found)
 
     async def settle(self) -> None:
         """Bring the WAL into the file, after sealing; rows can be read meanwhile."""
+        async with self._elsewhere:
+            await asyncio.to_thread(self._settle)
+
+    def _settle(self) -> None:
         for pragma in ("wal_checkpoint(TRUNCATE)", "journal_mode = DELETE"):
-            await self._connection.execute_fetchall(f"PRAGMA {pragma}")
+            with self._turn:
+                self._sqlite.execute(f"PRAGMA {pragma}").fetchall()
 
     async def close(self) -> None:
-        """Close the file."""
-        await self._connection.close()
+        """Close the file, when nobody is reading any more."""
+        async with self._elsewhere:
+            await self._connection.close()
 
 
 def create(path: Path, number: int, identity: Identity) -> None:

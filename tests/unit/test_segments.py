@@ -138,6 +138,24 @@ async def test_rows_are_found_while_their_segment_is_settling(path: Path) -> Non
         assert 10 == len(await journal.read(0, 99))
 
 
+async def test_settling_and_finding_rows_do_not_meet_in_sqlite(path: Path) -> None:
+    async with opened(path, IDENTITY) as journal:
+        for _ in range(20):
+            add(journal, 20)
+            await journal.prepare()
+            journal.switch()
+            settling = asyncio.create_task(journal.settle())
+            first = journal.sealed[-1].begin
+            assert first is not None
+            while not settling.done():
+                await asyncio.sleep(0)
+                for sequence in range(first.sequence + 1, journal.point.sequence + 1):
+                    row = journal.row_of(sequence)
+                    assert row.first_sequence <= sequence <= row.last_sequence
+                assert await journal.read(first.sequence, 3)
+            await settling
+
+
 async def test_it_is_full_by_records_or_by_bytes(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
