@@ -43,10 +43,12 @@ class Server(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def started_server(work_dir: Path, *options: str) -> Iterator[Server]:
+def started_server(
+    work_dir: Path, *options: str, tree: Path | None = None
+) -> Iterator[Server]:
     """A server on a free port with `work_dir`/data, stopped on the way out.
 
-    Its log is in `work_dir`/server.log.  Raises ServerFailed.
+    It is of this code, or of the checkout at `tree`.  Its log is in `work_dir`/server.log.  Raises ServerFailed.
     """
     told, log = work_dir / "server.out", work_dir / "server.log"
     serve = ("serve", "--data-dir", str(work_dir / "data"), "--port", "0")
@@ -57,6 +59,8 @@ def started_server(work_dir: Path, *options: str) -> Iterator[Server]:
             stdout=out,
             stderr=err,
             start_new_session=True,  # Ctrl-C is ours; we stop it in our own time.
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree)} if tree else None,
         )
     try:
         yield _wait_until_ready(child, told, log)
