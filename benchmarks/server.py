@@ -48,7 +48,8 @@ def started_server(
 ) -> Iterator[Server]:
     """A server on a free port with `work_dir`/data, stopped on the way out.
 
-    It is of this code, or of the checkout at `tree`.  Its log is in `work_dir`/server.log.  Raises ServerFailed.
+    It is of this code, or of the checkout at `tree`.  Its log is in
+    `work_dir`/server.log.  Raises ServerFailed.
     """
     told, log = work_dir / "server.out", work_dir / "server.log"
     serve = ("serve", "--data-dir", str(work_dir / "data"), "--port", "0")
