@@ -54,7 +54,8 @@ REFUSALS_MAX: Final = 3 * LENDERS_PER_PROGRAM_MAX + 1  # Of one partial approval
 
 # What is remembered, and where.  The first three are of one journal.
 REMEMBERED_REQUESTS_MAX: Final = 2**26  # Beyond that the oldest are forgotten.
-REMEMBERED_RECENT_MAX: Final = 2**16  # In memory as they are.
+REMEMBERED_RECENT_MAX: Final = 2**10  # In memory as they are: what a cache holds.
+REMEMBERED_MOVED_AT_ONCE: Final = 2**7
 REMEMBERED_READS_PER_STEP_MAX: Final = 256  # Journal rows, for older ones.
 GENERATION_REQUESTS_MIN: Final = 2**18
 GENERATION_REQUESTS_MAX: Final = 2**22
@@ -63,8 +64,9 @@ KEEP_ANSWERS_MS_MIN: Final = 3_600_000
 KEEP_ANSWERS_MS_MAX: Final = 366 * 24 * 3_600_000
 
 # What is done leaves memory: objects of one table that stay all the same, and
-# how many are looked at after a step, besides two for each of its records.
-OBJECTS_IN_MEMORY_MIN: Final = 2**16
+# how many are looked at in one sweep, besides two for each record since the last.
+OBJECTS_IN_MEMORY_MIN: Final = 2**12
+OBJECTS_SWEPT_RECORDS: Final = 2**6  # Not after each step: after so many records.
 OBJECTS_LOOKED_AT_MIN: Final = 64
 OBJECTS_LOOKED_AT_MAX: Final = 1_024
 
@@ -141,9 +143,6 @@ assert (
     < 1_000 * ANSWER_WAIT_MS_MAX
 )
 assert PARKED_MS_MAX < ANSWER_WAIT_MS_MAX <= DRAIN_MS_MAX
-# What is not durable yet is never looked for in the journal: a step decides a
-# batch at most, and what was parked.
-assert BATCH_COMMANDS_MAX + 2 * PARKED_COMMANDS_MAX < REMEMBERED_RECENT_MAX
 assert REMEMBERED_RECENT_MAX + GENERATION_REQUESTS_MAX < REMEMBERED_REQUESTS_MAX
 assert GENERATION_REQUESTS_MIN <= GENERATION_REQUESTS_MAX
 assert ANSWER_WAIT_MS_MAX < KEEP_ANSWERS_MS_MIN <= KEEP_ANSWERS_MS

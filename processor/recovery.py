@@ -61,6 +61,7 @@ class ShardReplay:
             identity.number, identity.shard_count, identity.first_day
         )
         self._shelf: Shelf | None = None
+        self._unswept = 0  # Records since the last sweep.
         if room.scratch is not None:
             self._shelve_in(Shelf(scratch, identity.number), room.in_memory_min)
 
@@ -79,7 +80,10 @@ class ShardReplay:
                 self.remembered.remember(
                     record.command, record.event, state.sequence, at_ms
                 )
-        state.sweep(len(records))
+        self._unswept += len(records)
+        if self._unswept >= limits.OBJECTS_SWEPT_RECORDS:
+            state.sweep(self._unswept)
+            self._unswept = 0
         self.remembered.move_out()
         assert self.state.sequence == self.history.sequence == batch.last_sequence
         self.at_ms = batch.at_ms

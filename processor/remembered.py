@@ -33,8 +33,9 @@ _RECORDS = msgspec.msgpack.Decoder(list[msgspec.Raw])
 class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     """For how long requests are remembered, and how many of them.
 
-    `recent_max` are kept as they are; generations begin small and grow with
-    what there is to remember, both bounds powers of two.
+    `recent_max` are kept as they are, and up to `moved_at_once` more until it is
+    worth while to move them; generations begin small and grow with what there is to
+    remember, both bounds powers of two.
     """
 
     keep_ms: int
@@ -42,6 +43,7 @@ class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     recent_max: int
     generation_min: int
     generation_max: int
+    moved_at_once: int = 1
 
 
 KEEPING: Final = Keeping(
@@ -50,6 +52,7 @@ KEEPING: Final = Keeping(
     recent_max=limits.REMEMBERED_RECENT_MAX,
     generation_min=limits.GENERATION_REQUESTS_MIN,
     generation_max=limits.GENERATION_REQUESTS_MAX,
+    moved_at_once=limits.REMEMBERED_MOVED_AT_ONCE,
 )
 
 Entry = tuple[Command, Event, int, int, int]  # Sequence, time, hash of the id.
@@ -161,18 +164,31 @@ class Remembered:
         self._oldest_first.append(entry)
 
     def move_out(self) -> None:
-        """The oldest, beyond those that stay as they are, move to a generation."""
+        """The oldest, beyond those that stay as they are, move to a generation.
+
+        Some at once, which costs half as much as one by one.  All that is remembered
+        must be durable: from here on it is looked for in the journal.
+        """
+        at_once = self.keeping.moved_at_once
+        while len(self._oldest_first) >= self.keeping.recent_max + at_once:
+            self._move_out(at_once)
+
+    def _move_out(self, count: int) -> None:
         recent, oldest_first = self._recent, self._oldest_first
-        while len(oldest_first) > self.keeping.recent_max:
+        if not self._generations or not self._generations[0].room:
+            self._begin_generation(oldest_first[0][3])
+        generation = self._generations[0]
+        moved: list[tuple[int, int]] = []
+        at_ms = 0
+        for _ in range(min(count, generation.room)):
             entry = oldest_first.popleft()
             command, _, sequence, at_ms, hashed = entry
             key = (command.caller, command.request_id)
             # The id may have become new again, and be used again, since.
             if recent[key] is entry:
                 del recent[key]
-            if not self._generations or self._generations[0].is_full:
-                self._begin_generation(at_ms)
-            self._generations[0].add(hashed, sequence, at_ms)
+            moved.append((hashed, sequence))
+        generation.add(moved, at_ms)
 
     def _begin_generation(self, at_ms: int) -> None:
         """As large as all before, within bounds; what is over goes."""

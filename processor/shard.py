@@ -103,6 +103,7 @@ class Shard(Node):
         self._spent: dict[str, int] = {}  # In this step, by lender.
         self._told_sequence = 0  # To settlement, on this connection.
         self._told_at_ms = 0
+        self._unswept = 0  # Records since the last sweep.
         self._expiries = Expiries(_open(state))
         self._tables: dict[str, dict[str, Any]] = {
             name: getattr(state, table) for name, table in TABLE_OF_ID.items()
@@ -126,7 +127,11 @@ class Shard(Node):
 
     def tidy(self, step: Step) -> None:
         super().tidy(step)
-        for name, gone in self.state.sweep(len(step.records)):
+        self._unswept += len(step.records)
+        if self._unswept < limits.OBJECTS_SWEPT_RECORDS:
+            return
+        swept, self._unswept = self.state.sweep(self._unswept), 0
+        for name, gone in swept:
             if isinstance(gone, Authorization | Hold):
                 self._expiries.forget(gone.expires_at_ms, name)
 

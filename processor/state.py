@@ -608,7 +608,7 @@ class ShardState(msgspec.Struct, gc=False):
             table.attach(shelf, number, in_memory_min)
 
     def sweep(self, records: int) -> list[tuple[str, object]]:
-        """After a step of so many records, and before the next: what was shelved."""
+        """So many records later, between two steps: what was shelved."""
         looks = limits.OBJECTS_LOOKED_AT_MIN + 2 * records
         gone: list[tuple[str, object]] = []
         for table in self.paged:

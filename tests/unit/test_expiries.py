@@ -5,6 +5,7 @@ import random
 import pytest
 
 from processor import commands as c
+from processor import limits
 from processor.expiries import Expiries
 from processor.scratch import MemoryScratch
 from tests.unit.one_shard import OneShard, furnished
@@ -78,7 +79,8 @@ def test_a_shard_forgets_the_expiry_of_what_it_shelves() -> None:
     assert 20 == len(shard.node._expiries)
     for name in ids[:-1]:
         shard.ask(c.ReverseAuthorization, name)
-    shard.ask(c.FreezeAccount, "b")
+    for _ in range(limits.OBJECTS_SWEPT_RECORDS):
+        shard.ask(c.FreezeAccount, "b")
     assert 1 == len(shard.node._expiries)
     shard.now_ms += 61_000
     shard.step()
