@@ -61,6 +61,15 @@ class Sender:
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
 
+class Place:
+    """What one sender has in flight at one node."""
+
+    __slots__ = ("in_flight",)
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+
+
 class Backlog:
     """What is on its way to one node and back."""
 
@@ -70,7 +79,7 @@ class Backlog:
         self.is_slow = False  # Whether that was too long.
         self.wait_buckets = [0] * (len(WAIT_BUCKETS_SECONDS) + 1)
         self.wait_seconds_total = 0.0
-        self._in_flight: dict[Sender, int] = {}
+        self._places: dict[Sender, Place] = {}
         self._sent = 0  # The last number, sent and answered.
         self._answered = 0
         self._probe = 0  # Its number; 0 when there is none.
@@ -82,17 +91,21 @@ class Backlog:
         """How many the node has not come to yet."""
         return self._sent - self._answered
 
-    def enter(self, sender: Sender, part: int) -> bool:
-        """Count one more command of a sender, or False if there is no room for it.
+    def enter(self, sender: Sender, part: int) -> Place | None:
+        """Count one more command of a sender, or None if there is no room for it.
 
-        `part` is SINGLE or BULK.  `sent` must follow.
+        `part` is SINGLE or BULK.  `sent` must follow; who settles the command takes
+        one off the place.
         """
-        own = self._in_flight.get(sender, 0)
+        place = self._places.get(sender)
+        if place is None:
+            place = self._places[sender] = Place()
+        own = place.in_flight
         left = self.limit - self._sent + self._answered
         if own < part * sender.weight * left or own < _SENDERS_LEAST:
-            self._in_flight[sender] = own + 1
-            return True
-        return False
+            place.in_flight = own + 1
+            return place
+        return None
 
     def is_too_long(self, left_seconds: float) -> bool:
         """Whether a command with so little time left would come to nothing."""
@@ -105,14 +118,6 @@ class Backlog:
             self._probe = number
             self._probe_sent_seconds = now_seconds
             self._answered_before = self._answered
-
-    def settled(self, sender: Sender) -> None:
-        """One of his commands has its answer."""
-        left = self._in_flight[sender] - 1
-        if left:
-            self._in_flight[sender] = left
-        else:
-            del self._in_flight[sender]
 
     def reached(self, number: int, now_seconds: float, own_seconds: float) -> None:
         """The node has come as far as this number.
@@ -129,7 +134,7 @@ class Backlog:
 
     def broke(self) -> None:
         """The connection is gone, and all that was on its way."""
-        self._in_flight.clear()
+        self._places.clear()
         self._answered = self._sent
         self._probe = 0
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Protocol, cast
 
-from actors.backlog import SINGLE, Backlog, Sender
+from actors.backlog import SINGLE, Backlog, Place, Sender
 from actors.runner import Statistics
 from processor import limits
 from processor.commands import Command
@@ -107,7 +107,7 @@ class Link(asyncio.Protocol):
         self.backlog = Backlog()
         self._is_full = f"more than its share waits for {name} already"
         self._is_too_slow = f"what waits for {name} takes longer than it may"
-        self._window: Window[tuple[Waiting, Sender | None]] = Window(
+        self._window: Window[tuple[Waiting, Place | None]] = Window(
             limits.WINDOW_COMMANDS_MAX
         )
         self._reader = caller_reader()
@@ -158,22 +158,25 @@ class Link(asyncio.Protocol):
         if not self._turn_began_seconds:
             self._turn_began_seconds = self._seconds()
             self._loop.call_soon(self._end_turn)
-        self._refuse_if_closed()
+        backlog, window, place = self.backlog, self._window, None
+        if not self.is_connected or window.is_full:
+            self._refuse_if_closed()
         if sender is not None:
-            backlog = self.backlog
             if backlog.is_slow and backlog.is_too_long(
                 deadline_ms / 1_000 - self._turn_began_seconds
             ):
                 raise TooLate(self._is_too_slow)
-            if not backlog.enter(sender, part):
+            place = backlog.enter(sender, part)
+            if place is None:
                 raise Overloaded(self._is_full)
-        number = self._open(waiting, sender)
+        number = window.open((waiting, place))
+        backlog.sent(number, self._turn_began_seconds)
         self._send(Submit(number, command, deadline_ms))  # type: ignore[arg-type]
 
     def query(self, kind: str, object_id: str, waiting: Waiting) -> None:
         """Send a query.  Raises NothingDone or Overloaded at once."""
         self._refuse_if_closed()
-        number = self._open(waiting, None)
+        number = self._open(waiting)
         self._send(Query(number, kind, object_id))
 
     def query_entries(
@@ -181,7 +184,7 @@ class Link(asyncio.Protocol):
     ) -> None:
         """The same for entries of an account."""
         self._refuse_if_closed()
-        number = self._open(waiting, None)
+        number = self._open(waiting)
         self._send(QueryEntries(number, account_id, before, limit))
 
     def _refuse_if_closed(self) -> None:
@@ -190,8 +193,8 @@ class Link(asyncio.Protocol):
         if self._window.is_full:
             raise Overloaded(f"{self.name} has too much in flight")
 
-    def _open(self, waiting: Waiting, sender: Sender | None) -> int:
-        number = self._window.open((waiting, sender))
+    def _open(self, waiting: Waiting) -> int:
+        number = self._window.open((waiting, None))
         self.backlog.sent(number, self._turn_began_seconds or self._seconds())
         return number
 
@@ -226,23 +229,24 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            answers = self._reader.feed(data)
+            answers = cast("list[Answer]", self._reader.feed(data))
         except BrokenFrame:
             assert self._transport is not None
             self._transport.abort()
             return
-        close, backlog = self._window.close, self.backlog
+        close = self._window.close
         # In order, but for those that were set aside for a while.
-        numbers = [cast("Answer", answer).correlation for answer in answers]
+        numbers = [answer.correlation for answer in answers]
         if numbers:
-            backlog.reached(max(numbers), self._seconds(), sum(self._turns_seconds))
+            self.backlog.reached(
+                max(numbers), self._seconds(), sum(self._turns_seconds)
+            )
         for answer in answers:
-            assert isinstance(answer, Answer)
             found = close(answer.correlation)
             if found is not None:
-                waiting, sender = found
-                if sender is not None:
-                    backlog.settled(sender)
+                waiting, place = found
+                if place is not None:
+                    place.in_flight -= 1
                 waiting.answered(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -155,7 +155,10 @@ class CommandExchange(DirectExchange):
     def __init__(
         self, endpoint: CommandEndpoint, door: Door, protocol: DirectProtocol
     ) -> None:
-        super().__init__(protocol)
+        # As the class above does; a call of it would cost every purchase.
+        self.protocol = protocol
+        self.response_complete = self.disconnected = False
+        self.keep_alive = True
         self._endpoint = endpoint
         self._door = door
 

@@ -101,6 +101,7 @@ class Door:
         self.is_draining = False
         self._recent = RecentKeys(bounds.recent_keys)
         self._deadlines: Deadlines[Waiting] = Deadlines(bounds.answer_wait_ms_max)
+        self._longest = self._deadlines.longest
         self._in_flight: dict[Waiting, tuple[Sender | None, Patience[Waiting]]] = {}
         self._in_flight_max = bounds.commands_in_flight_max
         self.held = 0  # Commands of bulk requests that were not sent yet.
@@ -150,7 +151,9 @@ class Door:
             raise Refusal(OVERLOADED, _KEY_IS_FULL)
         if self._recent.is_reused(command):
             raise key_reused(command.ROUTED_BY or "command")
-        patience = self._deadlines.of(timeout_ms)
+        patience = self._longest
+        if timeout_ms:
+            patience = self._deadlines.of(timeout_ms)
         deadline_ms = int(now_seconds * 1_000) + patience.decide_ms
         try:
             self.nodes.submit(command, waiting, sender, deadline_ms, part)
@@ -248,7 +251,7 @@ class Door:
 
 def _routed(command: Command) -> str:
     field = command.ROUTED_BY
-    return str(getattr(command, field)) if field else ""
+    return getattr(command, field) if field else ""
 
 
 def key_reused(field: str) -> Refusal:

@@ -106,10 +106,11 @@ class Window(Generic[T]):
 
     def open(self, waiter: T) -> int:
         """The correlation under which the answer will come."""
-        assert not self.is_full
-        self._last += 1
-        self._waiting[self._last] = waiter
-        return self._last
+        waiting = self._waiting
+        assert len(waiting) < self._commands_max
+        self._last = number = self._last + 1
+        waiting[number] = waiter
+        return number
 
     def close(self, correlation: int) -> T | None:
         """Who waits for this answer; None if nobody does any more."""

@@ -4,7 +4,7 @@ from collections import deque
 
 import pytest
 
-from actors.backlog import BULK, SINGLE, Backlog, Sender
+from actors.backlog import BULK, SINGLE, Backlog, Place, Sender
 from processor import limits
 
 TICK_SECONDS = 0.001
@@ -17,19 +17,20 @@ class SlowNode:
         self.per_tick = per_tick
         self.backlog = Backlog()
         self.now_seconds = 1.0
-        self.queue: deque[tuple[int, Sender, float]] = deque()
+        self.queue: deque[tuple[int, Sender, Place, float]] = deque()
         self.waited: dict[Sender, list[float]] = {}
         self.refused: dict[Sender, int] = {}
         self._last = 0
 
     def offer(self, sender: Sender, count: int, part: int = SINGLE) -> None:
         for _ in range(count):
-            if not self.backlog.enter(sender, part):
+            place = self.backlog.enter(sender, part)
+            if place is None:
                 self.refused[sender] = self.refused.get(sender, 0) + 1
                 continue
             self._last += 1
             self.backlog.sent(self._last, self.now_seconds)
-            self.queue.append((self._last, sender, self.now_seconds))
+            self.queue.append((self._last, sender, place, self.now_seconds))
 
     def tick(self) -> None:
         self.now_seconds += TICK_SECONDS
@@ -38,8 +39,8 @@ class SlowNode:
         ]
         if answered:
             self.backlog.reached(answered[-1][0], self.now_seconds, 0.0)
-        for _, sender, sent_seconds in answered:
-            self.backlog.settled(sender)
+        for _, sender, place, sent_seconds in answered:
+            place.in_flight -= 1
             self.waited.setdefault(sender, []).append(self.now_seconds - sent_seconds)
 
 
@@ -132,10 +133,11 @@ def test_the_gateways_own_delay_is_not_the_nodes() -> None:
     backlog, sender = Backlog(), Sender("a")
     for own_seconds, is_slow in ((0.1, False), (0.0, True), (0.1, False)):
         number = backlog.waiting + backlog._answered + 1
-        assert backlog.enter(sender, SINGLE)
+        place = backlog.enter(sender, SINGLE)
+        assert place is not None
         backlog.sent(number, 1.0)
         backlog.reached(number, 1.12, own_seconds)
-        backlog.settled(sender)
+        place.in_flight -= 1
         assert backlog.is_slow is is_slow
     assert backlog.enter(sender, SINGLE)
     backlog.sent(4, 1.0)
@@ -159,9 +161,9 @@ def test_nothing_is_on_its_way_on_a_new_connection() -> None:
         backlog.sent(number, 1.0)
     backlog.broke()
     assert backlog.waiting == 0
-    assert backlog.enter(sender, SINGLE)
-    backlog.settled(sender)  # Counted anew: this is the only one.
-    assert backlog._in_flight == {}
+    place = backlog.enter(sender, SINGLE)
+    assert place is not None
+    assert place.in_flight == 1  # Counted anew: this is the only one.
 
 
 def test_a_command_that_would_wait_too_long_is_known_while_others_wait() -> None:

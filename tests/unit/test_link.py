@@ -225,9 +225,9 @@ async def test_over_its_share_a_key_is_refused_and_others_are_not(
     greedy, modest = Sender("greedy"), Sender("modest")
     async with linked(tmp_path) as (link, _):
         command, share = ChangeLimit("caller", "r", "alice", 1), 0
-        while link.backlog.enter(greedy, SINGLE):  # As `submit` does.
+        while place := link.backlog.enter(greedy, SINGLE):  # As `submit` does.
             assert share < limits.NODE_COMMANDS_FIRST
-            link.backlog.settled(greedy)
+            place.in_flight -= 1
             link.submit(command, Awaited(), greedy, 2**40)
             share += 1
         with pytest.raises(Overloaded, match="share"):
