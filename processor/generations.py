@@ -34,7 +34,8 @@ def _patterns() -> Iterator[int]:
         yield sum(1 << place for place in list(places)[:_BITS_PER_REQUEST])
 
 
-_PATTERNS = tuple(_patterns())
+PATTERNS = tuple(_patterns())  # By the first bits of a hash, from PATTERN_AT on.
+PATTERN_AT = 52
 
 
 _blank_hash = blake2b(digest_size=8).copy  # Half the time of making it anew.
@@ -45,11 +46,6 @@ def hash_of(caller: str, request_id: str) -> int:
     hashed = _blank_hash()
     hashed.update(f"{caller}\0{request_id}".encode())
     return int.from_bytes(hashed.digest(), "little")
-
-
-def pattern_of(hashed: int) -> int:
-    """The bits of a request in its word of the filter."""
-    return _PATTERNS[hashed >> 52]
 
 
 class Generation:
@@ -77,11 +73,11 @@ class Generation:
     def add(self, requests: list[tuple[int, int]], newest_at_ms: int) -> None:
         """Requests newer than all before: the hash and the sequence of each."""
         assert len(requests) <= self.room
-        words, word_mask, patterns = self.words, self.word_mask, _PATTERNS
+        assert 0 < requests[0][1] <= requests[-1][1] <= _SEQUENCE
+        words, word_mask, patterns = self.words, self.word_mask, PATTERNS
         slots, mask = self._slots, self._slot_mask
         for hashed, sequence in requests:
-            assert 0 < sequence <= _SEQUENCE
-            words[hashed & word_mask] |= patterns[hashed >> 52]
+            words[hashed & word_mask] |= patterns[hashed >> PATTERN_AT]
             place = hashed & mask
             while slots[place]:
                 place = place + 1 & mask

@@ -20,7 +20,7 @@ import msgspec
 from processor import limits
 from processor.commands import Command
 from processor.events import Event
-from processor.generations import Generation, hash_of, pattern_of
+from processor.generations import PATTERN_AT, PATTERNS, Generation, hash_of
 from processor.journal import Batch
 from processor.scratch import Scratch
 
@@ -116,7 +116,8 @@ class Remembered:
 
         Raises what reading the journal raises.
         """
-        entry = self._recent.get((command.caller, command.request_id))
+        key = (command.caller, command.request_id)
+        entry = self._recent.get(key)
         if entry is not None:
             if now_ms < entry[3] + self.keeping.keep_ms:
                 return entry[0], entry[1]
@@ -125,17 +126,14 @@ class Remembered:
             return None
         hashed = hash_of(command.caller, command.request_id)
         self._asked = command, hashed
-        pattern = pattern_of(hashed)
+        pattern = PATTERNS[hashed >> PATTERN_AT]
         for generation in self._generations:
             word = generation.words[hashed & generation.word_mask]
             if word & pattern == pattern:
                 for sequence in generation.find(hashed):
                     found, at_ms = self._read(sequence)
                     first: Command = found.command
-                    if (first.caller, first.request_id) == (
-                        command.caller,
-                        command.request_id,
-                    ):
+                    if (first.caller, first.request_id) == key:
                         is_kept = now_ms < at_ms + self.keeping.keep_ms
                         return (first, found.event) if is_kept else None
         return None
@@ -184,9 +182,9 @@ class Remembered:
             entry = oldest_first.popleft()
             command, _, sequence, at_ms, hashed = entry
             key = (command.caller, command.request_id)
-            # The id may have become new again, and be used again, since.
-            if recent[key] is entry:
-                del recent[key]
+            latest = recent.pop(key)
+            if latest is not entry:
+                recent[key] = latest  # The id became new again, and was used again.
             moved.append((hashed, sequence))
         generation.add(moved, at_ms)
 
