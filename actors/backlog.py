@@ -11,8 +11,8 @@ of answers, times the wait that is aimed at, is how many may be on their way.
 While a probe waits less than that, the bound only grows; when one waits longer,
 it falls at once to what would not have.  Measuring the wait and not the length
 is what CoDel does (RFC 8289).  The time in which the gateway itself was busy with
-other requests is no wait at the node: sending less there would hardly shorten it.
-So there is a second, longer time to aim at for all of it together.
+other requests is no wait at the node: sending less there would not shorten it, and
+sending away costs the gateway time, too.
 
 Senders share the bound by dynamic thresholds (Choudhury and Hahne, IEEE/ACM
 Transactions on Networking 6(2), 1998): each may have in flight a multiple of
@@ -32,7 +32,6 @@ WAIT_BUCKETS_SECONDS = (
 )  # fmt: skip
 _TARGET_SECONDS = limits.NODE_WAIT_MS_TARGET / 1_000
 _LEAST = limits.NODE_COMMANDS_LEAST
-_TARGET_SECONDS_IN_ALL = limits.ROUND_TRIP_MS_TARGET / 1_000
 _LEAST_SECONDS = 1e-6
 _SENDERS_LEAST = limits.SENDER_COMMANDS_LEAST
 _MOST = limits.WINDOW_COMMANDS_MAX
@@ -45,7 +44,10 @@ BULK = 1  # Gives way to whoever waits for one answer.
 class Sender:
     """Who commands come from, with what is in flight of his at all nodes."""
 
-    __slots__ = ("admitted", "in_flight", "in_flight_max", "name", "refused", "weight")
+    __slots__ = (
+        *("admitted", "in_flight", "in_flight_max", "name", "refused", "weight"),
+        *("_late", "_turn"),
+    )
 
     def __init__(self, name: str, weight: int = 1, in_flight_max: int = 0) -> None:
         assert weight > 0
@@ -55,6 +57,18 @@ class Sender:
         self.in_flight = 0
         self.admitted = 0
         self.refused: dict[str, int] = {}  # By reason.
+        self._turn = -1  # Of the gateway, the last one in which he came late.
+        self._late = 0  # And how many of his did.
+
+    def may_be_late(self, turn: int) -> bool:
+        """Whether one more may be admitted in a turn that has taken its time.
+
+        So that who sends little is heard behind whoever sends much.
+        """
+        if turn != self._turn:
+            self._turn, self._late = turn, 0
+        self._late += 1
+        return self._late <= _SENDERS_LEAST
 
     def was_refused(self, reason: str) -> None:
         """Count one that was sent away."""
@@ -107,6 +121,13 @@ class Backlog:
             return place
         return None
 
+    def has_room(self, sender: Sender) -> bool:
+        """Whether one more of a sender's, that waits for one answer, would fit."""
+        place = self._places.get(sender)
+        own = 0 if place is None else place.in_flight
+        left = self.limit - self._sent + self._answered
+        return own < SINGLE * sender.weight * left or own < _SENDERS_LEAST
+
     def is_too_long(self, left_seconds: float) -> bool:
         """Whether a command with so little time left would come to nothing."""
         return self.wait_seconds > left_seconds and self._sent > self._answered
@@ -140,12 +161,8 @@ class Backlog:
 
     def _measure(self, waited: float, waited_at_node: float) -> None:
         answered = self._answered - self._answered_before
-        fitting = answered * min(
-            _TARGET_SECONDS / waited_at_node, _TARGET_SECONDS_IN_ALL / waited
-        )
-        self.is_slow = (
-            waited_at_node > _TARGET_SECONDS or waited > _TARGET_SECONDS_IN_ALL
-        )
+        fitting = answered * _TARGET_SECONDS / waited_at_node
+        self.is_slow = waited_at_node > _TARGET_SECONDS
         if self.is_slow:
             self.limit = int(max(_LEAST, (self.limit + fitting) / 2))
         elif fitting > self.limit:

@@ -302,6 +302,10 @@ class Nodes:
         """Whether every node can be reached."""
         return all(link.is_connected for link in self.links)
 
+    def has_room(self, sender: Sender) -> bool:
+        """Whether any shard would take one more command of a sender."""
+        return any(link.backlog.has_room(sender) for link in self.shards)
+
     def submit(
         self,
         command: Command,

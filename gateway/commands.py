@@ -56,6 +56,7 @@ class CommandEndpoint:
         self._parameter = route.parameter
         self._needs_key = route.needs_key
         self._places = bodies.converted_places(self._names)
+        self._is_for_shard = bool(route.command.ROUTED_BY)
         self._bytes_max = door.bounds.body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +68,9 @@ class CommandEndpoint:
             data = await door.bodies.read(receive, headers, self._bytes_max)
             parameter = scope["path"].split("/")[3] if self._parameter else ""
             awaited = Awaited()
-            command = self.submit(who, parameter, data, awaited, started_seconds)
+            command = self.submit(
+                who, parameter, data, awaited, started_seconds, perf_counter()
+            )
             answer = await door.answer(command, awaited)
         except Refusal as refusal:
             self.count_refusal(refusal, started_seconds)
@@ -121,14 +124,18 @@ class CommandEndpoint:
         data: bytes,
         waiting: Waiting,
         started_seconds: float,
+        now_seconds: float,
     ) -> Command:
-        """Decode a command, admit it and send it on; Refusal if one of it cannot be."""
+        """Admit a command, decode it and send it on; Refusal if one of it cannot be.
+
+        Its time counts from `started_seconds`; now it has been read.
+        """
         if len(data) > self._bytes_max:
             raise too_large(self._bytes_max)
         principal, request_id, timeout_ms = who
-        command = self._command(principal.caller, request_id, parameter, data)
         sender = principal.sender
-        self._door.admit(1, sender)
+        self._door.admit_one(sender, now_seconds, self._is_for_shard)
+        command = self._command(principal.caller, request_id, parameter, data)
         self._door.submit(command, waiting, started_seconds, sender, timeout_ms)
         return command
 
@@ -168,7 +175,9 @@ class CommandExchange(DirectExchange):
         endpoint = self._endpoint
         try:
             who = endpoint.who(headers)
-            self._command = endpoint.submit(who, parameter, body, self, started_seconds)
+            self._command = endpoint.submit(
+                who, parameter, body, self, started_seconds, started_seconds
+            )
         except Refusal as refusal:
             self._refuse(refusal)
 

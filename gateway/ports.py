@@ -47,6 +47,9 @@ class NodesPort(Protocol):
     def backlogs(self) -> Mapping[str, Backlog]:
         """What is on its way to each node, by name."""
 
+    def has_room(self, sender: Sender) -> bool:
+        """Whether any shard would take one more command of a sender."""
+
     def submit(
         self,
         command: Command,

@@ -45,7 +45,7 @@ class Exchange(Waiting):
     def begin(self, now_seconds: float) -> None:
         """Send the command on, or refuse it."""
         try:
-            self._door.admit(1, self._sender)
+            self._door.admit_one(self._sender, now_seconds, bool(self._command.ROUTED_BY))
             self._door.submit(self._command, self, now_seconds, self._sender)
         except Refusal as refusal:
             self._tell(_refused(refusal))
