@@ -61,14 +61,14 @@ class Sender:
         self._late = 0  # And how many of his did.
 
     def may_be_late(self, turn: int) -> bool:
-        """Whether one more may be admitted in a turn that has taken its time.
+        """Whether one more is read in a turn in which enough was read.
 
         So that who sends little is heard behind whoever sends much.
         """
         if turn != self._turn:
             self._turn, self._late = turn, 0
         self._late += 1
-        return self._late <= _SENDERS_LEAST
+        return self._late <= limits.TURN_LATE_REQUESTS_MAX
 
     def was_refused(self, reason: str) -> None:
         """Count one that was sent away."""

@@ -55,7 +55,7 @@ class GatewayApp:
         with_noop: bool,
         seal: queries.Seal | None = None,
     ) -> None:
-        self.direct = DirectRoutes()
+        self.direct = DirectRoutes(door.turns)
         self._posts: dict[str, ASGIApp] = {BULK_PATH: BulkEndpoint(door)}
         for route in COMMAND_ROUTES:
             path = route.path.replace(f"{{{route.parameter}}}", "{}")

@@ -68,9 +68,7 @@ class CommandEndpoint:
             data = await door.bodies.read(receive, headers, self._bytes_max)
             parameter = scope["path"].split("/")[3] if self._parameter else ""
             awaited = Awaited()
-            command = self.submit(
-                who, parameter, data, awaited, started_seconds, perf_counter()
-            )
+            command = self.submit(who, parameter, data, awaited, started_seconds)
             answer = await door.answer(command, awaited)
         except Refusal as refusal:
             self.count_refusal(refusal, started_seconds)
@@ -87,6 +85,17 @@ class CommandEndpoint:
     def exchange(self, protocol: DirectProtocol) -> DirectExchange:
         """The same, directly."""
         return CommandExchange(self, self._door, protocol)
+
+    def why_not_read(self, authorization: bytes) -> Refusal | None:
+        """Why this key's request is sent away unread, and count it; None: read it."""
+        principal = self._keys.known(authorization)
+        if principal is None:
+            return None
+        refusal = self._door.why_not_read(principal.sender)
+        if refusal is not None:
+            self._counters.took(0.0)  # Since it was read: it was not.
+            self._counters.was_refused(refusal.kind.slug)
+        return refusal
 
     def count_answer(
         self, is_replay: bool, body: bytes, started_seconds: float
@@ -124,17 +133,13 @@ class CommandEndpoint:
         data: bytes,
         waiting: Waiting,
         started_seconds: float,
-        now_seconds: float,
     ) -> Command:
-        """Admit a command, decode it and send it on; Refusal if one of it cannot be.
-
-        Its time counts from `started_seconds`; now it has been read.
-        """
+        """Admit a command, decode it and send it on; Refusal if one of it cannot be."""
         if len(data) > self._bytes_max:
             raise too_large(self._bytes_max)
         principal, request_id, timeout_ms = who
         sender = principal.sender
-        self._door.admit_one(sender, now_seconds, self._is_for_shard)
+        self._door.admit_one(sender, is_for_shard=self._is_for_shard)
         command = self._command(principal.caller, request_id, parameter, data)
         self._door.submit(command, waiting, started_seconds, sender, timeout_ms)
         return command
@@ -175,9 +180,7 @@ class CommandExchange(DirectExchange):
         endpoint = self._endpoint
         try:
             who = endpoint.who(headers)
-            self._command = endpoint.submit(
-                who, parameter, body, self, started_seconds, started_seconds
-            )
+            self._command = endpoint.submit(who, parameter, body, self, started_seconds)
         except Refusal as refusal:
             self._refuse(refusal)
 

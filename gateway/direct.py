@@ -28,6 +28,7 @@ from gateway.exchange import (
     internal_fault,
 )
 from gateway.problems import WORDED_ALIKE, Refusal
+from gateway.turns import Turns, whole_post
 
 _log = logging.getLogger("forebay.gateway")
 _HEADS_MAX = 4_096
@@ -131,12 +132,16 @@ class DirectEndpoint(Protocol):
     def exchange(self, protocol: "DirectProtocol") -> DirectExchange:
         """A new exchange on a connection."""
 
+    def why_not_read(self, authorization: bytes) -> Refusal | None:
+        """Why this key's request is sent away unread; None if it is read."""
+
 
 class DirectRoutes:
     """Which paths are carried out directly; one table for all connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
         self.heads = Heads()
+        self.turns = turns
         self._endpoints: dict[bytes, DirectEndpoint] = {}
 
     def add(self, path: str, endpoint: DirectEndpoint) -> None:
@@ -165,6 +170,7 @@ class DirectProtocol(BoundedProtocol):
         self._parameter = ""
         self._fields: Headers = {}
         self._body = b""
+        self._is_midway = False  # Of a request, as far as the parser has come.
         # One timer a connection, set anew when it fires: cheaper than one a request.
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since_seconds = _NEVER
@@ -173,7 +179,7 @@ class DirectProtocol(BoundedProtocol):
 
     def on_message_begin(self) -> None:
         # As Uvicorn does, but for the scope: who needs one makes it.
-        self.is_reading = True
+        self.is_reading = self._is_midway = True
         self.reading_since_seconds = 0.0
         self.url = b""
         self.headers = []
@@ -191,6 +197,7 @@ class DirectProtocol(BoundedProtocol):
             self._body += body  # All there is of it in one piece, nearly always.
 
     def on_message_complete(self) -> None:
+        self._is_midway = False
         endpoint = self._endpoint
         if endpoint is None:
             super().on_message_complete()
@@ -207,12 +214,35 @@ class DirectProtocol(BoundedProtocol):
             exchange.fault(error)
 
     def data_received(self, data: bytes) -> None:
+        if self.routes.turns.is_over() and self._sent_away(data):
+            return
         super().data_received(data)
         if self._endpoint is not None and not self.transport.is_closing():
             # There is more of it to come: Uvicorn waits for that.
             body = self._body
             self._hand_over()
             super().on_body(body)
+
+    def _sent_away(self, data: bytes) -> bool:
+        """Answer one whole request without reading it, if that may be."""
+        cycle = self.cycle
+        if self._is_midway or (cycle is not None and not cycle.response_complete):
+            return False
+        request = whole_post(data)
+        if request is None or self.flow.write_paused:
+            return False
+        url, authorization = request
+        endpoint, _ = self.routes.find(url)
+        refusal = endpoint.why_not_read(authorization) if endpoint else None
+        if refusal is None:
+            return False
+        body = refusal.body
+        usual = self.server_state.default_headers
+        head = self.routes.heads.refused(usual, refusal, len(body))
+        self.transport.write_now(head + body)
+        self.is_reading = False
+        self._answered()
+        return True
 
     def _may_be_direct(self) -> bool:
         """Whether what was read so far may go the shorter way; remembers it."""
@@ -263,6 +293,9 @@ class DirectProtocol(BoundedProtocol):
         if self.pipeline:
             self.on_response_complete()  # Uvicorn starts the next in line.
             return
+        self._answered()
+
+    def _answered(self) -> None:
         self.server_state.total_requests += 1
         self._idle_since_seconds = perf_counter()
         if self._idle_timer is None and not self.transport.is_closing():

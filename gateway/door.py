@@ -40,22 +40,22 @@ from gateway.problems import (
     Refusal,
     invalid_field,
 )
-from processor import limits
+from gateway.turns import Turns
 from processor import messages as m
 from processor.commands import Command
 from processor.messages import Answer, Outcome
 
 SWEEP_SECONDS = 0.02
-_TURN_SECONDS_MAX = limits.TURN_MS_MAX / 1_000
 CONNECTIONS_SWEEP_SECONDS = 1.0
 Told = TypeVar("Told")
 _KEY_IS_FULL = (
     "This API key has as many commands in flight as it may. Nothing was done."
 )
-_DOOR_IS_BUSY = "The gateway has more to read than it can do. Nothing was done."
-_NODES_ARE_BUSY = (
-    "Nothing was done: more than its share waits for every shard already."
+# Never raised: the same object for all.
+_DOOR_IS_BUSY = Refusal(
+    OVERLOADED, "The gateway has more to read than it can do. Nothing was done."
 )
+_NODES_ARE_BUSY = "Nothing was done: more than its share waits for every shard already."
 _TOO_LATE_BODY = m.TOO_LATE.encode()
 _KIND_OF_NOT_DONE = {"overloaded": OVERLOADED, m.TOO_LATE: TOO_LATE}
 
@@ -110,10 +110,8 @@ class Door:
         self._longest = self._deadlines.longest
         self._in_flight: dict[Waiting, tuple[Sender | None, Patience[Waiting]]] = {}
         self._in_flight_max = bounds.commands_in_flight_max
-        # One turn of the event loop: all that has come in by its beginning.
-        self._turn = 0
-        self._turn_began_seconds = 0.0  # By its first command; 0 before.
-        self._is_refusing = False  # Whether a node had no room for one in this turn.
+        self.turns = Turns()
+        self._refused_in_turn = -1  # The last one in which a node had no room.
         self.held = 0  # Commands of bulk requests that were not sent yet.
         self._wait_seconds_max = bounds.answer_wait_ms_max / 1_000
 
@@ -141,38 +139,27 @@ class Door:
                 " Nothing was done.",
             )
 
-    def admit_one(self, sender: Sender, now_seconds: float, is_for_shard: bool) -> None:
-        """The same for one command that was just read, before it is looked into.
+    def admit_one(self, sender: Sender, *, is_for_shard: bool) -> None:
+        """The same for one command, before it is looked into.
 
-        Reading it has cost what it has; what can be saved is all the rest.  What one
-        turn has brought is worked off for a bounded time only.
+        When a node had no room for another one just now, that saves the time.
         """
-        if not self._turn_began_seconds:
-            self._turn_began_seconds = now_seconds
-            asyncio.get_running_loop().call_soon(self._end_turn)
-        elif (
-            self._is_refusing
-            or now_seconds - self._turn_began_seconds > _TURN_SECONDS_MAX
+        if (
+            self._refused_in_turn == self.turns.number
+            and is_for_shard
+            and not self.nodes.has_room(sender)
         ):
-            self._refuse_if_busy(sender, now_seconds, is_for_shard)
+            sender.was_refused("node_busy")
+            raise Refusal(OVERLOADED, _NODES_ARE_BUSY)
         if len(self._in_flight) + self.held >= self._in_flight_max:
             self.admit(1, sender)
 
-    def _refuse_if_busy(
-        self, sender: Sender, now_seconds: float, is_for_shard: bool
-    ) -> None:
-        if now_seconds - self._turn_began_seconds > _TURN_SECONDS_MAX:
-            if not sender.may_be_late(self._turn):
-                sender.was_refused("door_busy")
-                raise Refusal(OVERLOADED, _DOOR_IS_BUSY)
-        if self._is_refusing and is_for_shard and not self.nodes.has_room(sender):
-            sender.was_refused("node_busy")
-            raise Refusal(OVERLOADED, _NODES_ARE_BUSY)
-
-    def _end_turn(self) -> None:
-        self._turn += 1
-        self._turn_began_seconds = 0.0
-        self._is_refusing = False
+    def why_not_read(self, sender: Sender) -> Refusal | None:
+        """Why a command that came late in a turn is sent away; None if it is read."""
+        if sender.may_be_late(self.turns.number):
+            return None
+        sender.was_refused("door_busy")
+        return _DOOR_IS_BUSY
 
     def submit(
         self,
@@ -203,7 +190,8 @@ class Door:
         except NothingDone as error:
             self._recent.forget(command)
             if sender is not None and part == SINGLE:
-                self._is_refusing = isinstance(error, Overloaded)
+                if isinstance(error, Overloaded):
+                    self._refused_in_turn = self.turns.number
                 sender.was_refused(_reason_of(error))
             raise _nothing_done(error) from None
         if sender is not None:

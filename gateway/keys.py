@@ -235,6 +235,10 @@ class KeyRing:
             elif not sender.in_flight:
                 del self.senders[key_id]
 
+    def known(self, authorization: bytes) -> Principal | None:
+        """Who sends this header, if it proved good before."""
+        return self._verified.get(authorization)
+
     def principal_of(self, authorization: bytes | None) -> Principal:
         """Who sends this Authorization header; a Refusal if nobody known."""
         principal = self._verified.get(authorization)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import bodies
 from gateway.direct import DirectExchange, DirectProtocol
 from gateway.exchange import Headers, ok_start
+from gateway.problems import Refusal
 from processor.answers import APPROVED, AuthorizationAnswer
 from processor.commands import Authorize
 
@@ -33,6 +34,10 @@ class NoopEndpoint:
     def exchange(self, protocol: DirectProtocol) -> DirectExchange:
         """The same, directly."""
         return NoopExchange(self, protocol)
+
+    def why_not_read(self, authorization: bytes) -> Refusal | None:
+        """It is always read."""
+        return None
 
     def answer(self, data: bytes) -> bytes:
         """All it does."""

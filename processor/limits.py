@@ -83,8 +83,8 @@ FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 WINDOW_COMMANDS_MAX: Final = 16_384  # In flight on one connection.
 # What a gateway sends to a node is bounded by the time it waits there.
 NODE_WAIT_MS_TARGET: Final = 50
-# For so long one turn of the gateway works off what came in by its beginning.
-TURN_MS_MAX: Final = 20
+TURN_REQUESTS_MAX: Final = 512  # Read in one turn of a gateway's event loop,
+TURN_LATE_REQUESTS_MAX: Final = 64  # and so many more of each API key.
 NODE_COMMANDS_FIRST: Final = 2_048  # Until something was measured.
 NODE_COMMANDS_LEAST: Final = 256  # However slow the node is.
 SENDER_COMMANDS_LEAST: Final = 8  # One API key's, however full the node is.
@@ -133,7 +133,8 @@ assert 2 * RESERVE_MINOR_MAX + FORCED_MINOR_MAX < JSON_INTEGER_MAX
 assert BULK_COMMANDS_MAX <= WINDOW_COMMANDS_MAX <= INBOX_COMMANDS_MAX
 assert NODE_COMMANDS_LEAST <= NODE_COMMANDS_FIRST <= WINDOW_COMMANDS_MAX
 assert SENDER_COMMANDS_LEAST <= NODE_COMMANDS_LEAST
-assert TURN_MS_MAX < NODE_WAIT_MS_TARGET < ANSWER_WAIT_MS_MAX
+assert NODE_WAIT_MS_TARGET < ANSWER_WAIT_MS_MAX
+assert TURN_REQUESTS_MAX < CONNECTIONS_MAX
 assert ANSWER_TIME_MS_MAX < ANSWER_WAIT_MS_MAX
 assert ANSWER_WAIT_MS_MAX < REQUEST_READ_MS_MAX  # Slow bodies are told why.
 assert BATCH_COMMANDS_MAX <= INBOX_COMMANDS_MAX

@@ -45,7 +45,8 @@ class Exchange(Waiting):
     def begin(self, now_seconds: float) -> None:
         """Send the command on, or refuse it."""
         try:
-            self._door.admit_one(self._sender, now_seconds, bool(self._command.ROUTED_BY))
+            is_for_shard = bool(self._command.ROUTED_BY)
+            self._door.admit_one(self._sender, is_for_shard=is_for_shard)
             self._door.submit(self._command, self, now_seconds, self._sender)
         except Refusal as refusal:
             self._tell(_refused(refusal))

@@ -60,6 +60,10 @@ class FakeNodes:
         self.read: Answer | Exception = Answer(0, Outcome.READ, b'{"found":true}')
         self.raises: Exception | None = None
 
+    def has_room(self, sender: Sender) -> bool:
+        """Always."""
+        return True
+
     def submit(
         self,
         command: Command,
