@@ -21,5 +21,7 @@ are Ray (a supervisor of some lines), sockets, SQLite, the keeper's process, and
 HTTP.
 
 Not covered: what SQLite, the kernel or the disk do against their word (a sync
-that lies), two faults that destroy the only good copy, and memory that rots.
+that lies), two faults that destroy the only good copy, memory that rots, a disk
+that fails while a snapshot is written, and debts: no story has instalments, or
+lasts until the first statement.
 """
