@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 FOLDERS := processor actors gateway loadtest benchmarks tests
+# What starts servers or takes all cores by itself is run one after the other.
+ALONE := tests/simulation tests/integration tests/crash
 
 DATA_DIR ?= ./data/demo
 SERVE_DATA_DIR ?= ./data/serve
@@ -22,13 +24,19 @@ SEEDS ?=
 FIRST ?=
 VERBOSE ?=
 PLANTED ?=
-PYTEST_ARGS ?=
 MINUTES ?= 5
 
 # ONCE=0 and ONCE= both mean "keep running".
 ONCE_FLAG := $(if $(filter-out 0,$(ONCE)),--once)
 PORT_FLAG := $(if $(PORT),--port $(PORT))
 SEED_FLAG := $(if $(SEED),--seed $(SEED))
+
+ifdef PYTEST_ARGS
+PYTEST = $(BIN)/pytest $(PYTEST_ARGS)
+else
+PYTEST = $(BIN)/pytest -n auto --dist worksteal tests $(ALONE:%=--ignore=%) \
+  && $(BIN)/pytest $(ALONE)
+endif
 
 .PHONY: help run serve test check format lint types bench load simulate crash lock clean
 
@@ -44,13 +52,13 @@ serve: $(STAMP) ## Serve until stopped (PORT=, SERVE_DATA_DIR=)
 	@exec $(BIN)/forebay serve --data-dir $(SERVE_DATA_DIR) $(PORT_FLAG)
 
 test: $(STAMP) ## Run the tests (PYTEST_ARGS="-k refund -x")
-	@exec $(BIN)/pytest $(PYTEST_ARGS)
+	@$(PYTEST)
 
 check: $(STAMP) ## Format, lint, types, tests: what CI runs
 	@echo "check: format" >&2; $(BIN)/ruff format --check $(FOLDERS)
 	@echo "check: lint" >&2; $(BIN)/ruff check $(FOLDERS)
 	@echo "check: types" >&2; $(BIN)/mypy $(FOLDERS)
-	@echo "check: tests" >&2; $(BIN)/pytest $(PYTEST_ARGS)
+	@echo "check: tests" >&2; $(PYTEST)
 
 format: $(STAMP) ## Rewrite the code in the house format
 	@$(BIN)/ruff check --fix-only --quiet $(FOLDERS)

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor import commands as c
-from processor import generations
+from processor import generations, limits
 from processor import messages as m
 from processor.audit.compare import compare_with_state
 from processor.audit.shard import ShardAudit
@@ -36,6 +36,13 @@ KEEP_MS = 100_000
 LONG = msgspec.structs.replace(KEEPING, keep_ms=KEEP_MS)
 ACCOUNTS = ("a", "b")
 DEEDS_MAX = 60
+
+
+@pytest.fixture(autouse=True, scope="module")
+def swept_after_each_step() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(limits, "OBJECTS_SWEPT_RECORDS", 1)
+        yield
 
 
 def small(recent_max: int, generation: int) -> Keeping:
