@@ -15,12 +15,12 @@ import ray
 
 from actors.births import ReplayRow, recover_settlement, recover_shard
 from actors.collector import leave_alone_what_is_known
+from actors.digests import digest_between_steps
 from actors.fault_points import Fault, FaultPoints, Step
 from actors.runner import Runner, Statistics
 from actors.stream import SettlementLink
 from processor import limits
 from processor.journal import Batch, Identity, Journal, JournalRefused, Point
-from processor.recovery import digest_of
 from processor.remembered import KEEPING, Keeping
 from processor.storage.scratch_files import FileScratch
 
@@ -170,8 +170,8 @@ class ShardActor(_NodeActor):
 
     @ray.method
     async def digest(self) -> tuple[int, str]:
-        """The state's last sequence, and its fingerprint there."""
-        return self._shard.state.sequence, digest_of(self._shard.state)
+        """As `digest_between_steps`."""
+        return await digest_between_steps(self._shard.state)
 
     @ray.method
     async def stop(self) -> None:
@@ -211,9 +211,8 @@ class SettlementActor(_NodeActor):
 
     @ray.method
     async def digest(self) -> tuple[int, str]:
-        """The state's last sequence, and its fingerprint there."""
-        state = self._settlement.state
-        return state.sequence, digest_of(state)
+        """As `digest_between_steps`."""
+        return await digest_between_steps(self._settlement.state)
 
     @ray.method
     async def stop(self) -> None:

@@ -46,6 +46,7 @@ _LENGTH_MAX = 1 << _AT - _LENGTH
 _TABLES_MAX = 1 << _LENGTH - _TABLE
 _IS_OUT = 1
 
+_DIGESTED_AT_ONCE = 256
 _PACE_MIN = 32
 _WORTH_ONE_IN = 8
 
@@ -227,12 +228,18 @@ class Paged(dict[str, T], Generic[T]):
             if entry and self._has(entry):
                 yield self._decoder.decode(shelf.read(entry)[1])
 
-    def fingerprint(self) -> bytes:
-        """The same for the same objects, wherever they are."""
+    def fingerprint(self) -> Iterator[bytes]:
+        """The same for the same objects, wherever they are.
+
+        Comes last; before it, empty ones now and then, for who has to go on with
+        something else.  The table must not change meanwhile.
+        """
         total = self._sum
-        for key, found in dict.items(self):
+        for count, (key, found) in enumerate(dict.items(self)):
             total += _number(_digest(_encode((key, found))))
-        return _encode((len(self), (total % _DIGESTS).to_bytes(_DIGEST_BYTES, "big")))
+            if count % _DIGESTED_AT_ONCE == 0:
+                yield b""
+        yield _encode((len(self), (total % _DIGESTS).to_bytes(_DIGEST_BYTES, "big")))
 
     # Coming and going.
 

@@ -37,7 +37,7 @@ SELECT first_sequence, last_sequence, rows FROM block
 WHERE first_sequence <= ? ORDER BY first_sequence DESC LIMIT 1
 """
 _ROWS = msgspec.msgpack.Decoder(list[Batch])
-_BROKEN = (*DAMAGED, zlib.error, msgspec.MsgspecError, TypeError, ValueError)
+_BROKEN = (*DAMAGED, zlib.error, msgspec.MsgspecError)
 
 
 class Sealed:

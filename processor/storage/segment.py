@@ -51,8 +51,9 @@ _APPLICATION_ID = 0x466F7265  # "Fore".
 _ROWS_PER_READ = 256
 _NOBODY = 0  # The epoch of a sealed segment; writers count from 1.
 
-# What SQLite ends in on a damaged file; its message may quote broken text.
-DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+# What reading a damaged file ends in: SQLite's own word, its message quoting broken
+# text, or a row more, a row less or something else where one thing should be.
+DAMAGED = (sqlite3.DatabaseError, ValueError, TypeError)
 
 _PRIMARY_CODE = 0xFF
 _OF_THE_DISK = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
@@ -162,7 +163,7 @@ class Segment:
         try:
             self._sqlite.execute("UPDATE owner SET epoch = epoch + 1")
             ((epoch,),) = self._sqlite.execute("SELECT epoch FROM owner").fetchall()
-        except (*DAMAGED, ValueError) as error:
+        except DAMAGED as error:
             raise JournalRefused(f"{self.path} is damaged: {error}") from error
         return int(epoch)
 
@@ -216,7 +217,7 @@ class Segment:
         try:
             with self._turn:
                 (found,) = self._sqlite.execute(READ_ONE, (sequence,)).fetchall()
-        except (*DAMAGED, ValueError) as error:
+        except DAMAGED as error:
             raise JournalRefused(f"{self.path} is damaged: {error}") from error
         return Batch(*found)
 

@@ -239,6 +239,26 @@ async def test_rows_of_another_journal_do_not_fit(path: Path) -> None:
         await recovered(path)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO identity SELECT body FROM identity",
+        "DELETE FROM identity",
+        "INSERT INTO segment VALUES (1)",
+        "DELETE FROM segment",
+        "INSERT INTO owner VALUES (1)",
+        "DELETE FROM owner",
+    ],
+)
+async def test_a_row_more_or_less_where_one_should_be_is_refused(
+    path: Path, statement: str
+) -> None:
+    await written(path)
+    change(path, statement)
+    with pytest.raises(JournalRefused, match=str(path)):
+        await recovered(path)
+
+
 async def test_a_flipped_bit_anywhere_in_the_file_is_refused_or_harmless(
     path: Path,
 ) -> None:

@@ -66,7 +66,7 @@ def looks() -> dict[str, Callable[[Paged[Hold]], object]]:
         "get": lambda table: [table.get(name_of(n)) for n in range(100)],
         "get or": lambda table: table.get("nobody", 7),
         "truth": bool,
-        "fingerprint": lambda table: table.fingerprint(),
+        "fingerprint": lambda table: list(table.fingerprint())[-1],
     }
 
 
@@ -82,14 +82,16 @@ def test_nobody_can_tell_what_is_shelved(look: str) -> None:
 
 def test_what_is_touched_comes_back_and_is_shelved_again() -> None:
     tables = some()
-    before = tables.table.fingerprint()
+    before = list(tables.table.fingerprint())[-1]
     tables.table[name_of(5)].reference = "changed"
-    assert before != tables.table.fingerprint()
+    assert before != list(tables.table.fingerprint())[-1]
     assert 3 == tables.table.in_memory
     tables.whole[name_of(5)].reference = "changed"
     for _ in range(3):
         tables.add(100 + len(tables.whole)).swept()
-        assert tables.whole.fingerprint() == tables.table.fingerprint()
+        assert (
+            list(tables.whole.fingerprint())[-1] == list(tables.table.fingerprint())[-1]
+        )
     assert 2 == tables.table.in_memory
     assert "changed" == tables.table[name_of(5)].reference
     assert list(tables.whole) == list(tables.table)
@@ -171,4 +173,4 @@ def test_files_hold_what_memory_holds(tmp_path: object) -> None:
     while tables.table.in_memory > 1:
         tables.swept()
     assert list(tables.whole.items()) == list(tables.table.items())
-    assert tables.whole.fingerprint() == tables.table.fingerprint()
+    assert list(tables.whole.fingerprint())[-1] == list(tables.table.fingerprint())[-1]
