@@ -36,7 +36,6 @@ class Step(StrEnum):
     BEFORE_REPLY = "before_reply"  # Of messages.
     AFTER_REPLY = "after_reply"
     RECOVERY = "recovery"  # Before a row is applied again.
-    SNAPSHOT = "snapshot"  # For whoever writes one: `before` or `after` it.
 
 
 class Action(StrEnum):

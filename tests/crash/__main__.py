@@ -1,9 +1,10 @@
 """`python -m tests.crash --minutes N [--seed S]`: ordeals in a random order.
 
-Half of the time goes to the bank test; the other half to the single faults, at
-full volume.  Each round names its seed, and is verified before the next begins.
-The first that fails ends the run: its directory is kept, and its seed alone
-(`--seed S --only NAME`) does the same again, as far as processes can.
+Every other round is the bank test; the others are the single faults, at full
+volume, each once before any comes again.  Each round names its seed, and is
+verified before the next begins.  The first that fails ends the run: its directory
+is kept, and its seed alone (`--seed S --only NAME`) does the same again, as far as
+processes can.
 """
 
 import argparse

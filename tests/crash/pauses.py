@@ -21,7 +21,6 @@ FREEZES = [
 ]
 _LIVES = {"shard-000": 3, "settlement": 2}
 USERS = 8
-GONE_SECONDS_MAX = 1.0
 
 
 async def live_through_freezes(directory: Path, seed: int) -> dict[str, float]:
