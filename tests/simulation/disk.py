@@ -298,7 +298,10 @@ def _read(disk: Disk, number: int, after_sequence: int, rows: int) -> list[Batch
 
 
 def _row_of(disk: Disk, number: int, sequence: int) -> Batch:
-    return next(row for row in disk.read(number) if row.last_sequence >= sequence)
+    rows = [row for row in disk.read(number) if row.first_sequence <= sequence]
+    if not rows:  # It was put back while its writer was frozen.
+        raise JournalRefused(f"{disk.name} is damaged: no row has {sequence}")
+    return rows[-1]
 
 
 class DiskStorage:
