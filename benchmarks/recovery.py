@@ -22,12 +22,16 @@ import msgspec
 from actors.births import recover_shard
 from benchmarks.step import authorizations, new_shard
 from processor.journal import Identity, Journal
+from processor.limits import SEGMENT_RECORDS
 from processor.node import Step
 from processor.records import RECORDS_ENCODER
 from processor.recovery import digest_of
+from processor.remembered import KEEPING
+from processor.shard import Shard
 from processor.storage.archive import pack
 from processor.storage.directory import segment_path
 from processor.storage.keeping import fold
+from processor.storage.scratch_files import FileScratch
 from processor.storage.snapshots import snapshot_path
 
 IDENTITY = Identity("bench", "shard", 0, 1, "journal", "2026-01-01")
@@ -112,12 +116,18 @@ async def _rotate(journal: Journal, waits: Waits) -> None:
     await journal.settle()
 
 
-async def _recovered(path: Path) -> str:
+async def _recovered(path: Path) -> Shard:
+    """As the actor of a shard does it."""
     journal = await Journal.open(path)
     try:
-        return digest_of((await recover_shard(journal)).state)
+        return await recover_shard(journal, KEEPING, FileScratch(path.parent))
     finally:
         await journal.close()
+
+
+def _recover(path: Path, figures: dict[str, Any], name: str) -> str:
+    shard = _timed(figures, name, lambda: asyncio.run(_recovered(path)))
+    return digest_of(shard.state)
 
 
 def _size(path: Path, segments: int) -> int:
@@ -130,12 +140,12 @@ def _measure(path: Path, records: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"records": records}
     waits = Waits()
     digest = _timed(figures, "write", lambda: asyncio.run(_write(path, records, waits)))
-    figures |= waits.summary()
     segments = len(waits.switch_ms)
+    if not segments:
+        raise SystemExit(f"more records are needed: a segment has {SEGMENT_RECORDS:,}")
+    figures |= waits.summary()
     figures["sealed_segments"] = segments
-    ends = [
-        _timed(figures, "replay_all", lambda: asyncio.run(_recovered(path))),
-    ]
+    ends = [_recover(path, figures, "replay_all")]
     sealed_bytes = _size(path, segments)
     _timed(
         figures,
@@ -143,14 +153,12 @@ def _measure(path: Path, records: int) -> dict[str, Any]:
         lambda: [pack(path, number) for number in range(1, segments + 1)],
     )
     figures["packed_ratio"] = _rounded(_size(path, segments) / sealed_bytes)
-    ends.append(_timed(figures, "replay_packed", lambda: asyncio.run(_recovered(path))))
+    ends.append(_recover(path, figures, "replay_packed"))
     point = _timed(figures, "fold", lambda: fold(path, segments, _say))
     assert point is not None
     figures["tail_records"] = records - point.sequence
     figures["snapshot_mb"] = snapshot_path(path, point.sequence).stat().st_size >> 20
-    ends.append(
-        _timed(figures, "snapshot_and_tail", lambda: asyncio.run(_recovered(path)))
-    )
+    ends.append(_recover(path, figures, "snapshot_and_tail"))
     assert {digest} == set(ends)
     return figures
 

@@ -7,7 +7,8 @@ it); a restored node goes on as the one that was saved would have.
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from itertools import islice
-from typing import Any, NamedTuple, Self, get_args
+from types import GenericAlias
+from typing import Any, NamedTuple, Self, get_args, get_origin
 
 import msgspec
 
@@ -50,6 +51,8 @@ IN_MEMORY = Room()
 
 class ShardReplay:
     """A shard's state, one journal row after the other."""
+
+    STATE = ShardState
 
     def __init__(self, identity: Identity, room: Room = IN_MEMORY) -> None:
         assert identity.kind == "shard"
@@ -105,8 +108,7 @@ class ShardReplay:
         """What `saved` was made of; `at_ms` is the time of the last row."""
         scratch = room.scratch or MemoryScratch()
         replay = cls(identity, room._replace(scratch=None))
-        replay.state = _SHARD_STATE.decode(parts["state"])
-        _reunite(replay.state)
+        replay.state = _shard_state(parts["state"])
         if room.scratch is not None or parts["shelf"]:
             shelf = Shelf(scratch, identity.number)
             if parts["shelf"]:
@@ -126,6 +128,8 @@ class ShardReplay:
 
 class SettlementReplay:
     """Settlement's state, one journal row after the other."""
+
+    STATE = SettlementState
 
     def __init__(self, identity: Identity, room: Room = IN_MEMORY) -> None:
         assert identity.kind == "settlement"
@@ -174,17 +178,35 @@ def replay_of(identity: Identity) -> type[Replay]:
     return SettlementReplay if identity.kind == "settlement" else ShardReplay
 
 
-def _table(kind: Any, saved: Any) -> Any:
-    """A table of the state, of what was in memory; the shelf has the rest."""
-    (made,) = get_args(kind)
-    table = new_table(made)
-    table.update(msgspec.convert(saved, dict[str, made]))  # type: ignore[valid-type]
-    return table
+_FIELDS = msgspec.structs.fields(ShardState)
+# Of each table that is a `Paged`, by name, what it is a table of.
+_PAGED = {f.name: get_args(f.type)[0] for f in _FIELDS if get_origin(f.type) is Paged}
 
 
-_SHARD_STATE = msgspec.msgpack.Decoder(ShardState, dec_hook=_table)
+def _saved_type(name: str, kind: Any) -> Any:
+    return GenericAlias(dict, (str, _PAGED[name])) if name in _PAGED else kind
+
+
+# The state with dicts in the place of those, which are decoded without a detour.
+_SAVED_STATE = msgspec.msgpack.Decoder(
+    msgspec.defstruct(
+        "SavedState", [(f.name, _saved_type(f.name, f.type)) for f in _FIELDS], gc=False
+    )
+)
 _TABLES = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
 _NO_END = 1 << 62
+
+
+def _shard_state(saved: bytes | memoryview) -> ShardState:
+    found = msgspec.structs.asdict(_SAVED_STATE.decode(saved))
+    for name, kind in _PAGED.items():
+        # What was in memory; the shelf has the rest.
+        table: Paged[Any] = new_table(kind)
+        table.update(found[name])
+        found[name] = table
+    state = ShardState(**found)
+    _reunite(state)
+    return state
 
 
 def _reunite(state: ShardState) -> None:

@@ -20,9 +20,9 @@ from processor.chain import (
     check_batch,
     check_end,
 )
-from processor.recovery import Room, replay_of
+from processor.recovery import Room, digest_of, replay_of
 from processor.remembered import KEEPING
-from processor.snapshot import Tell
+from processor.snapshot import SnapshotRefused, Tell
 from processor.storage.directory import segment_path
 from processor.storage.files import KEEPERS_DRAFT, check_file, forget_drafts
 from processor.storage.scratch_files import FileScratch
@@ -64,7 +64,10 @@ def fold(path: Path, last_number: int, tell: Tell) -> Point | None:
         replay.replay(batch)
     saved = snapshot.encode(identity, end, replay)
     # It must come back the same, or it is not a snapshot.
-    snapshot.decode(str(snapshot_path(path, end.sequence)), saved, identity, room)
+    name = str(snapshot_path(path, end.sequence))
+    _, again = snapshot.decode(name, saved, identity, room)
+    if digest_of(again.state) != digest_of(replay.state):
+        raise SnapshotRefused(f"{name} does not hold the state that was saved")
     write_snapshot(path, end.sequence, saved)
     forget_snapshots(path, SNAPSHOTS_KEPT)
     return end

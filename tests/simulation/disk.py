@@ -24,6 +24,7 @@ from processor.chain import (
     Head,
     Identity,
     JournalInUse,
+    JournalRefused,
     Point,
     beginning_of,
     check_batch,

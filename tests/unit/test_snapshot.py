@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from types import GenericAlias
 from typing import Any
 
 import msgspec
@@ -19,7 +20,9 @@ from processor import limits, snapshot
 from processor.chain import Batch, Identity, Point
 from processor.journal import Journal, JournalRefused, read_journal
 from processor.recovery import Replay, digest_of, replay_of
+from processor.settlement_state import SettlementState
 from processor.snapshot import SnapshotRefused
+from processor.state import ShardState
 from processor.storage import keeping
 from processor.storage.archive import pack
 from processor.storage.directory import segment_path
@@ -173,8 +176,8 @@ def changed(saved: bytes, **fields: Any) -> bytes:
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"format": 2, "unheard_of": 1}, "has snapshot format 2, this program reads 1"),
-        ({"digest": "another"}, "does not hold the state that was saved"),
+        ({"format": 3, "unheard_of": 1}, "has snapshot format 3, this program reads 2"),
+        ({"form": "another"}, "is of a state that had another form"),
         ({"point": [1, b"", 1]}, "does not hold the state that was saved"),
         ({"parts": {}}, "cannot be read"),
     ],
@@ -185,6 +188,46 @@ def test_one_that_is_not_what_it_says_is_refused(
     snapshot.decode("the name", changed(saved), IDENTITY)
     with pytest.raises(SnapshotRefused, match=f"the name {why}"):
         snapshot.decode("the name", changed(saved, **fields), IDENTITY)
+
+
+def state_of(*fields: tuple[str, Any]) -> type[msgspec.Struct]:
+    return msgspec.defstruct("State", fields)
+
+
+def table_of(field: str, kind: type) -> Any:
+    inner: Any = msgspec.defstruct("Inner", [(field, kind)])
+    return GenericAlias(dict, (str, inner))
+
+
+def test_another_field_or_type_anywhere_is_another_form() -> None:
+    states = [
+        state_of(("table", table_of("a", int))),
+        state_of(("table", table_of("a", str))),
+        state_of(("table", table_of("b", int))),
+        state_of(("tables", table_of("a", int))),
+        state_of(("table", table_of("a", int)), ("more", int)),
+    ]
+    assert len(states) == len({snapshot.form_of(state) for state in states})
+    assert snapshot.form_of(states[0]) == snapshot.form_of(
+        state_of(("table", table_of("a", int)))
+    )
+    assert snapshot.form_of(ShardState) != snapshot.form_of(SettlementState)
+
+
+async def test_a_snapshot_that_does_not_come_back_as_it_was_is_not_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = snapshot.encode
+
+    def forgetful(identity: Identity, point: Point, replay: Any) -> bytes:
+        saved = encode(identity, point, replay)
+        replay.state.totals.authorized_count += 1
+        return saved
+
+    monkeypatch.setattr(snapshot, "encode", forgetful)
+    with pytest.raises(SnapshotRefused, match="does not hold the state"):
+        fold(path, 4, never)
+    assert () == tuple(snapshot_sequences(path))
 
 
 # Files.
