@@ -87,6 +87,7 @@ def test_nodes_killed_while_they_seal_lose_and_double_nothing(tmp_path: Path) ->
             until_answered(partial(server.kill_node, victim))
         for thread in clients:
             thread.join()
+        server.wait_until("two cuts", lambda: sealed.count(True) >= 2)
         ended.set()
         sealing.join()
         assert answers.keys() == set(range(WISHES))
@@ -97,7 +98,6 @@ def test_nodes_killed_while_they_seal_lose_and_double_nothing(tmp_path: Path) ->
         )
         server.wait_until("snapshots", lambda: list(data_dir.glob("shard*.snapshot")))
         assert server.terminate() == 0
-    assert sealed.count(True) >= 2
     assert owed == sum(answer["amount_minor"] for answer in answers.values())
     verified = check_verified(data_dir)
     assert WISHES == verified["counts"]["Authorized"]
