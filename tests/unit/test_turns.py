@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from actors.backlog import Sender
+from actors.nodes import Overloaded
 from gateway import turns
 from gateway.keys import KeyFile
 from gateway.routes import Role
 from gateway.turns import Turns, whole_post
 from processor import limits
+from processor.commands import Command
 from tests.unit.gateway_fake import TODAY, FakeNodes
 from tests.unit.gateway_wire import Wire, decided, serving
 
@@ -121,3 +126,94 @@ async def test_a_command_in_pieces_is_read_when_its_turn_is_over(
         assert 200 == (await late.receive()).status
         for wire in wires[:-1]:
             await wire.receive()
+
+
+@contextlib.asynccontextmanager
+async def crowd(tmp_path: Path, nodes: FakeNodes) -> AsyncIterator[list[Wire]]:
+    """Connections whose key is known."""
+    async with contextlib.AsyncExitStack() as stack:
+        served = await stack.enter_async_context(serving(tmp_path, nodes))
+        wires = [await stack.enter_async_context(served.wire()) for _ in range(20)]
+        nodes.say = lambda command: decided()
+        assert {200: 1} == await press(wires[:1])
+        yield wires
+
+
+@pytest.mark.parametrize(
+    "begun", [b"POST /v1/authorizations HTTP/1.1\r\nHost: a\r\n", None]
+)
+async def test_the_rest_of_a_request_that_looks_like_one_is_none(
+    tmp_path: Path, few: None, begun: bytes | None
+) -> None:
+    async with crowd(tmp_path, FakeNodes()) as wires:
+        late = wires[-1]
+        inner = late.request()
+        late.send(begun or late.request(body=inner)[: -len(inner)])
+        await asyncio.sleep(0.05)
+        for wire in wires[:-1]:
+            wire.send(wire.request())
+        late.send(inner)
+        assert 400 == (await late.receive()).status
+        for wire in wires[:-1]:
+            await wire.receive()
+
+
+async def test_nobody_is_sent_away_before_his_first_request_is_answered(
+    tmp_path: Path, few: None
+) -> None:
+    nodes = FakeNodes()
+    async with crowd(tmp_path, nodes) as wires:
+        nodes.say = lambda command: None
+        late = wires[-1]
+        late.send(late.request())
+        await asyncio.sleep(0.05)
+        first = nodes.waiting[-1]
+        nodes.say = lambda command: decided()
+        for wire in wires[:-1]:
+            wire.send(wire.request())
+        late.send(late.request())
+        await asyncio.sleep(0.05)
+        first.answered(decided(b"first"))
+        assert b"first" == (await late.receive()).body
+        assert 200 == (await late.receive()).status
+        for wire in wires[:-1]:
+            await wire.receive()
+
+
+class FullNodes(FakeNodes):
+    """Every shard is full; settlement is not."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda command: decided())
+        self.is_full = True
+
+    def has_room(self, sender: Sender) -> bool:
+        return not self.is_full
+
+    def submit(self, command: Command, *more: Any) -> None:
+        if self.is_full and command.ROUTED_BY:
+            raise Overloaded("full")
+        super().submit(command, *more)
+
+
+async def test_what_is_for_a_full_shard_is_refused_before_its_body_is_looked_into(
+    tmp_path: Path,
+) -> None:
+    nodes = FullNodes()
+    lender = b'{"lender_id":"north","currency":"EUR"}'
+    async with contextlib.AsyncExitStack() as stack:
+        served = await stack.enter_async_context(serving(tmp_path, nodes))
+        first, broken, other = [
+            await stack.enter_async_context(served.wire()) for _ in range(3)
+        ]
+        for wire in (first, broken, other):
+            assert 200 == (await wire.ask("GET /livez HTTP/1.1", body=b"")).status
+        first.send(first.request())
+        broken.send(broken.request(body=b"no json"))
+        other.send(other.request("POST /v1/lenders HTTP/1.1", body=lender))
+        told = [(await wire.receive()).status for wire in (first, broken, other)]
+        assert [429, 429, 200] == told
+        # In a turn of its own it is not the shards' business.
+        assert 400 == (await broken.ask(body=b"no json")).status
+        nodes.is_full = False
+        assert {200: 2} == await press([first, broken])
