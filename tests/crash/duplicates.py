@@ -31,28 +31,31 @@ async def send_many_times(directory: Path, seed: int, ids: int, sends: int) -> i
         random.shuffle(order)
         async with Asker(server, other) as asker:
             answers = await _send(asker, names, order, random)
+            decided = {n: _agreed(n, answers[n]) for n in range(ids)}
             server.kill_node("shard-000")
-            again = [
-                await asker.until_answered(
-                    _PATH, f"d-{number}", _body(names, number), random.randrange(2)
+            again = {}
+            for number in range(0, ids, max(1, ids // 50)):
+                body = _body(names, number, is_other=decided[number][0])
+                again[number] = await asker.until_answered(
+                    _PATH, f"d-{number}", body, random.randrange(2)
                 )
-                for number in range(0, ids, max(1, ids // 50))
-            ]
         assert server.terminate() == 0
     verified = check_verified(directory / "data")
 
-    decided = {number: _agreed(number, answers[number]) for number in range(ids)}
     journaled = journaled_answers(directory / "data")
     assert verified["counts"]["Authorized"] == ids
-    assert [] == differences(journaled, {f"d-{n}": body for n, body in decided.items()})
-    assert [told(answer)["status"] for answer in again] == ["approved"] * len(again)
-    assert all(answer.is_replay for answer in again)
+    bodies = {f"d-{number}": body for number, (_, body) in decided.items()}
+    assert [] == differences(journaled, bodies)
+    for number, answer in again.items():
+        assert answer.is_replay
+        assert answer.body == decided[number][1]
+        assert told(answer)["status"] == "approved"
     return len(decided)
 
 
-def _body(names: list[str], number: int, more_minor: int = 0) -> dict[str, object]:
+def _body(names: list[str], number: int, *, is_other: bool) -> dict[str, object]:
     name = names[number % len(names)]
-    return purchase(name, _AMOUNT_MINOR + more_minor, capture=True)
+    return purchase(name, _AMOUNT_MINOR + is_other, capture=True)
 
 
 Answers = dict[int, list[tuple[bool, Answer]]]  # By id: was it the other body?
@@ -65,7 +68,7 @@ async def _send(
     slots = asyncio.Semaphore(_IN_FLIGHT_MAX)
 
     async def one(number: int, is_other: bool, gateway: int) -> None:
-        body = _body(names, number, more_minor=1 if is_other else 0)
+        body = _body(names, number, is_other=is_other)
         async with slots:
             answer = await asker.until_answered(_PATH, f"d-{number}", body, gateway)
         answers.setdefault(number, []).append((is_other, answer))
@@ -79,8 +82,8 @@ async def _send(
     return answers
 
 
-def _agreed(number: int, answers: list[tuple[bool, Answer]]) -> bytes:
-    """The one answer of an id: whichever body came first, the other is a conflict."""
+def _agreed(number: int, answers: list[tuple[bool, Answer]]) -> tuple[bool, bytes]:
+    """Which body came first, and its answer; the other one is a conflict."""
     decided = {(is_other, a.body) for is_other, a in answers if a.is_decided}
     assert len(decided) == 1, f"id {number} has {len(decided)} outcomes: {decided}"
     ((which, body),) = decided
@@ -92,4 +95,4 @@ def _agreed(number: int, answers: list[tuple[bool, Answer]]) -> bytes:
         else:
             assert answer.status == 422, f"id {number}: {answer}"
             assert b'"amount_minor"' in answer.body
-    return body
+    return which, body
