@@ -112,11 +112,11 @@ def _saved_digests(
     found = {}
     for name, sequence, content in read_snapshots(file):
         try:
-            header = snapshot.header_of(name, content, identity)
+            _, replay = snapshot.decode(name, content, identity)
         except snapshot.SnapshotRefused as refused:
             differences.append(f"{refused}.")
         else:
-            found[sequence] = name, header.digest
+            found[sequence] = name, digest_of(replay.state)
     return found
 
 

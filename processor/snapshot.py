@@ -88,7 +88,7 @@ def decode(
 
     Raises SnapshotRefused, with the name, for whatever is wrong with it.
     """
-    header = header_of(name, saved, identity)
+    header = _header_of(name, saved, identity)
     try:
         parts = _parts(header, memoryview(saved))
         replay = replay_of(identity).restored(identity, parts, header.at_ms, room)
@@ -120,7 +120,7 @@ def form_of(state: type[msgspec.Struct]) -> str:
     return blake2b(repr(sorted(forms.items())).encode(), digest_size=16).hexdigest()
 
 
-def header_of(name: str, saved: bytes, identity: Identity) -> Header:
+def _header_of(name: str, saved: bytes, identity: Identity) -> Header:
     """What it says of itself, once it is known to be whole.  Raises as `decode`."""
     body = memoryview(saved)[:-_CHECKSUM_BYTES]
     if body[: len(_MAGIC)] != _MAGIC:
