@@ -92,9 +92,9 @@ class Side:
             check_books(client, self.approved, self._approved_minor)
 
 
-def run(other: Path, rounds: int, seconds: float) -> Figures:
+def run(other: Path, rounds: int, seconds: float, wanted: Path | None) -> Figures:
     """The whole comparison.  Raises one of _FAILURES when it proves nothing."""
-    work_dir = work_directory(None)
+    work_dir = work_directory(wanted)
     try:
         disk_of(work_dir)
         with contextlib.ExitStack() as stack:
@@ -158,11 +158,16 @@ def main(arguments: list[str] | None = None) -> int:
     add("directory", type=Path, help="the other checkout")
     add("--rounds", type=int, default=20, help="default: 20")
     add("--seconds", type=float, default=1.5, help="of each, default: 1.5")
+    add("--work-dir", type=Path, help="a directory on a real disk")
     asked = parser.parse_args(arguments)
+    if asked.rounds < 2:
+        parser.error("two rounds are the least: neither is always the first")
     if not (asked.directory / "processor").is_dir():
         parser.error(f"{asked.directory} is no checkout of Forebay")
     try:
-        figures = run(asked.directory.resolve(), asked.rounds, asked.seconds)
+        figures = run(
+            asked.directory.resolve(), asked.rounds, asked.seconds, asked.work_dir
+        )
     except _FAILURES as error:
         _tell(f"benchmarks.versus: {error}")
         return 1

@@ -1,27 +1,19 @@
 """The benchmark of authorizations, in miniature: its line, and its honesty."""
 
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import versus
 from benchmarks.machine import NoDisk, disk_of, file_system, work_directory
 from benchmarks.press import Press, PressFailed
 
 SECONDS_MAX = 120
-
-
-@pytest.fixture
-def disk() -> Iterator[Path]:
-    """A directory on a real disk; the one of `tmp_path` may be in memory."""
-    directory = work_directory(None)
-    yield directory
-    shutil.rmtree(directory)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -55,6 +47,33 @@ def test_the_benchmark_counts_what_the_server_counts(disk: Path) -> None:
     assert "/v1/noop " in done.stderr
     assert "/v1/noop-direct " in done.stderr
     assert [] == list(disk.iterdir())  # It cleans up after itself.
+
+
+@pytest.mark.slow
+def test_two_checkouts_are_pressed_in_turn_and_both_books_agree(disk: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.versus", str(ROOT)),
+            *("--rounds", "2", "--seconds", "0.3", "--work-dir", str(disk)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS_MAX,
+    )
+    assert 0 == done.returncode, done.stderr
+    figures: dict[str, Any] = json.loads(done.stdout)
+    assert min(figures["this_per_s"], figures["other_per_s"]) > 0
+    assert min(figures["this_cpu_us"], figures["other_cpu_us"]) > 0
+    first, _, last = figures["ratio_quartiles"]
+    assert 0 < first <= figures["ratio"] <= last
+    assert figures["approved"] > 0
+    assert [] == list(disk.iterdir())
+
+
+def test_what_is_no_checkout_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        versus.main([str(tmp_path)])
 
 
 def test_a_press_without_a_server_says_why(tmp_path: Path) -> None:

@@ -1,26 +1,14 @@
 """A short real run of the load test: a server, Locust, and the books after."""
 
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.machine import work_directory
-
 SECONDS_MAX = 120
-
-
-@pytest.fixture
-def disk() -> Iterator[Path]:
-    """A directory on a real disk; the one of `tmp_path` may be in memory."""
-    directory = work_directory(None)
-    yield directory
-    shutil.rmtree(directory)
 
 
 def run_loadtest(work_dir: Path, *options: str) -> subprocess.CompletedProcess[str]:

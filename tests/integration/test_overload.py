@@ -1,28 +1,17 @@
 """The overload benchmark in miniature: a real server, flooded, with its books."""
 
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.machine import work_directory
 from benchmarks.overload import recovered_seconds
 from benchmarks.press import Flooded
 
 SECONDS_MAX = 120
-
-
-@pytest.fixture
-def disk() -> Iterator[Path]:
-    """A directory on a real disk; the one of `tmp_path` may be in memory."""
-    directory = work_directory(None)
-    yield directory
-    shutil.rmtree(directory)
 
 
 @pytest.mark.slow
