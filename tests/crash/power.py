@@ -73,6 +73,8 @@ async def _write(path: Path, acked: int) -> None:
         sequence = row.last_sequence
         assert row.records == _records(sequence)
     assert last_acked <= sequence <= last_acked + 1, (last_acked, sequence)
+    # What was found once is there for ever: the next life may die before it acks.
+    os.pwrite(acked, sequence.to_bytes(8, "big"), 0)
     print("recovered", flush=True)
     while True:
         sequence += 1
