@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from actors.clock import WALL_CLOCK, Clock
+from actors.collector import Collector
 from actors.readings import Readings
 from actors.stream import NodeConnection
 from processor import messages as m
@@ -92,6 +93,7 @@ class Runner:
         self._now_ms = clock.now_ms
         self._seconds = clock.seconds
         self._on_failure = on_failure
+        self._collector = Collector()
         self._connection_count = 0
         self._step_is_due = False
         self._reading = asyncio.Lock()
@@ -265,6 +267,7 @@ class Runner:
                 self._rotation = asyncio.create_task(self._rotate_full())
         self._deliver(step.deliveries)
         self.node.tidy(step)
+        self._collector.after(len(step.records))
         for reading in step.readings:
             refusal = self.readings.take(reading)
             if refusal is not None:

@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from actors.births import recover_shard
-from actors.collector import leave_alone_what_is_known
+from actors.collector import Collector, leave_alone_what_is_known
 from processor import commands as c
 from processor import events as e
 from processor import messages as m
@@ -63,6 +63,7 @@ class Driven:
         self.shard = shard
         self.journal = journal
         self.now_ms = 1_000
+        self.collector = Collector()
         self.answers: dict[int, m.Answer] = {}
         self.took: list[float] = []  # Seconds in `step` and `tidy`, by batch.
         self.worked: list[float] = []  # Of them, at work in this thread.
@@ -96,6 +97,7 @@ class Driven:
             self.journal.append(len(step.records), step.day, step.at_ms, body)
         began, worked = perf_counter(), thread_time()
         self.shard.tidy(step)
+        self.collector.after(len(step.records))
         self.took.append(took + perf_counter() - began)
         self.worked.append(busy + thread_time() - worked)
         for _, message in step.deliveries:
@@ -113,7 +115,7 @@ class Driven:
         return [body[name] for body in bodies if name in body]
 
 
-class Collector:
+class Collections:
     """How long each garbage collection has taken, from now on; in the batches too."""
 
     def __init__(self) -> None:
@@ -285,14 +287,14 @@ async def _live(directory: Path, accounts: int, requests: int) -> Figures:
     kept = await _buy_and_repay(driven, active, batches, requests // 4)
     rss, at = resident_bytes("RssAnon"), driven.requests
     figures["rss_at_a_quarter_mib"] = rss >> 20
-    collector = Collector()
+    collections = Collections()
     driven.took, driven.worked = [], []
     kept += await _buy_and_repay(driven, active, batches, requests)
     for name, took in (("batch", driven.took), ("batch_cpu", driven.worked)):
         figures[f"{name}_ms_max"] = round(max(took) * 1e3, 1)
         most = statistics.quantiles(took, n=1_000)[-1]
         figures[f"{name}_ms_99_9"] = round(most * 1e3, 1)
-    figures["gc_ms_max"] = round(max(collector.took) * 1e3, 1)
+    figures["gc_ms_max"] = round(max(collections.took) * 1e3, 1)
     figures["rss_mib"] = resident_bytes("RssAnon") >> 20
     figures["rss_files_mib"] = resident_bytes("RssFile") >> 20
     grown = resident_bytes("RssAnon") - rss

@@ -70,6 +70,11 @@ OBJECTS_SWEPT_RECORDS: Final = 2**6  # Not after each step: after so many record
 OBJECTS_LOOKED_AT_MIN: Final = 64
 OBJECTS_LOOKED_AT_MAX: Final = 1_024
 
+# Between two steps of a node: after so many records the collector looks at what is
+# youngest, and every so many times also at what was left of that.
+COLLECTED_RECORDS: Final = 256
+COLLECTED_TIMES: Final = 16
+
 REFERENCE_WAIT_MS_MAX: Final = 2_000  # For the shards to hold what was registered.
 
 # Segments of a journal: one is sealed when it has so many records or bytes.
