@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from random import Random
 
@@ -88,9 +89,13 @@ def _fork_writers(path: Path, acked_path: Path) -> None:
         child = os.fork()
         if child == 0:
             print(os.getpid(), flush=True)
-            asyncio.run(_write(path, acked))
+            try:
+                asyncio.run(_write(path, acked))
+            finally:  # It only ends so when something is wrong; never goes on here.
+                traceback.print_exc()
+                os._exit(1)
         _, status = os.waitpid(child, 0)
-        print("killed", os.WTERMSIG(status), flush=True)
+        print("killed", os.WTERMSIG(status), flush=True)  # 0: it was not.
 
 
 if __name__ == "__main__":
