@@ -6,15 +6,13 @@ import threading
 import pytest
 
 _WAIT_SECONDS = 5.0
+_STATUS = pytest.StashKey[int]()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Remember how the run ended, for `pytest_unconfigure`."""
     session.config.stash[_STATUS] = int(exitstatus)
-
-
-_STATUS = pytest.StashKey[int]()
 
 
 @pytest.hookimpl(trylast=True)

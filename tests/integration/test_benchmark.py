@@ -1,36 +1,24 @@
 """The benchmark of authorizations, in miniature: its line, and its honesty."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks import versus
 from benchmarks.machine import NoDisk, disk_of, file_system, work_directory
 from benchmarks.press import Press, PressFailed
+from tests.integration.running import run_benchmark
 
-SECONDS_MAX = 120
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
 def test_the_benchmark_counts_what_the_server_counts(disk: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.authorize", "--quick"),
-            *("--rounds", "2", "--seconds", "0.3", "--accounts", "500"),
-            *("--shards", "1", "--work-dir", str(disk)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS_MAX,
+    figures, told = run_benchmark(
+        *("authorize", "--quick"),
+        *("--rounds", "2", "--seconds", "0.3", "--accounts", "500"),
+        *("--shards", "1", "--work-dir", str(disk)),
     )
-    assert 0 == done.returncode, done.stderr
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert figures["authorize_per_s"] > 0
     assert figures["noop_per_s"] > 0
     assert figures["noop_direct_per_s"] > 0
@@ -43,26 +31,17 @@ def test_the_benchmark_counts_what_the_server_counts(disk: Path) -> None:
     assert (2, 64) == (figures["rounds"], figures["connections"])
     assert 1 == figures["shards"]
     assert 0 <= figures["used_by_others"] <= 1
-    assert 1 == len(done.stdout.splitlines())
-    assert "/v1/noop " in done.stderr
-    assert "/v1/noop-direct " in done.stderr
+    assert "/v1/noop " in told
+    assert "/v1/noop-direct " in told
     assert [] == list(disk.iterdir())  # It cleans up after itself.
 
 
 @pytest.mark.slow
 def test_two_checkouts_are_pressed_in_turn_and_both_books_agree(disk: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.versus", str(ROOT)),
-            *("--rounds", "2", "--seconds", "0.3", "--work-dir", str(disk)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS_MAX,
+    figures, _ = run_benchmark(
+        *("versus", str(ROOT)),
+        *("--rounds", "2", "--seconds", "0.3", "--work-dir", str(disk)),
     )
-    assert 0 == done.returncode, done.stderr
-    figures: dict[str, Any] = json.loads(done.stdout)
     assert min(figures["this_per_s"], figures["other_per_s"]) > 0
     assert min(figures["this_cpu_us"], figures["other_cpu_us"]) > 0
     first, _, last = figures["ratio_quartiles"]

@@ -1,34 +1,21 @@
 """The overload benchmark in miniature: a real server, flooded, with its books."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.overload import recovered_seconds
 from benchmarks.press import Flooded
-
-SECONDS_MAX = 120
+from tests.integration.running import run_benchmark
 
 
 @pytest.mark.slow
 def test_a_flooded_server_goes_on_and_its_books_are_right(disk: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.overload", "--quick"),
-            *("--seconds", "1.5", "--around-seconds", "0.5", "--accounts", "200"),
-            *("--connections", "400", "--work-dir", str(disk)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS_MAX,
+    figures, told = run_benchmark(
+        *("overload", "--quick"),
+        *("--seconds", "1.5", "--around-seconds", "0.5", "--accounts", "200"),
+        *("--connections", "400", "--work-dir", str(disk)),
     )
-    assert 0 == done.returncode, done.stderr
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert figures["peak_goodput_per_s"] > 0
     assert figures["offered_per_s"] > 2 * figures["capacity_per_s"]
     # How much is a question for a quiet machine; that it goes on is not.
@@ -36,7 +23,7 @@ def test_a_flooded_server_goes_on_and_its_books_are_right(disk: Path) -> None:
     assert figures["modest_beside_approved"] > 0
     before, most, after = figures["gateway_rss_mb"]
     assert max(most, after) < before + 100
-    assert "books: " in done.stderr  # It has compared them.
+    assert "books: " in told  # It has compared them.
     assert [] == list(disk.iterdir())
 
 

@@ -108,14 +108,21 @@ async def test_what_a_turn_has_beyond_is_sent_away_and_the_modest_are_heard(
     assert b'reason="door_busy"' in shown
 
 
-async def test_a_command_in_pieces_is_read_when_its_turn_is_over(
-    tmp_path: Path, few: None
-) -> None:
-    nodes = FakeNodes(lambda command: decided())
+@contextlib.asynccontextmanager
+async def crowd(tmp_path: Path, nodes: FakeNodes) -> AsyncIterator[list[Wire]]:
+    """Connections whose key is known."""
     async with contextlib.AsyncExitStack() as stack:
         served = await stack.enter_async_context(serving(tmp_path, nodes))
         wires = [await stack.enter_async_context(served.wire()) for _ in range(20)]
+        nodes.say = lambda command: decided()
         assert {200: 1} == await press(wires[:1])
+        yield wires
+
+
+async def test_a_command_in_pieces_is_read_when_its_turn_is_over(
+    tmp_path: Path, few: None
+) -> None:
+    async with crowd(tmp_path, FakeNodes()) as wires:
         late = wires[-1]
         request = late.request()
         late.send(request[:50])
@@ -126,17 +133,6 @@ async def test_a_command_in_pieces_is_read_when_its_turn_is_over(
         assert 200 == (await late.receive()).status
         for wire in wires[:-1]:
             await wire.receive()
-
-
-@contextlib.asynccontextmanager
-async def crowd(tmp_path: Path, nodes: FakeNodes) -> AsyncIterator[list[Wire]]:
-    """Connections whose key is known."""
-    async with contextlib.AsyncExitStack() as stack:
-        served = await stack.enter_async_context(serving(tmp_path, nodes))
-        wires = [await stack.enter_async_context(served.wire()) for _ in range(20)]
-        nodes.say = lambda command: decided()
-        assert {200: 1} == await press(wires[:1])
-        yield wires
 
 
 @pytest.mark.parametrize(
