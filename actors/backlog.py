@@ -94,16 +94,16 @@ class Backlog:
         self.wait_buckets = [0] * (len(WAIT_BUCKETS_SECONDS) + 1)
         self.wait_seconds_total = 0.0
         self._places: dict[Sender, Place] = {}
-        self._sent = 0  # The last number, sent and answered.
+        self.last = 0  # The last number sent, and the last one answered.
         self._answered = 0
-        self._probe = 0  # Its number; 0 when there is none.
+        self.probe = 0  # Its number; 0 when there is none.
         self._probe_sent_seconds = 0.0
         self._answered_before = 0
 
     @property
     def waiting(self) -> int:
         """How many the node has not come to yet."""
-        return self._sent - self._answered
+        return self.last - self._answered
 
     def enter(self, sender: Sender, part: int) -> Place | None:
         """Count one more command of a sender, or None if there is no room for it.
@@ -115,7 +115,7 @@ class Backlog:
         if place is None:
             place = self._places[sender] = Place()
         own = place.in_flight
-        left = self.limit - self._sent + self._answered
+        left = self.limit - self.last + self._answered
         if own < part * sender.weight * left or own < _SENDERS_LEAST:
             place.in_flight = own + 1
             return place
@@ -125,18 +125,18 @@ class Backlog:
         """Whether one more of a sender's, that waits for one answer, would fit."""
         place = self._places.get(sender)
         own = 0 if place is None else place.in_flight
-        left = self.limit - self._sent + self._answered
+        left = self.limit - self.last + self._answered
         return own < SINGLE * sender.weight * left or own < _SENDERS_LEAST
 
     def is_too_long(self, left_seconds: float) -> bool:
         """Whether a command with so little time left would come to nothing."""
-        return self.wait_seconds > left_seconds and self._sent > self._answered
+        return self.wait_seconds > left_seconds and self.last > self._answered
 
     def sent(self, number: int, now_seconds: float) -> None:
-        """A command or query is on its way."""
-        self._sent = number
-        if not self._probe:
-            self._probe = number
+        """A command or query is on its way; with a probe, only `last` moves."""
+        self.last = number
+        if not self.probe:
+            self.probe = number
             self._probe_sent_seconds = now_seconds
             self._answered_before = self._answered
 
@@ -147,7 +147,7 @@ class Backlog:
         """
         if number > self._answered:
             self._answered = number
-        if 0 < self._probe <= number:
+        if 0 < self.probe <= number:
             waited_seconds = max(now_seconds - self._probe_sent_seconds, _LEAST_SECONDS)
             self._measure(
                 waited_seconds, max(waited_seconds - own_seconds, _LEAST_SECONDS)
@@ -156,8 +156,8 @@ class Backlog:
     def broke(self) -> None:
         """The connection is gone, and all that was on its way."""
         self._places.clear()
-        self._answered = self._sent
-        self._probe = 0
+        self._answered = self.last
+        self.probe = 0
 
     def _measure(self, waited: float, waited_at_node: float) -> None:
         answered = self._answered - self._answered_before
@@ -167,7 +167,7 @@ class Backlog:
             self.limit = int(max(_LEAST, (self.limit + fitting) / 2))
         elif fitting > self.limit:
             self.limit = int(min(_MOST, self.limit + (fitting - self.limit) / 8 + 1))
-        self._probe = 0
+        self.probe = 0
         self.wait_seconds = waited
         self.wait_seconds_total += waited
         self.wait_buckets[bisect_left(WAIT_BUCKETS_SECONDS, waited)] += 1

@@ -105,6 +105,8 @@ class Link(asyncio.Protocol):
         self.is_connected = False
         self._address = ""
         self.backlog = Backlog()
+        self._is_closed = f"{name} cannot be reached"
+        self._is_crowded = f"{name} has too much in flight"
         self._is_full = f"more than its share waits for {name} already"
         self._is_too_slow = f"what waits for {name} takes longer than it may"
         self._window: Window[tuple[Waiting, Place | None]] = Window(
@@ -159,8 +161,8 @@ class Link(asyncio.Protocol):
             self._turn_began_seconds = self._seconds()
             self._loop.call_soon(self._end_turn)
         backlog, window, place = self.backlog, self._window, None
-        if not self.is_connected or window.is_full:
-            self._refuse_if_closed()
+        if not self.is_connected:
+            raise NothingDone(self._is_closed)
         if sender is not None:
             if backlog.is_slow and backlog.is_too_long(
                 deadline_ms / 1_000 - self._turn_began_seconds
@@ -170,12 +172,21 @@ class Link(asyncio.Protocol):
             if place is None:
                 raise Overloaded(self._is_full)
         number = window.open((waiting, place))
-        backlog.sent(number, self._turn_began_seconds)
-        self._send(Submit(number, command, deadline_ms))  # type: ignore[arg-type]
+        if not number:
+            if place is not None:
+                place.in_flight -= 1
+            raise Overloaded(self._is_crowded)
+        if backlog.probe:
+            backlog.last = number
+        else:
+            backlog.sent(number, self._turn_began_seconds)
+        outgoing = self._outgoing
+        outgoing.append(Submit(number, command, deadline_ms))  # type: ignore[arg-type]
+        if len(outgoing) >= self._outgoing_max:
+            self._flush()
 
     def query(self, kind: str, object_id: str, waiting: Waiting) -> None:
         """Send a query.  Raises NothingDone or Overloaded at once."""
-        self._refuse_if_closed()
         number = self._open(waiting)
         self._send(Query(number, kind, object_id))
 
@@ -183,18 +194,15 @@ class Link(asyncio.Protocol):
         self, account_id: str, before: int, limit: int, waiting: Waiting
     ) -> None:
         """The same for entries of an account."""
-        self._refuse_if_closed()
         number = self._open(waiting)
         self._send(QueryEntries(number, account_id, before, limit))
 
-    def _refuse_if_closed(self) -> None:
-        if not self.is_connected:
-            raise NothingDone(f"{self.name} cannot be reached")
-        if self._window.is_full:
-            raise Overloaded(f"{self.name} has too much in flight")
-
     def _open(self, waiting: Waiting) -> int:
+        if not self.is_connected:
+            raise NothingDone(self._is_closed)
         number = self._window.open((waiting, None))
+        if not number:
+            raise Overloaded(self._is_crowded)
         self.backlog.sent(number, self._turn_began_seconds or self._seconds())
         return number
 
@@ -204,19 +212,19 @@ class Link(asyncio.Protocol):
             self._loop.call_soon(self._end_turn)
         outgoing.append(message)
         if len(outgoing) >= self._outgoing_max:
-            self._outgoing_max *= 2
             self._flush()
 
     def _end_turn(self) -> None:
-        self._outgoing_max = _FIRST_FRAME_MESSAGES
         if self._outgoing:
             self._flush()
+        self._outgoing_max = _FIRST_FRAME_MESSAGES
         if self._turn_began_seconds:
             took_seconds = self._seconds() - self._turn_began_seconds
             self._turns_seconds = (self._turns_seconds[1], took_seconds)
             self._turn_began_seconds = 0.0
 
     def _flush(self) -> None:
+        self._outgoing_max *= 2
         outgoing, self._outgoing = self._outgoing, []
         if self._transport is not None and not self._transport.is_closing():
             _write_at_once(self._transport, frame(outgoing))

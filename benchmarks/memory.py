@@ -169,7 +169,7 @@ async def _open_accounts(driven: Driven, count: int) -> Figures:
                 for number in batch
             )
         )
-        if not filled and batch.stop >= min(count // 2, KEEPING.recent_max * 2):
+        if not filled and batch.stop >= min(count // 2, KEEPING.recent_min * 2):
             filled, at_first = batch.stop, resident_bytes("RssAnon")
     after = resident_bytes("RssAnon")
     return {

@@ -7,6 +7,7 @@ what did not arrive whole.
 """
 
 import re
+from functools import partial
 from time import perf_counter
 
 import msgspec
@@ -50,7 +51,7 @@ class CommandEndpoint:
         self._keys = door.keys
         self._role = route.role
         self._decode = msgspec.json.Decoder(self.body_struct).decode
-        self._counters = door.counters.of(route.path)
+        self.counters = door.counters.of(route.path)
         self._build = bodies.builder(route.command)
         self._names = self.body_struct.__struct_fields__
         self._parameter = route.parameter
@@ -58,6 +59,8 @@ class CommandEndpoint:
         self._places = bodies.converted_places(self._names)
         self._is_for_shard = bool(route.command.ROUTED_BY)
         self._bytes_max = door.bounds.body_bytes_max
+        # The same as `__call__`, directly.
+        self.exchange = partial(CommandExchange, self, door)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_seconds = perf_counter()
@@ -78,13 +81,10 @@ class CommandEndpoint:
             return
         body = answer.body
         is_replay = answer.outcome is Outcome.REPLAYED
-        self.count_answer(is_replay, body, started_seconds)
+        self.counters.took(perf_counter() - started_seconds)
+        self.counters.answered(is_replay, body)
         await send(replayed_start(len(body)) if is_replay else ok_start(len(body)))
         await send({"type": "http.response.body", "body": body})
-
-    def exchange(self, protocol: DirectProtocol) -> DirectExchange:
-        """The same, directly."""
-        return CommandExchange(self, self._door, protocol)
 
     def why_not_read(self, authorization: bytes) -> Refusal | None:
         """Why this key's request is sent away unread, and count it; None: read it."""
@@ -93,21 +93,14 @@ class CommandEndpoint:
             return None
         refusal = self._door.why_not_read(principal.sender)
         if refusal is not None:
-            self._counters.took(0.0)  # Since it was read: it was not.
-            self._counters.was_refused(refusal.kind.slug)
+            self.counters.took(0.0)  # Since it was read: it was not.
+            self.counters.was_refused(refusal.kind.slug)
         return refusal
-
-    def count_answer(
-        self, is_replay: bool, body: bytes, started_seconds: float
-    ) -> None:
-        """Count an answer."""
-        self._counters.took(perf_counter() - started_seconds)
-        self._counters.answered(is_replay, body)
 
     def count_refusal(self, refusal: Refusal, started_seconds: float) -> None:
         """Count a problem."""
-        self._counters.took(perf_counter() - started_seconds)
-        self._counters.was_refused(refusal.kind.slug)
+        self.counters.took(perf_counter() - started_seconds)
+        self.counters.was_refused(refusal.kind.slug)
 
     def who(self, headers: Headers) -> Who:
         """What the headers say; Refusal by anything in them."""
@@ -184,26 +177,25 @@ class CommandExchange(DirectExchange):
         except Refusal as refusal:
             self._refuse(refusal)
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: Answer | Exception) -> None:
         """The answer has come."""
-        self._told(answer)
-
-    def failed(self, error: Exception) -> None:
-        """None will come, or not in time."""
-        self._told(error)
-
-    def _told(self, told: Answer | Exception) -> None:
         if self.response_complete:
             return  # Given up at its deadline.
         try:
-            answer = self._door.settle(self._command, self, told)
+            answer = self._door.settle(self._command, self, answer)
             body, is_replay = answer.body, answer.outcome is Outcome.REPLAYED
-            self._endpoint.count_answer(is_replay, body, self._started_seconds)
+            counters = self._endpoint.counters
+            counters.took(perf_counter() - self._started_seconds)
+            counters.answered(is_replay, body)
             self.reply(body, is_replay=is_replay)
         except Refusal as refusal:
             self._refuse(refusal)
         except Exception as error:  # Goes on: the caller gets a problem.
             self.fault(error)
+
+    def failed(self, error: Exception) -> None:
+        """None will come, or not in time."""
+        self.answered(error)
 
     def _refuse(self, refusal: Refusal) -> None:
         self._endpoint.count_refusal(refusal, self._started_seconds)

@@ -5,8 +5,8 @@ more than an authorization does.  Here a request that arrived whole, on a
 connection that owes no answer, for a path in the table, is carried out in the
 parser's last callback; its answer is written where the node's answer comes in.
 
-The rule: whatever is not exactly that goes Uvicorn's own way, unchanged, as if
-this file did not exist.  That is decided when the headers are complete (or, for
+The rule: whatever is not exactly that goes Uvicorn's own way, as if this file did
+not exist.  That is decided when the headers are complete (or, for
 a body that is not all there, at the end of what was read), before anything was
 done.  To Uvicorn an exchange on its way looks like a cycle of its own: requests
 behind it queue up, and shutting down waits for it.
@@ -164,6 +164,7 @@ class DirectProtocol(BoundedProtocol):
     def __init__(self, *, routes: DirectRoutes, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self.routes = routes
+        self._turns = routes.turns
         # The request that is being read, from its last header to its end, if it
         # may be direct; None hands what comes to Uvicorn.
         self._endpoint: DirectEndpoint | None = None
@@ -214,7 +215,10 @@ class DirectProtocol(BoundedProtocol):
             exchange.fault(error)
 
     def data_received(self, data: bytes) -> None:
-        if self.routes.turns.is_over() and self._sent_away(data):
+        turns = self._turns
+        if turns.left:
+            turns.left -= 1
+        elif not turns.begin() and self._sent_away(data):
             return
         super().data_received(data)
         if self._endpoint is not None and not self.transport.is_closing():

@@ -60,7 +60,7 @@ class PosRepaymentEndpoint(CommandEndpoint):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started_seconds = perf_counter()
-        counters = self._counters
+        counters = self.counters
         try:
             headers: Headers = dict(scope["headers"])
             principal, request_id, timeout_ms = self.who(headers)

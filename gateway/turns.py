@@ -32,20 +32,25 @@ class Turns:
 
     def __init__(self) -> None:
         self.number = 0
-        self._read = 0
+        self.left = 0  # So many more are read in this one, if it has begun.
+        self._has_begun = False
 
-    def is_over(self) -> bool:
-        """Whether enough was read in this one; otherwise one more is, now."""
-        if not self._read:
-            asyncio.get_running_loop().call_soon(self._end)
-        elif self._read >= _READ_MAX:
-            return True
-        self._read += 1
-        return False
+    def begin(self) -> bool:
+        """Nothing is left: read one more if it is the first of a turn.
+
+        False when enough was read in this one.
+        """
+        if self._has_begun:
+            return False
+        asyncio.get_running_loop().call_soon(self._end)
+        self._has_begun = True
+        self.left = _READ_MAX - 1
+        return True
 
     def _end(self) -> None:
         self.number += 1
-        self._read = 0
+        self.left = 0
+        self._has_begun = False
 
 
 def whole_post(data: bytes) -> tuple[bytes, bytes] | None:

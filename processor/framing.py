@@ -99,15 +99,11 @@ class Window(Generic[T]):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether one more would be over the bound."""
-        return len(self._waiting) >= self._commands_max
-
     def open(self, waiter: T) -> int:
-        """The correlation under which the answer will come."""
+        """The correlation under which the answer will come; 0 when it is full."""
         waiting = self._waiting
-        assert len(waiting) < self._commands_max
+        if len(waiting) >= self._commands_max:
+            return 0
         self._last = number = self._last + 1
         waiting[number] = waiter
         return number

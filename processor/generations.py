@@ -11,8 +11,10 @@ and compares.  Requests are never taken out; a generation ends as a whole.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import blake2b
+from struct import Struct
+from typing import Any
 
 from processor.scratch import Scratch
 
@@ -20,8 +22,9 @@ _SLOT_BYTES = 8
 _SLOTS_PER_REQUEST = 2
 _REQUESTS_PER_WORD = 4  # Of 64 bits.
 _BITS_PER_REQUEST = 4  # Set in the word.
-_TAG_AT = 48
-_SEQUENCE = (1 << _TAG_AT) - 1
+_SEQUENCE = (1 << 48) - 1
+_TAG = ~_SEQUENCE & (1 << 64) - 1
+_TAG_SHIFT = 16  # Bits that choose neither a place nor a pattern.
 
 BYTES_PER_REQUEST = 8 // _REQUESTS_PER_WORD  # In memory, when a generation is full.
 
@@ -39,13 +42,15 @@ PATTERN_AT = 52
 
 
 _blank_hash = blake2b(digest_size=8).copy  # Half the time of making it anew.
+_number_of = Struct("<Q").unpack
 
 
 def hash_of(caller: str, request_id: str) -> int:
     """64 bits of a request id, the same in every process."""
     hashed = _blank_hash()
     hashed.update(f"{caller}\0{request_id}".encode())
-    return int.from_bytes(hashed.digest(), "little")
+    number: int = _number_of(hashed.digest())[0]
+    return number
 
 
 class Generation:
@@ -70,28 +75,30 @@ class Generation:
         """How many more fit in."""
         return self.requests_max - self.count
 
-    def add(self, requests: list[tuple[int, int]], newest_at_ms: int) -> None:
-        """Requests newer than all before: the hash and the sequence of each."""
+    def add(self, requests: Collection[tuple[Any, ...]], newest_at_ms: int) -> None:
+        """Requests newer than all before: hash and sequence, and whatever follows."""
         assert len(requests) <= self.room
-        assert 0 < requests[0][1] <= requests[-1][1] <= _SEQUENCE
         words, word_mask, patterns = self.words, self.word_mask, PATTERNS
         slots, mask = self._slots, self._slot_mask
-        for hashed, sequence in requests:
+        sequence = 0
+        for request in requests:
+            hashed, sequence = request[0], request[1]
             words[hashed & word_mask] |= patterns[hashed >> PATTERN_AT]
             place = hashed & mask
             while slots[place]:
                 place = place + 1 & mask
-            slots[place] = (hashed >> 32 & 0xFFFF) << _TAG_AT | sequence
+            slots[place] = hashed << _TAG_SHIFT & _TAG | sequence
+        assert 0 < sequence <= _SEQUENCE
         self.count += len(requests)
         self.newest_at_ms = newest_at_ms
 
     def find(self, hashed: int) -> list[int]:
         """The sequences of records that may be of this request, newest first."""
-        slots, mask, tag = self._slots, self._slot_mask, hashed >> 32 & 0xFFFF
+        slots, mask, tag = self._slots, self._slot_mask, hashed << _TAG_SHIFT & _TAG
         place = hashed & mask
         found = []
         while slot := slots[place]:
-            if slot >> _TAG_AT == tag:
+            if slot & _TAG == tag:
                 found.append(slot & _SEQUENCE)
             place = place + 1 & mask
         found.sort(reverse=True)

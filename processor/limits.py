@@ -54,8 +54,7 @@ REFUSALS_MAX: Final = 3 * LENDERS_PER_PROGRAM_MAX + 1  # Of one partial approval
 
 # What is remembered, and where.  The first three are of one journal.
 REMEMBERED_REQUESTS_MAX: Final = 2**26  # Beyond that the oldest are forgotten.
-REMEMBERED_RECENT_MAX: Final = 2**10  # In memory as they are: what a cache holds.
-REMEMBERED_MOVED_AT_ONCE: Final = 2**7
+REMEMBERED_RECENT_MIN: Final = 2**8  # In memory as they are: what a cache holds.
 REMEMBERED_READS_PER_STEP_MAX: Final = 256  # Journal rows, for older ones.
 GENERATION_REQUESTS_MIN: Final = 2**18
 GENERATION_REQUESTS_MAX: Final = 2**22
@@ -150,8 +149,8 @@ assert (
     < 1_000 * ANSWER_WAIT_MS_MAX
 )
 assert PARKED_MS_MAX < ANSWER_WAIT_MS_MAX <= DRAIN_MS_MAX
-assert REMEMBERED_RECENT_MAX + GENERATION_REQUESTS_MAX < REMEMBERED_REQUESTS_MAX
-assert GENERATION_REQUESTS_MIN <= GENERATION_REQUESTS_MAX
+assert GENERATION_REQUESTS_MAX < REMEMBERED_REQUESTS_MAX
+assert REMEMBERED_RECENT_MIN <= GENERATION_REQUESTS_MIN <= GENERATION_REQUESTS_MAX
 assert ANSWER_WAIT_MS_MAX < KEEP_ANSWERS_MS_MIN <= KEEP_ANSWERS_MS
 assert KEEP_ANSWERS_MS <= KEEP_ANSWERS_MS_MAX
 # A node that is only waiting for another is heard in time; who waits for one that

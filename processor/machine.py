@@ -116,13 +116,21 @@ _APPLY: dict[type[e.Event], Apply] = {
     e.DayMoved: reference.apply_day_moved,
 }
 
-# What an object keeps of the command that made it, such as its reference.
+
+def _apply_declined(state: ShardState, event: Any, command: Any) -> None:
+    state.totals.declined_count += 1
+    if event.authorization_id:
+        explain.keep_declined(state, event, command)
+
+
+# What looks at the command, too: an object keeps its reference, for one.
 _APPLY_WITH_COMMAND: dict[type[e.Event], ApplyWithCommand] = {
     e.Authorized: authorizations.apply_authorized,
     e.HoldPlaced: holds.apply_hold_placed,
     e.AdjustmentProposed: adjustments.apply_proposed,
     # Lenders.
     e.ForceCaptured: forced.apply_force_captured,
+    e.Declined: _apply_declined,
 }
 
 
@@ -139,17 +147,8 @@ def apply(state: ShardState, event: e.Event, command: c.Command | None) -> None:
     """Make the event so.  Never refuses: an assertion here ends the shard."""
     state.sequence += 1
     kind = type(event)
-    if kind is e.Declined:
-        _apply_declined(state, event, command)
-        return
-    change = _APPLY.get(kind)
+    change = _APPLY_WITH_COMMAND.get(kind)
     if change is not None:
-        change(state, event)
+        change(state, event, command)
     else:
-        _APPLY_WITH_COMMAND[kind](state, event, command)
-
-
-def _apply_declined(state: ShardState, event: Any, command: Any) -> None:
-    state.totals.declined_count += 1
-    if event.authorization_id:
-        explain.keep_declined(state, event, command)
+        _APPLY[kind](state, event)

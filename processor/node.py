@@ -107,8 +107,8 @@ class Node:
         """Take messages from a connection, in order; over the bound, refuse."""
         # Protocol messages may have filled it beyond the bound already.
         room = max(0, limits.INBOX_COMMANDS_MAX - len(self._inbox))
-        for message in messages[:room] if room < len(messages) else messages:
-            self._inbox.append((connection, message))
+        taken = messages if len(messages) <= room else messages[:room]
+        self._inbox.extend([(connection, message) for message in taken])
         for message in messages[room:]:
             if isinstance(message, Asked):
                 self._not_done(connection, message.correlation, "overloaded")

@@ -47,7 +47,7 @@ _TABLES_MAX = 1 << _LENGTH - _TABLE
 _IS_OUT = 1
 
 _DIGESTED_AT_ONCE = 256
-_PACE_MIN = 32
+_PACE_MIN = 8
 _WORTH_ONE_IN = 8
 
 _encode = msgspec.msgpack.Encoder().encode

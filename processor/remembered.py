@@ -33,29 +33,29 @@ _RECORDS = msgspec.msgpack.Decoder(list[msgspec.Raw])
 class Keeping(msgspec.Struct, frozen=True, kw_only=True):
     """For how long requests are remembered, and how many of them.
 
-    `recent_max` are kept as they are, and up to `moved_at_once` more until it is
-    worth while to move them; generations begin small and grow with what there is to
-    remember, both bounds powers of two.
+    At least `recent_min` are kept as they are, and not three times as many after any
+    step; generations begin small and grow with what there is to remember.  All three
+    are powers of two.
     """
 
     keep_ms: int
     requests_max: int
-    recent_max: int
+    recent_min: int
     generation_min: int
     generation_max: int
-    moved_at_once: int = 1
 
 
 KEEPING: Final = Keeping(
     keep_ms=limits.KEEP_ANSWERS_MS,
     requests_max=limits.REMEMBERED_REQUESTS_MAX,
-    recent_max=limits.REMEMBERED_RECENT_MAX,
+    recent_min=limits.REMEMBERED_RECENT_MIN,
     generation_min=limits.GENERATION_REQUESTS_MIN,
     generation_max=limits.GENERATION_REQUESTS_MAX,
-    moved_at_once=limits.REMEMBERED_MOVED_AT_ONCE,
 )
 
-Entry = tuple[Command, Event, int, int, int]  # Sequence, time, hash of the id.
+_Key = tuple[str, str]  # Caller and request id.
+_Entry = tuple[int, int, int, Command, Event]  # Hash of the id, sequence, time.
+_Part = dict[_Key, _Entry]
 _SavedGeneration = tuple[int, int, int, bytes, bytes]
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -72,6 +72,7 @@ class Remembered:
         self, keeping: Keeping, record: type, scratch: Scratch, row_of: RowOf
     ) -> None:
         assert keeping.generation_max <= keeping.requests_max
+        assert keeping.generation_min % keeping.recent_min == 0
         self.keeping = keeping
         self.reads = 0  # Of journal rows, ever.
         self._record: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(record)
@@ -82,21 +83,23 @@ class Remembered:
         self._row_of = row_of
         self._row: Batch | None = None  # The last one that was read.
         self._raw: list[msgspec.Raw] = []
-        self._asked: tuple[Command | None, int] = (None, 0)  # Hashed last.
-        self._recent: dict[tuple[str, str], Entry] = {}
-        # Beside the table: finding its oldest key would walk over every deleted one.
-        self._oldest_first: deque[Entry] = deque()
+        # Looked for last, with its key and the hash of that.
+        self._asked: tuple[Command | None, _Key, int] = (None, ("", ""), 0)
+        # The latest in parts, the newest first, which is being filled; all others are
+        # full.  A part leaves as a whole: that costs less than one by one.
+        self._parts: tuple[_Part, ...] = ({},)
         self._generations: deque[Generation] = deque()  # The newest first.
 
     def __len__(self) -> int:
         older = sum(generation.count for generation in self._generations)
-        return len(self._oldest_first) + older
+        return sum(map(len, self._parts)) + older
 
     def saved(self) -> bytes:
         """All of it, for a snapshot."""
         recent = [
             (sequence, at_ms, (command, event))
-            for command, event, sequence, at_ms, _ in self._oldest_first
+            for part in reversed(self._parts)
+            for _, sequence, at_ms, command, event in part.values()
         ]
         return _ENCODER.encode((recent, [x.saved() for x in self._generations]))
 
@@ -117,22 +120,24 @@ class Remembered:
         Raises what reading the journal raises.
         """
         key = (command.caller, command.request_id)
-        entry = self._recent.get(key)
-        if entry is not None:
-            if now_ms < entry[3] + self.keeping.keep_ms:
-                return entry[0], entry[1]
-            return None  # An older one under the same id is forgotten as well.
+        for part in self._parts:
+            entry = part.get(key)
+            if entry is not None:
+                _, _, at_ms, first, event = entry
+                # If it is not, an older one under the same id is forgotten as well.
+                is_kept = now_ms < at_ms + self.keeping.keep_ms
+                return (first, event) if is_kept else None
         if not self._generations:
             return None
-        hashed = hash_of(command.caller, command.request_id)
-        self._asked = command, hashed
+        hashed = hash_of(*key)
+        self._asked = command, key, hashed
         pattern = PATTERNS[hashed >> PATTERN_AT]
         for generation in self._generations:
             word = generation.words[hashed & generation.word_mask]
             if word & pattern == pattern:
                 for sequence in generation.find(hashed):
                     found, at_ms = self._read(sequence)
-                    first: Command = found.command
+                    first = found.command
                     if (first.caller, first.request_id) == key:
                         is_kept = now_ms < at_ms + self.keeping.keep_ms
                         return (first, found.event) if is_kept else None
@@ -154,39 +159,29 @@ class Remembered:
         self, command: Command, event: Event, sequence: int, at_ms: int
     ) -> None:
         """Keep one more, as it is."""
-        asked, hashed = self._asked
+        asked, key, hashed = self._asked
         if asked is not command:  # It was not looked for just now.
-            hashed = hash_of(command.caller, command.request_id)
-        entry = (command, event, sequence, at_ms, hashed)
-        self._recent[command.caller, command.request_id] = entry
-        self._oldest_first.append(entry)
+            key = (command.caller, command.request_id)
+            hashed = hash_of(*key)
+        filling = self._parts[0]
+        filling[key] = (hashed, sequence, at_ms, command, event)
+        if len(filling) >= self.keeping.recent_min:
+            self._parts = ({}, *self._parts)
 
     def move_out(self) -> None:
         """The oldest, beyond those that stay as they are, move to a generation.
 
-        Some at once, which costs half as much as one by one.  All that is remembered
-        must be durable: from here on it is looked for in the journal.
+        All that is remembered must be durable: from here on it is looked for in the
+        journal.
         """
-        at_once = self.keeping.moved_at_once
-        while len(self._oldest_first) >= self.keeping.recent_max + at_once:
-            self._move_out(at_once)
-
-    def _move_out(self, count: int) -> None:
-        recent, oldest_first = self._recent, self._oldest_first
-        if not self._generations or not self._generations[0].room:
-            self._begin_generation(oldest_first[0][3])
-        generation = self._generations[0]
-        moved: list[tuple[int, int]] = []
-        at_ms = 0
-        for _ in range(min(count, generation.room)):
-            entry = oldest_first.popleft()
-            command, _, sequence, at_ms, hashed = entry
-            key = (command.caller, command.request_id)
-            latest = recent.pop(key)
-            if latest is not entry:
-                recent[key] = latest  # The id became new again, and was used again.
-            moved.append((hashed, sequence))
-        generation.add(moved, at_ms)
+        while len(self._parts) > 2:
+            part, self._parts = self._parts[-1], self._parts[:-1]
+            moved = part.values()
+            # Nothing in the part is newer than what has filled it.
+            newest_at_ms = next(reversed(moved))[2]
+            if not self._generations or not self._generations[0].room:
+                self._begin_generation(newest_at_ms)
+            self._generations[0].add(moved, newest_at_ms)
 
     def _begin_generation(self, at_ms: int) -> None:
         """As large as all before, within bounds; what is over goes."""

@@ -58,10 +58,8 @@ class Waiting(msgspec.Struct, gc=False):
     """A command that cannot be decided yet, and who asked."""
 
     connection: int
-    correlation: int
-    command: Command
+    submit: m.Submit
     gives_up_at_ms: int
-    deadline_ms: int = 0  # On the steady clock.
 
 
 class Parked(msgspec.Struct):
@@ -188,10 +186,13 @@ class Shard(Node):
     def _begin_step(self) -> None:
         self._moment.now_ms = self._now_ms
         if self.is_open:
-            self._end_temporary_limits()
+            if self._run_out:
+                self._end_temporary_limits()
             self._expire_due()
-            self._give_up_parked()
-            self._end_days()
+            if self._parked:
+                self._give_up_parked()
+            if self._to_end:
+                self._end_days()
 
     def _end_step(self) -> None:
         if self.state.forced_held and self.is_open:
@@ -237,15 +238,8 @@ class Shard(Node):
 
     def _handle(self, connection: int, message: m.Message) -> None:
         if isinstance(message, m.Submit):
-            self._submit(
-                Waiting(
-                    connection,
-                    message.correlation,
-                    message.command,
-                    self._watch_ms + limits.PARKED_MS_MAX,
-                    message.deadline_ms,
-                )
-            )
+            gives_up_at_ms = self._watch_ms + limits.PARKED_MS_MAX
+            self._submit(connection, message, gives_up_at_ms)
         elif isinstance(message, m.Query):
             self._query(connection, message)
         elif isinstance(message, m.QueryEntries):
@@ -306,42 +300,48 @@ class Shard(Node):
 
     def _count_spending(self, event: e.Authorized) -> None:
         program = self.state.program_versions[event.program_id, event.program_version]
-        spent = self._spent
-        for lender_id, part in zip(program.lenders, event.parts, strict=True):
-            spent[lender_id] = spent.get(lender_id, 0) + part
+        spent, parts = self._spent, event.parts
+        for place, lender_id in enumerate(program.lenders):
+            spent[lender_id] = spent.get(lender_id, 0) + parts[place]
 
     # Commands.
 
-    def _submit(self, waiting: Waiting) -> None:
-        command = waiting.command
-        if self._answer_again(waiting.connection, waiting.correlation, command):
+    def _submit(self, connection: int, submit: m.Submit, gives_up_at_ms: int) -> None:
+        command = submit.command
+        if self._answer_again(connection, submit.correlation, command):
             return
-        if self._is_late(waiting.deadline_ms):
-            self._refuse_waiting(waiting, m.TOO_LATE)
+        if self._is_late(submit.deadline_ms):
+            self._not_done(connection, submit.correlation, m.TOO_LATE)
             return
         if self._parked_accounts:
             parked = self._parked_accounts.get(self._account_of(command))
             if parked is not None:
+                waiting = Waiting(connection, submit, gives_up_at_ms)
                 self._wait_behind(parked, waiting)
                 return
-        self._decide(waiting, ())
+        self._decide(connection, submit, gives_up_at_ms, ())
 
     def _decide(
-        self, waiting: Waiting, refusals: tuple[Refusal, ...], forced_minor: int = 0
+        self,
+        connection: int,
+        submit: m.Submit,
+        gives_up_at_ms: int,
+        refusals: tuple[Refusal, ...],
+        forced_minor: int = 0,
     ) -> None:
+        command = submit.command
         if self._run_out or self._to_end:
-            self._catch_up(self._account_of(waiting.command))
-        if self.state.forced_held and not isinstance(waiting.command, ForceCapture):
+            self._catch_up(self._account_of(command))
+        if self.state.forced_held and not isinstance(command, ForceCapture):
             self._end_forced()
         self._moment.refusals = refusals
         self._moment.forced_minor = forced_minor
-        decision = decide(self.state, waiting.command, self._moment)
+        decision = decide(self.state, command, self._moment)
         if isinstance(decision, NeedsReserve):
+            waiting = Waiting(connection, submit, gives_up_at_ms)
             self._park(waiting, decision, refusals)
         else:
-            self._answer(
-                waiting.connection, waiting.correlation, waiting.command, decision
-            )
+            self._answer(connection, submit.correlation, command, decision)
 
     def _account_of(self, command: Command) -> str:
         """The account a command is about; its own id if that is unknown."""
@@ -365,7 +365,7 @@ class Shard(Node):
         self._wait_no_longer(waiting)
         parked = Parked(
             self._asks,
-            self._account_of(waiting.command),
+            self._account_of(waiting.submit.command),
             waiting,
             decision.needs,
             decision.is_forced,
@@ -393,8 +393,9 @@ class Shard(Node):
 
     def _wait_no_longer(self, waiting: Waiting) -> None:
         """Who parks gives up at his deadline, if that is earlier."""
-        if waiting.deadline_ms:
-            left_ms = waiting.deadline_ms - self._steady_ms
+        deadline_ms = waiting.submit.deadline_ms
+        if deadline_ms:
+            left_ms = deadline_ms - self._steady_ms
             gives_up_at_ms = min(waiting.gives_up_at_ms, self._watch_ms + left_ms)
             waiting.gives_up_at_ms = gives_up_at_ms
 
@@ -412,19 +413,23 @@ class Shard(Node):
         del self._parked_accounts[parked.account_id]
         self._parked_count -= 1 + len(parked.behind)
         first = parked.first
+        connection, submit = first.connection, first.submit
         if why_not:
             self._refuse_waiting(first, why_not)
-        elif self._answer_again(first.connection, first.correlation, first.command):
+        elif self._answer_again(connection, submit.correlation, submit.command):
             pass
-        elif self._is_late(first.deadline_ms):
+        elif self._is_late(submit.deadline_ms):
             self._refuse_waiting(first, m.TOO_LATE)
         else:
-            self._decide(first, _refusals(parked, refusal), forced_minor)
+            refusals = _refusals(parked, refusal)
+            self._decide(
+                connection, submit, first.gives_up_at_ms, refusals, forced_minor
+            )
         for waiting in parked.behind:
             if waiting.gives_up_at_ms <= self._watch_ms:
                 self._refuse_waiting(waiting, "settlement did not answer in time")
             else:
-                self._submit(waiting)
+                self._submit(waiting.connection, waiting.submit, waiting.gives_up_at_ms)
 
     def _forget_caps(self) -> None:
         """What was refused of a daily cap is no evidence of the one there is now."""
@@ -434,7 +439,7 @@ class Shard(Node):
             )
 
     def _refuse_waiting(self, waiting: Waiting, why: str) -> None:
-        self._not_done(waiting.connection, waiting.correlation, why)
+        self._not_done(waiting.connection, waiting.submit.correlation, why)
 
     def _give_up_parked(self) -> None:
         late = [
@@ -580,7 +585,7 @@ _PROTOCOL: dict[type[m.Message], Any] = {
 
 def _refusals(parked: Parked, refusal: Refusal | None) -> tuple[Refusal, ...]:
     """What settlement has said of this purchase; of a whole one, just now."""
-    command = parked.first.command
+    command = parked.first.submit.command
     is_partial = isinstance(command, Authorize) and command.partial
     kept = parked.refusals if is_partial else ()
     if refusal is None:

@@ -45,11 +45,11 @@ def swept_after_each_step() -> Iterator[None]:
         yield
 
 
-def small(recent_max: int, generation: int) -> Keeping:
+def small(recent_min: int, generation: int) -> Keeping:
     return Keeping(
         keep_ms=KEEP_MS,
         requests_max=2**20,
-        recent_max=recent_max,
+        recent_min=recent_min,
         generation_min=generation,
         generation_max=generation,
     )
@@ -73,7 +73,7 @@ class Memory(NamedTuple):
 MEMORIES = (
     Memory(LONG, False, 0),
     Memory(small(1, 4), True, 0),
-    Memory(small(7, 8), True, 3),
+    Memory(small(4, 8), True, 3),
 )
 
 

@@ -284,9 +284,10 @@ class ShardThatGivesUpAndGoesOn(Shard):
         parked = self._parked.get(ask)
         super()._unpark(ask, refusal, why_not, forced_minor)
         if parked is not None and why_not:
-            waiting = parked.first
-            waiting.correlation += 1_000_000
-            self._submit(waiting)
+            first = parked.first
+            another = first.submit.correlation + 1_000_000
+            submit = msgspec.structs.replace(first.submit, correlation=another)
+            self._submit(first.connection, submit, first.gives_up_at_ms)
 
 
 @contextmanager

@@ -63,7 +63,7 @@ async def test_what_comes_back_from_the_shelf_meanwhile_is_a_change() -> None:
         table = shard.state.authorizations
         first = next(iter(table))
         shard.ask(c.ReverseAuthorization, first)
-        for _ in range(40):
+        for _ in range(200):
             table.sweep(1_000)
         assert first not in dict.keys(table)
         digest = asyncio.create_task(digest_between_steps(shard.state))

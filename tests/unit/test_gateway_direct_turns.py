@@ -10,6 +10,7 @@ import pytest
 
 from gateway import http_server
 from gateway.commands import CommandEndpoint
+from gateway.metrics import RouteCounters
 from processor.commands import Command
 from processor.messages import Answer
 from tests.unit.gateway_fake import FakeNodes, bounds
@@ -115,7 +116,7 @@ async def test_a_fault_is_logged_and_answered(
             patch.setattr(CommandEndpoint, "submit", broken)
             before = await wire.ask()
             patch.undo()
-            patch.setattr(CommandEndpoint, "count_answer", broken)
+            patch.setattr(RouteCounters, "took", broken)
             behind = await wire.ask()
         after = await wire.ask()
         shown = await wire.ask("GET /metrics HTTP/1.1", body=b"")

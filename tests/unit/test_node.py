@@ -94,7 +94,7 @@ def test_a_step_reads_so_many_old_requests_and_the_next_goes_on(
 ) -> None:
     monkeypatch.setattr(limits, "REMEMBERED_READS_PER_STEP_MAX", 3)
     few = Keeping(
-        keep_ms=10**6, requests_max=64, recent_max=1, generation_min=8, generation_max=8
+        keep_ms=10**6, requests_max=64, recent_min=1, generation_min=8, generation_max=8
     )
     shard = furnished(OneShard(keeping=few))
     commands = [c.FreezeAccount("caller", f"id {n}", "a") for n in range(10)]

@@ -34,7 +34,7 @@ def test_a_difference_of_one_minor_unit_is_another_fingerprint() -> None:
 
 def test_a_replay_forgets_the_same_requests() -> None:
     few = Keeping(
-        keep_ms=10**6, requests_max=8, recent_max=2, generation_min=4, generation_max=4
+        keep_ms=10**6, requests_max=8, recent_min=2, generation_min=4, generation_max=4
     )
     shard = furnished(OneShard(keeping=few))
     for _ in range(20):
