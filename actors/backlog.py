@@ -36,6 +36,11 @@ _LEAST_SECONDS = 1e-6
 _SENDERS_LEAST = limits.SENDER_COMMANDS_LEAST
 _MOST = limits.WINDOW_COMMANDS_MAX
 
+# Why commands are sent away, by whom it is decided.
+REASONS = (
+    *("door_busy", "door_full", "key_full", "no_room"),
+    *("node_busy", "too_late", "unreachable"),
+)
 # Of what is left, what a sender of weight 1 may have in flight.
 SINGLE = 4
 BULK = 1  # Gives way to whoever waits for one answer.
@@ -56,7 +61,7 @@ class Sender:
         self.in_flight_max = in_flight_max  # 0: no bound of his own.
         self.in_flight = 0
         self.admitted = 0
-        self.refused: dict[str, int] = {}  # By reason.
+        self.refused = dict.fromkeys(REASONS, 0)
         self._turn = -1  # Of the gateway, the last one in which he came late.
         self._late = 0  # And how many of his did.
 
@@ -71,8 +76,8 @@ class Sender:
         return self._late <= limits.TURN_LATE_REQUESTS_MAX
 
     def was_refused(self, reason: str) -> None:
-        """Count one that was sent away."""
-        self.refused[reason] = self.refused.get(reason, 0) + 1
+        """Count one that was sent away, for one of REASONS."""
+        self.refused[reason] += 1
 
 
 class Place:

@@ -171,16 +171,8 @@ class Cluster:
     # Control, for metrics, status and audit.
 
     async def statistics(self) -> list[Statistics]:
-        """The figures of every node that answers soon."""
-        figures = await asyncio.gather(
-            *(
-                _figures(supervised)
-                for supervised in self._supervised.values()
-                if supervised.started is not None
-            ),
-            return_exceptions=True,
-        )
-        return [f for f in figures if isinstance(f, Statistics)]
+        """The figures of every node, as far as it answers soon."""
+        return await asyncio.gather(*map(_figures, self._supervised.values()))
 
     def _all_actors(self) -> dict[str, Any]:
         """Every node's actor, by name.  Raises NothingDone if one is down."""
@@ -218,10 +210,16 @@ def _tell_failure(task: "asyncio.Task[None]") -> None:
 
 
 async def _figures(supervised: Supervised) -> Statistics:
-    async with asyncio.timeout(_FIGURES_SECONDS_MAX):  # A frozen one never answers.
-        figures: Statistics = await supervised.actor.statistics.remote()
+    figures = Statistics(supervised.name)
+    if supervised.started is not None:
+        try:
+            async with asyncio.timeout(_FIGURES_SECONDS_MAX):  # It may be frozen.
+                figures = await supervised.actor.statistics.remote()
+        except (RayError, TimeoutError):
+            log.info("%s does not tell its figures", supervised.name)
     figures.deaths = supervised.deaths
     figures.silences = supervised.silences
+    figures.refused = supervised.refused
     return figures
 
 

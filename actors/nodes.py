@@ -350,12 +350,14 @@ class Nodes:
         return await _answer(awaited)
 
     async def statistics(self) -> list[Statistics]:
-        """The figures of every node that answers."""
+        """The figures of every node, as far as it answers."""
         return await self.figures()
 
     async def status(self) -> dict[str, object]:
         """What an operator looks at first: who is up, in which epoch, how far."""
-        up = {figures.name: figures for figures in await self.figures()}
+        told = {figures.name: figures for figures in await self.figures()}
+        up = {name: figures for name, figures in told.items() if figures.pid}
+        refused = {name: figures.refused for name, figures in told.items()}
         return {
             "ready": self.ready,
             "nodes": [
@@ -363,6 +365,7 @@ class Nodes:
                     "name": link.name,
                     "connected": link.is_connected,
                     "in_flight": link.in_flight,
+                    "refused": refused.get(link.name, ""),
                     "figures": up.get(link.name),
                 }
                 for link in self.links

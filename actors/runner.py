@@ -38,15 +38,18 @@ Die = Callable[[str], None]
 
 
 class Statistics(msgspec.Struct):
-    """One node's figures, since its process started unless said otherwise."""
+    """One node's figures, since its process started unless said otherwise.
+
+    Of one that does not answer only the last ones are known, and its name.
+    """
 
     name: str
-    pid: int
-    epoch: int
-    sequence: int  # Since the journal began.
-    day: str
-    inbox: int
-    remembered: int
+    pid: int = 0  # 0: it does not answer.
+    epoch: int = 0
+    sequence: int = 0  # Since the journal began.
+    day: str = ""
+    inbox: int = 0
+    remembered: int = 0
     batches: int = 0
     records: int = 0
     batch_records_max: int = 0
@@ -62,6 +65,7 @@ class Statistics(msgspec.Struct):
     sealed_sequence: int = 0  # The last record in a sealed segment.
     deaths: int = 0  # Since the server started, as its supervisor counts them.
     silences: int = 0  # Of these, because it was silent.
+    refused: str = ""  # Why it cannot start, if it cannot.
 
 
 def die(why: str) -> None:

@@ -8,7 +8,9 @@ nobody (open loop): around the capacity, at three times of it for as long as ask
 and below it to see the recovery; at last two API keys at once, one that floods and
 one that is modest.  Every latency counts from the moment a request was due, so
 nothing is hidden by a client that waits (no coordinated omission), and each
-request says how long it is waited for (`Request-Timeout-Ms`).
+request says how long it is waited for (`Request-Timeout-Ms`).  How long the server
+takes for a refusal is told from the moment of sending, too: before it there is the
+client's wait for a free connection, up to a tenth of the time-out.
 
 Goodput is what was approved within that time.  Meanwhile somebody reads an
 account, `/livez` and `/metrics`, twenty times a second.
@@ -79,6 +81,8 @@ class Figures(msgspec.Struct, frozen=True):
     refused_p50_ms: float
     refused_p99_ms: float
     refused_max_ms: float
+    refusal_took_p50_ms: float  # From sending on; all others from when it was due.
+    refusal_took_p99_ms: float
     admitted_p99_ms: float
     admitted_late: int
     unknown: int
@@ -254,6 +258,8 @@ class Bench:
             refused_p50_ms=flood.refused_p50_ms,
             refused_p99_ms=flood.refused_p99_ms,
             refused_max_ms=flood.refused_max_ms,
+            refusal_took_p50_ms=flood.refusal_took_p50_ms,
+            refusal_took_p99_ms=flood.refusal_took_p99_ms,
             admitted_p99_ms=flood.approved_p99_ms,
             admitted_late=flood.approved_late,
             unknown=flood.unknown,
@@ -317,7 +323,8 @@ def _tell_row(run: Flooded, cores: dict[str, float]) -> None:
         f"p50 {run.approved_p50_ms:.1f} p99 {run.approved_p99_ms:.1f} ms, "
         f"{run.approved_late} late; refused {run.refused:,}, p50 "
         f"{run.refused_p50_ms:.1f} p99 {run.refused_p99_ms:.1f} max "
-        f"{run.refused_max_ms:.1f} ms; unknown {run.unknown}, given up "
+        f"{run.refused_max_ms:.1f} ms, from sending p50 {run.refusal_took_p50_ms:.1f} "
+        f"p99 {run.refusal_took_p99_ms:.1f} ms; unknown {run.unknown}, given up "
         f"{run.given_up}; cores: {used}"
     )
 

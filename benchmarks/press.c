@@ -1,17 +1,19 @@
-/* A light HTTP client: as many authorizations one by one as the server answers.
+/* A light HTTP client: as many purchases one by one as the server answers.
  *
  * One thread, epoll, N kept-alive connections, one request in flight on each.
- * Every request has its own Idempotency-Key and a random account; all requests
- * have the same length, whatever the path, so that two endpoints are asked
- * exactly alike.  Every answer is read whole and checked: status 200 and a body
+ * Every request has its own Idempotency-Key and a random account; all requests of
+ * a run have the same length, whatever the path, so that two endpoints are asked
+ * exactly alike.  (Only repayments, in a path of that name, have no merchant.)  Every answer is read whole and checked: status 200 and a body
  * that begins with {"status":"approved".  The amounts approved are summed, so
  * that the server's books can be held against what was seen here.
  *
  * With a rate it is an open loop: requests are due by a schedule, whatever became
  * of those before, and every latency counts from the moment a request was due, also
  * when no connection was free then.  Who finds none free for a tenth of the time-out
- * gives up, as clients with a pool of connections do.  What happened is
- * told by the tenth of a second in which requests were due as well.
+ * gives up, as clients with a pool of connections do.  That wait is the client's own,
+ * and longest when its pool is at its end: so what was refused is told from the moment
+ * it was sent, too.  What happened is told by the tenth of a second in which requests
+ * were due as well.
  *
  * At the end of the time no new request is sent, and what is in flight is
  * waited for: nothing is left unknown.  Only answers that came in time count
@@ -54,6 +56,7 @@ typedef struct {
     int in_flight;
     uint32_t amount;
     uint64_t due_ns; /* In a closed loop when it was sent. */
+    uint64_t sent_ns;
     size_t held; /* Bytes of an answer that is not complete yet. */
     char answer[ANSWER_BYTES_MAX];
 } connection;
@@ -77,7 +80,7 @@ typedef struct {
     uint64_t latency_max_us, refused_max_us;
     int first_bad_status;
     /* How many answers took so many microseconds: all, the approved, the refused. */
-    uint32_t *latencies, *approved_latencies, *refused_latencies;
+    uint32_t *latencies, *approved_latencies, *refused_latencies, *refusals;
     uint64_t begin_ns, timeout_ns;
     uint32_t due_in[BINS_MAX], approved_in[BINS_MAX], refused_in[BINS_MAX];
 } tally;
@@ -107,11 +110,13 @@ static uint64_t next_random(wish *w) { /* xorshift64* */
 static void prepare(wish *w, const char *path, const char *key, const char *prefix,
                     int timeout_ms, const char *more) {
     char body[512], timeout[64] = "";
+    const char *merchant =
+        strstr(path, "/repayments") ? "" : "\"merchant_id\":\"bench-shop\",";
     if (timeout_ms)
         snprintf(timeout, sizeof timeout, "Request-Timeout-Ms: %d\r\n", timeout_ms);
     int length = snprintf(body, sizeof body,
-        "{\"account_id\":\"bench-00000000\",\"merchant_id\":\"bench-shop\","
-        "\"amount_minor\":100,\"currency\":\"EUR\"%s}", more);
+        "{\"account_id\":\"bench-00000000\",%s"
+        "\"amount_minor\":100,\"currency\":\"EUR\"%s}", merchant, more);
     int head = snprintf(w->request, sizeof w->request,
         "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
         "Content-Type: application/json\r\nContent-Length: %d\r\n%s"
@@ -144,6 +149,7 @@ static void send_one(connection *c, wish *w, uint64_t due_ns) {
     c->held = 0;
     c->in_flight = 1;
     c->due_ns = due_ns;
+    c->sent_ns = now_ns();
     /* Less than a page into an empty socket buffer: all of it or none. */
     if (write(c->fd, w->request, w->length) != (ssize_t)w->length) fail("write");
 }
@@ -181,6 +187,8 @@ static void judge(connection *c, tally *t, const char *body, size_t length,
         t->refused++;
         t->refused_in[bin]++;
         t->refused_latencies[us]++;
+        uint64_t since_sent_us = (now - c->sent_ns) / 1000;
+        t->refusals[since_sent_us < us ? since_sent_us : us]++;
         if (took_us > t->refused_max_us) t->refused_max_us = took_us;
         if (!t->first_bad_status) t->first_bad_status = status;
     } else if (length > sizeof APPROVED
@@ -314,12 +322,14 @@ static void print_open(const tally *t, const schedule *s) {
     printf(",\"due\":%" PRIu64 ",\"given_up\":%" PRIu64 ",\"unknown\":%" PRIu64
            ",\"approved_late\":%" PRIu64 ",\"approved_p50_ms\":%.3f"
            ",\"approved_p99_ms\":%.3f,\"refused_p50_ms\":%.3f"
-           ",\"refused_p99_ms\":%.3f,\"refused_max_ms\":%.3f",
+           ",\"refused_p99_ms\":%.3f,\"refused_max_ms\":%.3f"
+           ",\"refusal_took_p50_ms\":%.3f,\"refusal_took_p99_ms\":%.3f",
            s->due, t->given_up, t->unknown, t->approved_late,
            latency_ms(t->approved_latencies, 0.5),
            latency_ms(t->approved_latencies, 0.99),
            latency_ms(t->refused_latencies, 0.5),
-           latency_ms(t->refused_latencies, 0.99), (double)t->refused_max_us / 1000.0);
+           latency_ms(t->refused_latencies, 0.99), (double)t->refused_max_us / 1000.0,
+           latency_ms(t->refusals, 0.5), latency_ms(t->refusals, 0.99));
     bins = bins < BINS_MAX ? bins : BINS_MAX;
     print_bins("due_in", t->due_in, bins);
     print_bins("approved_in", t->approved_in, bins);
@@ -377,6 +387,7 @@ int main(int argc, char **argv) {
     t.latencies = histogram();
     t.approved_latencies = histogram();
     t.refused_latencies = histogram();
+    t.refusals = histogram();
     connection *all = calloc((size_t)count, sizeof *all);
     int poll = epoll_create1(EPOLL_CLOEXEC);
     if (!all || poll < 0) fail("start");

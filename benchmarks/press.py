@@ -75,6 +75,10 @@ class Flooded(Pressed, frozen=True):
     refused_p50_ms: float
     refused_p99_ms: float
     refused_max_ms: float
+    refusal_took_p50_ms: (
+        float  # From when it was sent; all others from when it was due.
+    )
+    refusal_took_p99_ms: float
     due_in: list[int]
     approved_in: list[int]
     refused_in: list[int]

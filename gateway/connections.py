@@ -22,6 +22,8 @@ from processor import limits
 
 _READ_SECONDS_MAX = limits.REQUEST_READ_MS_MAX / 1_000
 _TAKE_SECONDS_MAX = limits.ANSWER_READ_MS_MAX / 1_000
+# Why somebody is hung up on.
+_REASONS = ("answer_not_taken", "request_not_sent", "too_many", "too_many_queued")
 _FULL = Refusal(UNAVAILABLE, "There are too many connections. Nothing was done.")
 
 
@@ -34,7 +36,7 @@ class Connections:
 
     def __init__(self, connections_max: int) -> None:
         self.connections_max = connections_max
-        self.hung_up: dict[str, int] = {}  # By reason.
+        self.hung_up = dict.fromkeys(_REASONS, 0)
         self._open: set[BoundedProtocol] = set()
 
     def __len__(self) -> int:
@@ -54,7 +56,7 @@ class Connections:
 
     def count(self, reason: str) -> None:
         """Count one that was hung up on."""
-        self.hung_up[reason] = self.hung_up.get(reason, 0) + 1
+        self.hung_up[reason] += 1
 
     def sweep(self, now_seconds: float) -> None:
         """Hang up on those who have had too long for what they are at."""

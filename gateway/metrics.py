@@ -5,7 +5,7 @@ label or parse an answer beyond its first bytes while a caller waits.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -17,6 +17,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from actors.runner import Statistics
+from gateway.problems import KINDS
+from processor.declines import DeclineReason
 
 BUCKETS_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0,
@@ -98,6 +100,7 @@ class GatewayCollector(Collector):
         """Every family, in a fixed order."""
         yield self._requests()
         yield self._durations()
+        yield self._problems()
         yield self._bulk()
         yield self._declines()
         yield self._replays()
@@ -124,6 +127,15 @@ class GatewayCollector(Collector):
         for counters in self._counters.routes.values():
             for outcome, count in counters.outcomes(sum(counters.buckets)):
                 family.add_metric((counters.route, outcome), count)
+        return family
+
+    def _problems(self) -> Metric:
+        family = CounterMetricFamily(
+            "forebay_gateway_problems", "Problems answered, by type.", labels=("type",)
+        )
+        for kind in KINDS:
+            count = sum(counters.refused.get(kind.slug, 0) for counters in self._all())
+            family.add_metric((kind.slug,), count)
         return family
 
     def _durations(self) -> Metric:
@@ -158,7 +170,8 @@ class GatewayCollector(Collector):
             "Commands declined by reason, bulk included.",
             labels=("reason",),
         )
-        reasons: dict[bytes, int] = {}
+        # All there are: of what was never seen nothing can be said to have grown.
+        reasons = {reason.encode(): 0 for reason in DeclineReason}
         for counters in self._all():
             for reason, count in counters.declined.items():
                 reasons[reason] = reasons.get(reason, 0) + count
@@ -203,23 +216,41 @@ _NODE_COUNTERS = {
     "readings": "Pages of entries read since the node started.",
     "reading_seconds": "Time spent reading entries since the node started.",
     "rotations": "Segments of the journal sealed since the node started.",
+}
+# What its supervisor counts: told of a node that does not answer, too.
+_LIFE_COUNTERS = {
     "deaths": "Lives of the node that ended since the server started.",
     "silences": "Of these, those it was killed in because it was silent.",
 }
 
 
 def _node_families(nodes: Sequence[Statistics]) -> Iterable[Metric]:
-    """What the nodes tell of themselves."""
+    """What the nodes tell of themselves, and what is known of all of them."""
+    up = [node for node in nodes if node.pid]
     for name, what in _NODE_GAUGES.items():
-        gauge = GaugeMetricFamily(f"forebay_node_{name}", what, labels=("node",))
-        for node in nodes:
-            gauge.add_metric((node.name,), getattr(node, name))
-        yield gauge
+        yield _gauge(name, what, {n.name: getattr(n, name) for n in up})
     for name, what in _NODE_COUNTERS.items():
-        counter = CounterMetricFamily(f"forebay_node_{name}", what, labels=("node",))
-        for node in nodes:
-            counter.add_metric((node.name,), getattr(node, name))
-        yield counter
+        yield _counter(name, what, {n.name: getattr(n, name) for n in up})
+    for name, what in _LIFE_COUNTERS.items():
+        yield _counter(name, what, {n.name: getattr(n, name) for n in nodes})
+    answers = {node.name: int(node.pid > 0) for node in nodes}
+    yield _gauge("up", "Whether the node answers.", answers)
+    refused = {node.name: int(bool(node.refused)) for node in nodes}
+    yield _gauge("refused", "Whether it cannot start; /v1/status says why.", refused)
+
+
+def _gauge(name: str, what: str, values: Mapping[str, float]) -> Metric:
+    gauge = GaugeMetricFamily(f"forebay_node_{name}", what, labels=("node",))
+    for node, value in values.items():
+        gauge.add_metric((node,), value)
+    return gauge
+
+
+def _counter(name: str, what: str, values: Mapping[str, float]) -> Metric:
+    counter = CounterMetricFamily(f"forebay_node_{name}", what, labels=("node",))
+    for node, value in values.items():
+        counter.add_metric((node,), value)
+    return counter
 
 
 def exposition(collector: GatewayCollector) -> bytes:
