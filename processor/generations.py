@@ -10,7 +10,7 @@ What is found is a guess: two ids may share a hash.  Whoever asks reads the reco
 and compares.  Requests are never taken out; a generation ends as a whole.
 """
 
-from array import array
+import mmap
 from collections.abc import Collection, Iterator
 from hashlib import blake2b
 from struct import Struct
@@ -18,6 +18,7 @@ from typing import Any
 
 from processor.scratch import Scratch
 
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _SLOT_BYTES = 8
 _SLOTS_PER_REQUEST = 2
 _REQUESTS_PER_WORD = 4  # Of 64 bits.
@@ -64,7 +65,10 @@ class Generation:
         self.count = 0
         self.newest_at_ms = 0
         words = requests_max // _REQUESTS_PER_WORD
-        self.words = array("Q", bytes(8 * words))
+        # Of pages that are made when they are used: to make all of them at once would
+        # hold a step for tens of milliseconds.
+        self._pages = mmap.mmap(-1, 8 * words, flags=_PRIVATE)
+        self.words = memoryview(self._pages).cast("Q")
         self.word_mask = words - 1
         self._sheet = scratch.sheet(_SLOT_BYTES * slots)
         self._slots = memoryview(self._sheet.buffer).cast("Q")
@@ -122,11 +126,13 @@ class Generation:
         requests_max, count, newest_at_ms, words, slots = saved
         generation = cls(requests_max, scratch)
         generation.count, generation.newest_at_ms = count, newest_at_ms
-        generation.words = array("Q", words)
+        generation._pages[:] = words
         generation._sheet.buffer[:] = slots
         return generation
 
     def close(self) -> None:
         """It is forgotten, and its sheet is given back."""
+        self.words.release()
+        self._pages.close()
         self._slots.release()
         self._sheet.close()
