@@ -17,6 +17,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
 
+import msgspec
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
@@ -122,6 +123,8 @@ class Supervised:
                 raise error.cause from None
             raise
         assert self.started is not None
+        # From now on a journal that is missing was lost.
+        self.config = msgspec.structs.replace(self.config, may_create=False)
         self.refused = ""
         self._announce(self.name, self.started.address)
         return self.started

@@ -4,9 +4,12 @@ Real servers on real files, started and refused as a person would see it.
 (Fault 14, and the rule that two processes cannot own one journal.)
 """
 
+import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from tests.processes import (
     furnish,
     run_forebay,
     running_server,
+    until_answered,
 )
 
 
@@ -52,6 +56,33 @@ def copy_of(served: Path, tmp_path: Path) -> Path:
     data_dir = tmp_path / "data"
     shutil.copytree(served, data_dir)
     return data_dir
+
+
+def test_a_journal_that_is_gone_is_not_made_again_in_a_servers_first_life(
+    tmp_path: Path,
+) -> None:
+    """Only before the cluster was ready a node may make its journal."""
+    with running_server(tmp_path / "data", "--shards", "2") as server:
+        names = furnish(server, 8)
+        journal = server.data_dir / "shard-000.journal"
+        away = journal.with_name("away")
+        pid = server.nodes()["shard-000"]["pid"]
+        journal.rename(away)
+        os.kill(pid, signal.SIGKILL)
+
+        def refused() -> str:
+            nodes = {n["name"]: n for n in server.get("/v1/status")["nodes"]}
+            why: str = nodes["shard-000"]["refused"]
+            return why
+
+        why = server.wait_until("a refusal", refused)
+        assert "shard-000.journal is missing; it is never created again" in why
+        assert not journal.exists()
+        away.rename(journal)
+        server.wait_until("a node that is back", lambda: not refused())
+        for name in names:
+            read = partial(server.get, f"/v1/accounts/{name}")
+            assert name == until_answered(read)["account_id"]
 
 
 def test_a_second_server_and_a_verifier_are_refused_by_name(tmp_path: Path) -> None:
