@@ -72,29 +72,26 @@ class RecentKeys:
     def __init__(self, places: int) -> None:
         assert places & (places - 1) == 0, "a power of two"
         self._mask = places - 1
-        # The hash of a key, with as many bits of its route's instead of those that are
-        # its place anyhow.
-        self._seen = array("q", bytes(8 * places))
+        self._keys = array("q", bytes(8 * places))
+        self._routes = array("q", bytes(8 * places))
 
     def is_reused(self, command: Command) -> bool:
         """Whether the key was seen for a command that goes elsewhere."""
-        key, mask = hash((command.caller, command.request_id)), self._mask
-        field = command.ROUTED_BY
-        route = hash(getattr(command, field)) if field else 0
-        seen = key & ~mask | route & mask
-        place = key & mask
-        before = self._seen[place]
-        if 0 <= before ^ seen <= mask:
-            return before != seen
-        self._seen[place] = seen
+        key = hash((command.caller, command.request_id))
+        route = hash(_routed(command))
+        place = key & self._mask
+        if self._keys[place] == key:
+            return self._routes[place] != route
+        self._keys[place] = key
+        self._routes[place] = route
         return False
 
     def forget(self, command: Command) -> None:
         """A command that was not done leaves its key free."""
-        key, mask = hash((command.caller, command.request_id)), self._mask
-        place = key & mask
-        if 0 <= self._seen[place] ^ (key & ~mask) <= mask:
-            self._seen[place] = 0
+        key = hash((command.caller, command.request_id))
+        place = key & self._mask
+        if self._keys[place] == key:
+            self._keys[place] = 0
 
 
 class Door:
@@ -282,6 +279,11 @@ class Door:
         # Some leave the table when they are told.
         for waiting in self._deadlines.overdue(now_seconds):
             waiting.failed(OutcomeUnknown("no answer came in time"))
+
+
+def _routed(command: Command) -> str:
+    field = command.ROUTED_BY
+    return getattr(command, field) if field else ""
 
 
 def key_reused(field: str) -> Refusal:

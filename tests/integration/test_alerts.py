@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_the_rules_are_rules_and_do_as_is_said_of_them() -> None:
-    for command in (["check", "rules", RULES], ["test", "rules", PLAYED]):
+    for command in (["check", "rules", str(RULES)], ["test", "rules", str(PLAYED)]):
         done = subprocess.run(
             ["promtool", *command], capture_output=True, text=True, check=False
         )

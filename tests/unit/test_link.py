@@ -187,9 +187,19 @@ async def test_what_cannot_be_sent_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(NothingDone, match="shard-000"):
         submit(Link("shard-000"), 1)
     async with linked(tmp_path) as (link, _):
-        submit(link, limits.WINDOW_COMMANDS_MAX)
+        submit(link, limits.WINDOW_COMMANDS_MAX - 1)
+        waits = link.backlog.waiting
+        sender, command = Sender("key"), ChangeLimit("caller", "r", "alice", 7)
+        link.submit(command, Awaited(), sender)
+        # A place that was taken for what is not sent is given back.
+        for _ in range(2 * limits.SENDER_COMMANDS_LEAST):
+            with pytest.raises(Overloaded, match="too much in flight"):
+                link.submit(command, Awaited(), sender)
         with pytest.raises(Overloaded):
             submit(link, 1)
+        with pytest.raises(Overloaded):
+            link.query("account", "alice", Awaited())
+        assert waits + 1 == link.backlog.waiting
 
 
 async def test_who_has_given_up_is_told_nothing() -> None:
