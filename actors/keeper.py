@@ -5,11 +5,6 @@ lock; so it is in nobody's way, and may be killed at any moment.  The nodes say
 how many of their segments have settled, and it does what is to be done there,
 one journal after the other.
 
-A snapshot holds all of a state, so the larger that is the longer one takes.  After
-each the journal rests for a while that is as many times longer: what snapshots take
-from a machine stays the same part of it, and what a recovery has to replay grows
-with what it has to load.
-
 A journal that it cannot fold is told of loudly and left alone until it has one
 more segment: what a snapshot is made by is a recovery, and this one failed.
 """
@@ -30,7 +25,6 @@ from processor.storage.keeping import fold
 
 _LOWEST_PRIORITY = 19
 _LOOK_SECONDS = 5.0
-_RESTS = 2.0  # As many times as long as it worked.
 
 log = logging.getLogger("forebay.keeper")
 
@@ -61,28 +55,21 @@ async def keep_all(nodes: Nodes) -> None:
 
     There is a keeper only while there is something to do, and then one.
     """
-    loop = asyncio.get_running_loop()
     kept: dict[str, int] = {}
-    rests_until: dict[str, float] = {}
     keeper: Any = None
     try:
         while True:
-            now = loop.time()
-            awake = {n: x for n, x in nodes().items() if rests_until.get(n, now) <= now}
-            due = await _due(awake, kept)
+            due = await _due(nodes(), kept)
             if due and keeper is None:
                 keeper = ray.remote(Keeper).options(num_cpus=0, max_restarts=0).remote()
             elif not due and keeper is not None:
                 ray.kill(keeper)
                 keeper = None
             for name, (journal, segments) in due.items():
-                began = loop.time()
                 if not await _keep(keeper, name, journal, segments):
                     keeper = None
                     break
                 kept[name] = segments
-                ended = loop.time()
-                rests_until[name] = ended + _RESTS * (ended - began)
             await asyncio.sleep(_LOOK_SECONDS)
     finally:
         if keeper is not None and ray.is_initialized():

@@ -266,38 +266,54 @@ static int press(connection *all, int count, int poll, wish *w, tally *t,
     return in_flight;
 }
 
-/* Send what is due on connections that are free; how many are free then. */
-static int send_due(connection **idle, int free, wish *w, tally *t, schedule *s) {
+/* Connections without a request, the one that was used longest ago first: who never
+ * uses a connection is hung up on. */
+typedef struct {
+    connection *waiting[CONNECTIONS_MAX];
+    unsigned first, free;
+} queue;
+
+static void put(queue *q, connection *c) {
+    q->waiting[(q->first + q->free++) % CONNECTIONS_MAX] = c;
+}
+
+static connection *take(queue *q) {
+    q->free--;
+    return q->waiting[q->first++ % CONNECTIONS_MAX];
+}
+
+/* Send what is due on connections that are free. */
+static void send_due(queue *idle, wish *w, tally *t, schedule *s) {
     uint64_t now = now_ns();
     for (; s->due < s->due_max; s->due++) {
         uint64_t due_ns = s->begin_ns + (uint64_t)((double)s->due * 1e9 / s->rate);
         if (due_ns > now) break;
         int is_late = s->timeout_ns && now - due_ns > s->timeout_ns / 10;
-        if (!is_late && !free) break;
+        if (!is_late && !idle->free) break;
         uint64_t bin = (due_ns - s->begin_ns) / BIN_NS;
         t->due_in[bin < BINS_MAX ? bin : BINS_MAX - 1]++;
         if (is_late) t->given_up++;
-        else send_one(idle[--free], w, due_ns);
+        else send_one(take(idle), w, due_ns);
     }
-    return free;
 }
 
 /* The open loop, as `press`. */
 static int flood(connection *all, int count, int poll, wish *w, tally *t, schedule *s) {
-    static connection *idle[CONNECTIONS_MAX];
+    static queue idle;
     static struct epoll_event events[CONNECTIONS_MAX];
-    int free = count;
-    for (int i = 0; i < count; i++) idle[i] = &all[i];
-    while ((s->due < s->due_max || free < count) && now_ns() < s->end_ns + DRAIN_NS) {
-        free = send_due(idle, free, w, t, s);
+    unsigned every = (unsigned)count;
+    for (int i = 0; i < count; i++) put(&idle, &all[i]);
+    while ((s->due < s->due_max || idle.free < every)
+           && now_ns() < s->end_ns + DRAIN_NS) {
+        send_due(&idle, w, t, s);
         int ready = epoll_wait(poll, events, count, 1);
         if (ready < 0 && errno != EINTR) fail("epoll_wait");
         for (int i = 0; i < ready; i++) {
             connection *c = events[i].data.ptr;
-            if (receive(c, t, s->end_ns)) idle[free++] = c;
+            if (receive(c, t, s->end_ns)) put(&idle, c);
         }
     }
-    return count - free;
+    return (int)(every - idle.free);
 }
 
 static double latency_ms(const uint32_t *latencies, double part) {

@@ -109,17 +109,25 @@ class Running:
 class Press:
     """The client, built once; each run is a process of its own.
 
-    `more` is more of each body, such as `,"capture":true`.
+    `more` is more of each body, such as `,"capture":true`.  Two of one API key need
+    names, of the same length: request ids begin with them.
     """
 
     def __init__(
-        self, build_dir: Path, port: int, key: str, accounts: int, more: str = ""
+        self,
+        build_dir: Path,
+        port: int,
+        key: str,
+        accounts: int,
+        more: str = "",
+        name: str = "press",
     ) -> None:
         self._program = _build(build_dir)
         self._port = port
         self._environment = {**os.environ, "PRESS_KEY": key}
         self._accounts = accounts
         self._more = more
+        self._name = name
         self._runs = 0
 
     def flood(
@@ -167,7 +175,7 @@ class Press:
             str(connections),
             str(seconds),
             str(self._accounts),
-            f"press{self._runs:03d}",  # Keys differ from run to run.
+            f"{self._name}{self._runs:03d}",  # Keys differ from run to run.
             str(self._runs),
         ]
 

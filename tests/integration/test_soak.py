@@ -44,3 +44,6 @@ def test_what_grows_is_found() -> None:
     }.items():
         (complaint,) = judged(slices(**{name: found}))
         assert name in complaint
+    turned_away = Slice("", 1.0, 2.0, 1_000, 1, 1, 100, 500, 90, 40)
+    (complaint,) = judged([*slices(), turned_away])
+    assert "1 refused, 1 unknown of 1000 in slice 6" == complaint

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,6 @@ class FakeRay:
         self.given: list[tuple[Path, int]] = []
         self.answers: list[list[str] | Exception] = []
         self.begun = self.ended = 0
-        self.takes_seconds = 0.0
-        self.given_at: list[float] = []
 
     def remote(self, kind: type) -> "FakeRay":
         return self
@@ -39,8 +36,6 @@ class FakeRay:
 
     async def keep(self, journal: Path, segments: int) -> list[str]:
         self.given.append((journal, segments))
-        self.given_at.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(self.takes_seconds)
         answer = self.answers.pop(0) if self.answers else []
         if isinstance(answer, Exception):
             raise answer
@@ -114,20 +109,3 @@ async def test_what_is_wrong_is_told_by_name(
     with caplog.at_level(logging.ERROR):
         await rounds({"shard-000": Node(2)}, lambda: ray.ended == 1)
     assert ["shard-000: j.000002 is damaged"] == caplog.messages
-
-
-async def test_a_journal_rests_for_longer_than_it_was_worked_on(ray: FakeRay) -> None:
-    ray.takes_seconds = 0.1
-    grows, other = Node(1), Node(0)
-
-    def has_more() -> bool:
-        grows.segments = len(ray.given) + 1  # There is always one more.
-        other.segments = int(len(ray.given) > 0)
-        return len(ray.given) == 4
-
-    await rounds({"grows": grows, "other": other}, has_more)
-    first, other_at, *again = ray.given_at
-    assert Path("other") == ray.given[1][0]  # Which does not have to wait for it.
-    assert other_at - first < 0.2
-    rests = [after - before for before, after in pairwise([first, *again])]
-    assert min(rests) >= 0.3 - 0.01
