@@ -148,7 +148,8 @@ class ShardActor(_NodeActor):
         await self._open()
         config = self._config
         self._shard = await recover_shard(
-            self._journal, config.keeping, config.scratch, self._before_row
+            *(self._journal, config.keeping, config.scratch, self._before_row),
+            load=asyncio.to_thread,
         )
         self._runner = Runner(self._shard, self._journal)
         self._link = SettlementLink(self._runner, self._shard.settlement_connected)
@@ -189,7 +190,8 @@ class SettlementActor(_NodeActor):
         await self._open()
         config = self._config
         self._settlement = await recover_settlement(
-            self._journal, config.keeping, config.scratch, self._before_row
+            *(self._journal, config.keeping, config.scratch, self._before_row),
+            load=asyncio.to_thread,
         )
         self._runner = Runner(self._settlement, self._journal)
         return await self._listen(self._settlement.sequence)

@@ -1,10 +1,12 @@
 """Snapshots: exact, checked, never trusted, and made of sealed segments alone."""
 
+import asyncio
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from actors import births
 from actors.births import recover_shard
 from processor import limits, snapshot
 from processor.chain import Batch, Identity, Point
@@ -549,3 +552,46 @@ async def test_an_idle_shard_is_saved_too() -> None:
         replay.replay(row)
     restored = through_a_snapshot(IDENTITY, shard.batches[-1], replay)
     assert digest_of(shard.state) == digest_of(restored.state)
+
+
+async def test_a_node_that_recovers_shows_that_it_is_alive(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it is killed as silent, and the next life as well, for ever."""
+    monkeypatch.setattr(births, "_RECORDS_AT_ONCE", 1)
+    fold(path, 2, never)
+    newest = snapshot.newest
+    turns_while_loading = rows = 0
+    rows_at_turns: list[int] = []
+
+    def slow(*arguments: Any) -> Any:
+        nonlocal turns_while_loading
+        before = len(rows_at_turns)
+        time.sleep(0.2)
+        turns_while_loading = len(rows_at_turns) - before
+        return newest(*arguments)
+
+    def counted(replay_row: births.ReplayRow) -> births.ReplayRow:
+        def replay_and_count(row: Batch) -> None:
+            nonlocal rows
+            replay_row(row)
+            rows += 1
+
+        return replay_and_count
+
+    async def live() -> None:
+        while True:
+            rows_at_turns.append(rows)
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(snapshot, "newest", slow)
+    living = asyncio.create_task(live())
+    journal = await Journal.open(path)
+    try:
+        await recover_shard(journal, before_row=counted, load=asyncio.to_thread)
+    finally:
+        living.cancel()
+        await journal.close()
+    assert turns_while_loading > 10
+    assert rows > 10
+    assert rows == len(set(rows_at_turns)) - 1  # One between each two of them.
