@@ -52,6 +52,7 @@ class Supervised:
         self.refused = ""  # Why the journal is not usable, if it is not.
         self.deaths = 0  # Lives that ended, those of silent nodes included.
         self.silences = 0
+        self._was_silent = False  # In the life that is about to end.
         self._pid = 0
         self._announce = announce
         self._lives = 0
@@ -158,7 +159,7 @@ class Supervised:
             task.cancel()
 
     def _end_silence(self, beats_max: int) -> None:
-        self.silences += 1
+        self._was_silent = True
         seconds = beats_max * limits.BEAT_MS / 1_000
         log.error("%s is silent for %.1f s: killing it", self.name, seconds)
         self.started = None
@@ -177,10 +178,16 @@ class Supervised:
                 log.warning("%s has died: %s", self.name, _first_line(error))
             finally:
                 pulse.close()
-            self.deaths += 1
+            self._count_death()
             self.started = None
             self._announce(self.name, "")
             await self._replace()
+
+    def _count_death(self) -> None:
+        """Both at once: who looks at one less the other must never see half of it."""
+        self.deaths += 1
+        self.silences += self._was_silent
+        self._was_silent = False
 
     async def _watch(self) -> None:
         await self.actor.watch.remote()
@@ -192,6 +199,8 @@ class Supervised:
                 started = await self._begin_life()
             except (RayActorError, RayTaskError, JournalRefused) as error:
                 self.refused = _first_line(error)
+                if self._was_silent:
+                    self._count_death()
                 log.error("%s cannot start: %s", self.name, self.refused)
                 await asyncio.sleep(wait_seconds)
                 wait_seconds = min(2 * wait_seconds, _RETRY_SECONDS_MAX)
