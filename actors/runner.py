@@ -40,7 +40,7 @@ Die = Callable[[str], None]
 class Statistics(msgspec.Struct):
     """One node's figures, since its process started unless said otherwise.
 
-    Of one that does not answer only the last ones are known, and its name.
+    Of one that does not answer only its name and the last three are known.
     """
 
     name: str

@@ -5,8 +5,8 @@ more than an authorization does.  Here a request that arrived whole, on a
 connection that owes no answer, for a path in the table, is carried out in the
 parser's last callback; its answer is written where the node's answer comes in.
 
-The rule: whatever is not exactly that goes Uvicorn's own way, as if this file did
-not exist.  That is decided when the headers are complete (or, for
+The rule: whatever is not exactly that goes Uvicorn's own way, unchanged, as if
+this file did not exist.  That is decided when the headers are complete (or, for
 a body that is not all there, at the end of what was read), before anything was
 done.  To Uvicorn an exchange on its way looks like a cycle of its own: requests
 behind it queue up, and shutting down waits for it.

@@ -40,7 +40,7 @@ class FileSheet:
 
     The kernel is told that it is used at random places.  Otherwise it reads around the
     first use of a page, megabytes at once, and a step has to wait until all of them
-    are zero (up to 90 ms, measured).
+    are zero.
     """
 
     def __init__(self, directory: Path, size: int) -> None:
