@@ -48,7 +48,8 @@ async def broken() -> None:
 @pytest.mark.parametrize("sign", [never, broken])
 async def test_silence_is_noticed_after_so_many_beats(sign: watchdog.Sign) -> None:
     seconds = await seconds_until_silent(sign)
-    assert BEATS * BEAT_SECONDS <= seconds
+    # A timer may be early by what a clock is rounded to, and so may each beat.
+    assert (BEATS - 1) * BEAT_SECONDS < seconds
 
 
 async def test_who_answers_is_never_silent() -> None:
