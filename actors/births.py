@@ -55,9 +55,7 @@ async def recover_shard(
     load: Load = load_at_once,
 ) -> Shard:
     """The shard of a journal; without scratch all in memory.  Raises JournalRefused."""
-    replay = await _recovered(
-        journal, Room(keeping, scratch, journal.row_of), before_row, load
-    )
+    replay = await _recovered(journal, keeping, scratch, before_row, load)
     assert isinstance(replay, ShardReplay)
     shard = Shard(
         replay.state,
@@ -78,9 +76,7 @@ async def recover_settlement(
     load: Load = load_at_once,
 ) -> Settlement:
     """The settlement of a journal, likewise.  Raises JournalRefused."""
-    replay = await _recovered(
-        journal, Room(keeping, scratch, journal.row_of), before_row, load
-    )
+    replay = await _recovered(journal, keeping, scratch, before_row, load)
     assert isinstance(replay, SettlementReplay)
     settlement = Settlement(replay.state, replay.remembered, journal.epoch)
     settlement.not_before(replay.at_ms)
@@ -88,9 +84,14 @@ async def recover_settlement(
 
 
 async def _recovered(
-    journal: Journal, room: Room, before_row: BeforeRow, load: Load
+    journal: Journal,
+    keeping: Keeping,
+    scratch: Scratch | None,
+    before_row: BeforeRow,
+    load: Load,
 ) -> Replay:
     identity = journal.identity
+    room = Room(keeping, scratch, journal.row_of, pieces=journal.pieces)
 
     def newest() -> Found:
         return snapshot.newest(

@@ -14,8 +14,9 @@ by a blank segment to go on in, and the manifest last.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,16 @@ import msgspec
 from actors.cuts import SealedCut, SealedJournal
 from actors.manifest import Manifest, journal_path, node_names, save
 from processor.chain import Head, check_row_of_segments
+from processor.snapshot import SnapshotRefused, pieces_of
 from processor.storage import segment
 from processor.storage.directory import segment_path
 from processor.storage.files import publish, sync
 from processor.storage.sealed import Sealed
-from processor.storage.snapshots import snapshot_path, snapshot_sequences
+from processor.storage.snapshots import (
+    FilePieces,
+    snapshot_path,
+    snapshot_sequences,
+)
 
 FORMAT = 1
 _NAME = "backup.json"
@@ -59,8 +65,10 @@ def take_backup(
         raise BackupRefused(f"the server does not serve {data_dir}")
     _begin(directory)
     sums = {}
-    for file in _files_of(data_dir, cut):
-        sums[file.name] = _copy(file, directory / file.name, advance)
+    for journal in cut.journals:
+        for file in _segments_of(data_dir, journal):
+            sums[file.name] = _copy(file, directory / file.name, advance)
+        sums |= _copy_snapshot(data_dir, journal, directory, advance)
     for journal in cut.journals:
         _check_journal(directory, journal)
     backup = Backup(FORMAT, manifest, cut.journals, sums)
@@ -95,7 +103,14 @@ def restore_backup(directory: Path, data_dir: Path, advance: Advance) -> Backup:
 
 def bytes_of(data_dir: Path, cut: SealedCut) -> int:
     """How much there is to be copied."""
-    return sum(file.stat().st_size for file in _files_of(data_dir, cut))
+    return sum(
+        file.stat().st_size
+        for journal in cut.journals
+        for file in (
+            *_segments_of(data_dir, journal),
+            *_snapshot_of(journal_path(data_dir, journal.name), journal),
+        )
+    )
 
 
 def backup_in(directory: Path) -> Backup:
@@ -140,16 +155,45 @@ def _begin(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
 
 
-def _files_of(data_dir: Path, cut: SealedCut) -> Iterator[Path]:
-    """Every segment, and the newest snapshot that is not after the cut."""
-    for journal in cut.journals:
-        path = journal_path(data_dir, journal.name)
-        for number in range(1, journal.segments + 1):
-            yield segment_path(path, number)
-        for sequence in snapshot_sequences(path):
-            if sequence <= journal.sequence:
-                yield snapshot_path(path, sequence)
-                break
+def _segments_of(data_dir: Path, journal: SealedJournal) -> list[Path]:
+    path = journal_path(data_dir, journal.name)
+    return [segment_path(path, number) for number in range(1, journal.segments + 1)]
+
+
+def _snapshot_of(path: Path, journal: SealedJournal) -> list[Path]:
+    """The newest snapshot that is not after the cut, and its pieces; none if bad.
+
+    First what will soon be gone: the pieces that are not full are among the last.
+    """
+    for sequence in snapshot_sequences(path):
+        if sequence <= journal.sequence:
+            file = snapshot_path(path, sequence)
+            try:
+                needed = pieces_of(str(file), file.read_bytes())
+            except SnapshotRefused:
+                return []
+            pieces = FilePieces(path, only_looks=True)
+            needed.sort(key=attrgetter("size"))
+            return [file, *(pieces.path_of(piece.name) for piece in needed)]
+    return []
+
+
+def _copy_snapshot(
+    data_dir: Path, journal: SealedJournal, directory: Path, advance: Advance
+) -> dict[str, str]:
+    """Checksums of what was copied; nothing of a snapshot that is replaced meanwhile.
+
+    The segments alone are a whole backup.
+    """
+    sums = {}
+    try:
+        for file in _snapshot_of(journal_path(data_dir, journal.name), journal):
+            sums[file.name] = _copy(file, directory / file.name, advance)
+    except FileNotFoundError:
+        for name in sums:
+            directory.joinpath(name).unlink()
+        return {}
+    return sums
 
 
 def _copy(source: Path, target: Path, advance: Advance) -> str:

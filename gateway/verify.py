@@ -35,8 +35,8 @@ from processor.journal import (
     last_sequence,
     read_segments,
 )
-from processor.recovery import digest_of
-from processor.storage.snapshots import read_snapshots
+from processor.recovery import Room, digest_of
+from processor.storage.snapshots import FilePieces, read_snapshots
 
 SETTLEMENT_FILE = "settlement.journal"
 SHARD_FILE = "shard-{:03d}.journal"
@@ -110,9 +110,11 @@ def _saved_digests(
 ) -> dict[int, tuple[str, str]]:
     """Of each snapshot the name and the state's digest, by its last record."""
     found = {}
+    pieces = FilePieces(file, only_looks=True)
     for name, sequence, content in read_snapshots(file):
         try:
-            _, replay = snapshot.decode(name, content, identity)
+            _, replay = snapshot.decode(name, content, identity, Room(pieces=pieces))
+            snapshot.check(name, content, replay, pieces)
         except snapshot.SnapshotRefused as refused:
             differences.append(f"{refused}.")
         else:

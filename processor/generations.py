@@ -16,6 +16,9 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any
 
+import msgspec
+
+from processor.pieces import Piece, Pieces, fill, kept
 from processor.scratch import Scratch
 
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
@@ -54,6 +57,16 @@ def hash_of(caller: str, request_id: str) -> int:
     return number
 
 
+class SavedGeneration(msgspec.Struct, frozen=True, array_like=True):
+    """A generation in a snapshot; both of its tables are in pieces."""
+
+    requests_max: int
+    count: int
+    newest_at_ms: int
+    words: list[Piece]
+    slots: list[Piece]
+
+
 class Generation:
     """Requests that are forgotten together; `requests_max` is a power of two."""
 
@@ -64,6 +77,7 @@ class Generation:
         self.requests_max = requests_max
         self.count = 0
         self.newest_at_ms = 0
+        self._saved: SavedGeneration | None = None  # If nothing came since.
         words = requests_max // _REQUESTS_PER_WORD
         # Of pages that are made when they are used: to make all of them at once would
         # hold a step for tens of milliseconds.
@@ -95,6 +109,7 @@ class Generation:
         assert 0 < sequence <= _SEQUENCE
         self.count += len(requests)
         self.newest_at_ms = newest_at_ms
+        self._saved = None
 
     def find(self, hashed: int) -> list[int]:
         """The sequences of records that may be of this request, newest first."""
@@ -108,26 +123,29 @@ class Generation:
         found.sort(reverse=True)
         return found
 
-    def saved(self) -> tuple[int, int, int, bytes, bytes]:
-        """All of it, for a snapshot."""
-        return (
-            self.requests_max,
-            self.count,
-            self.newest_at_ms,
-            self.words.tobytes(),
-            self._slots.tobytes(),
-        )
+    def saved(self, pieces: Pieces) -> SavedGeneration:
+        """All of it, for a snapshot; nothing is written of one that is as it was."""
+        if self._saved is None:
+            self._saved = SavedGeneration(
+                self.requests_max,
+                self.count,
+                self.newest_at_ms,
+                kept(pieces, self.words),
+                kept(pieces, self._slots),
+            )
+        return self._saved
 
     @classmethod
     def restored(
-        cls, saved: tuple[int, int, int, bytes, bytes], scratch: Scratch
+        cls, saved: SavedGeneration, pieces: Pieces, scratch: Scratch
     ) -> "Generation":
-        """What `saved` was made of."""
-        requests_max, count, newest_at_ms, words, slots = saved
-        generation = cls(requests_max, scratch)
-        generation.count, generation.newest_at_ms = count, newest_at_ms
-        generation._pages[:] = words
-        generation._sheet.buffer[:] = slots
+        """What `saved` was made of.  Raises PieceDamaged."""
+        generation = cls(saved.requests_max, scratch)
+        generation.count = saved.count
+        generation.newest_at_ms = saved.newest_at_ms
+        fill(generation.words, pieces, saved.words)
+        fill(generation._slots, pieces, saved.slots)
+        generation._saved = saved
         return generation
 
     def close(self) -> None:

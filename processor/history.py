@@ -33,6 +33,7 @@ import msgspec
 
 from processor import commands as c
 from processor import events as e
+from processor.pieces import NOTHING, Past, Piece, Pieces
 from processor.scratch import Scratch
 from processor.state import TABLE_OF_ID, Account, ShardState
 
@@ -41,7 +42,6 @@ Find = Callable[[ShardState, Any, Any], Account | None]
 
 _CHAINS = 2**16  # 150 accounts share one when there are ten millions of them.
 _CHAIN_OF_NUMBER = _CHAINS - 1
-_NEWEST = Struct(f"<{_CHAINS}q")
 
 # Whose it is, open to buy, outstanding, and the next older record of the chain.
 _ROW = Struct("<4q")
@@ -69,35 +69,45 @@ class Page(msgspec.Struct, frozen=True, gc=False):
 
 
 class History:
-    """One row for each record of the journal, at its sequence."""
+    """One row for each record of the journal, at its sequence.
 
-    def __init__(self, scratch: Scratch) -> None:
+    The first of them may lie in the pieces of a snapshot.
+    """
+
+    def __init__(self, scratch: Scratch, past: Past | None = None) -> None:
+        self._past = past or NOTHING
         self._sheet = scratch.sheet(_GROWTH_BYTES_MIN)
-        self._rows = self._sheet.buffer
+        self._rows = self._sheet.buffer  # Behind those.
         self._end, self._size = 0, _GROWTH_BYTES_MIN  # In bytes.
         self._newest = array("q", bytes(8 * _CHAINS))  # The sequence, by chain.
 
-    def saved(self) -> bytes:
-        """All of it, for a snapshot."""
-        rows = memoryview(self._rows)[: self._end]
-        return b"".join((_NEWEST.pack(*self._newest), rows))
+    def saved(self, pieces: Pieces) -> tuple[bytes, list[Piece]]:
+        """All of it, for a snapshot: where chains begin, and the rows."""
+        followed = self._past.followed(pieces, self._behind, self._end)
+        return self._newest.tobytes(), followed
+
+    def _behind(self, at: int, size: int) -> bytes:
+        return bytes(self._rows[at : at + size])
 
     @classmethod
-    def restored(cls, saved: bytes | memoryview, scratch: Scratch) -> "History":
-        """What `saved` was made of."""
-        history = cls(scratch)
-        history._newest = array("q", _NEWEST.unpack_from(saved))
-        rows = memoryview(saved)[_NEWEST.size :]
-        while history._size < len(rows):
+    def restored(
+        cls, newest: bytes | memoryview, past: Past, scratch: Scratch
+    ) -> "History":
+        """What `saved` was made of.  Raises PieceDamaged."""
+        history = cls(scratch, past)
+        history._newest = array("q", bytes(newest))
+        assert len(history._newest) == _CHAINS
+        rest = past.rest()
+        while history._size < len(rest):
             history._grow()
-        history._rows[: len(rows)] = rows
-        history._end = len(rows)
+        history._rows[: len(rest)] = rest
+        history._end = len(rest)
         return history
 
     @property
     def sequence(self) -> int:
         """The last record that was taken in."""
-        return self._end // _ROW_BYTES
+        return (self._past.size + self._end) // _ROW_BYTES
 
     def record(self, state: ShardState, event: Any, command: c.Command | None) -> None:
         """Take in the record that was applied last."""
@@ -160,9 +170,13 @@ class History:
         return Page(places, is_last)
 
     def _row(self, sequence: int) -> tuple[int, int, int, int]:
-        row: tuple[int, int, int, int] = _ROW.unpack_from(
-            self._rows, _ROW_BYTES * (sequence - 1)
-        )
+        at = _ROW_BYTES * (sequence - 1) - self._past.size
+        row: tuple[int, int, int, int]
+        if at >= 0:
+            row = _ROW.unpack_from(self._rows, at)
+        else:
+            at += self._past.size
+            row = _ROW.unpack(self._past.read(at, _ROW_BYTES, self._behind))
         return row
 
 

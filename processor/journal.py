@@ -42,6 +42,7 @@ from processor.chain import (
     check_end,
     check_segments,
 )
+from processor.pieces import Pieces
 from processor.storage.directory import Directory, segment_numbers, segment_path
 from processor.storage.files import check_file, lock_journal
 from processor.storage.sealed import Sealed
@@ -137,6 +138,10 @@ class Storage(Protocol):
 
     def saved(self) -> Iterator[tuple[str, int, bytes]]:
         """The snapshots: name, sequence and content, the newest first."""
+
+    @property
+    def pieces(self) -> Pieces:
+        """What the snapshots share."""
 
     def close(self) -> None:
         """Let the next writer in."""
@@ -299,6 +304,11 @@ class Journal:
     def saved(self) -> Iterator[tuple[str, int, bytes]]:
         """What snapshots there are: name, sequence and content, the newest first."""
         return self._storage.saved()
+
+    @property
+    def pieces(self) -> Pieces:
+        """What the snapshots share."""
+        return self._storage.pieces
 
     async def read(self, after_sequence: int, rows: int) -> list[Batch]:
         """Up to `rows` rows that begin after a sequence; fewer at a segment's end."""

@@ -81,6 +81,8 @@ SEGMENT_RECORDS: Final = 200_000
 SEGMENT_BYTES: Final = 128 * 1024 * 1024
 SEGMENT_READERS_MAX: Final = 8  # Sealed ones kept open to look up rows.
 ARCHIVE_BLOCK_BYTES: Final = 32 * 1024  # Before compression, of an archived one.
+PIECE_BYTES: Final = 32 * 1024 * 1024  # Of what snapshots share.
+PIECE_READERS_MAX: Final = 8  # Kept open.
 
 # The stream.
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024

@@ -14,6 +14,7 @@ An object's place is found by the sequence in its id (`ids.py`): eight bytes a
 record on a sheet.  Its bytes carry their own checksum, and their id.
 """
 
+from array import array
 from collections import deque
 from collections.abc import (
     Callable,
@@ -30,12 +31,16 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from processor.pieces import NOTHING, Past, Piece, Pieces
 from processor.scratch import Scratch
 
 T = TypeVar("T")
 
 _ENTRY = Struct("Q")
 _SHEET_BYTES = 64 * 1024
+_PAGE_BYTES = 4_096  # Of a sheet; they are saved and come back one by one.
+_ENTRIES_PER_PAGE = _PAGE_BYTES // _ENTRY.size
+_AS_SAVED, _CHANGED, _ABSENT = range(3)  # What can be said of a page.
 _GROWTH_BYTES_MAX = 64 * 1024 * 1024
 _DIGEST_BYTES = 16
 _DIGESTS = 1 << 8 * _DIGEST_BYTES  # Sums of digests are counted up to this.
@@ -53,15 +58,44 @@ _WORTH_ONE_IN = 8
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class SavedShelf(msgspec.Struct, frozen=True, array_like=True):
+    """A shelf in a snapshot.
+
+    Its log, which also holds the pages of the sheet, is in pieces.
+    """
+
+    log: list[Piece]
+    pages: bytes  # Where each page begins in the log, as 64-bit numbers; 0: no entry.
+
+
 class Shelf:
     """Bytes of objects by table and sequence; the latest version of each counts."""
 
-    def __init__(self, scratch: Scratch, shard: int) -> None:
+    def __init__(
+        self,
+        scratch: Scratch,
+        shard: int,
+        saved: SavedShelf | None = None,
+        pieces: Pieces | None = None,
+    ) -> None:
         self.shard = shard
-        self._log = scratch.log()
-        self._log.append(bytes(1))  # So that no entry is zero.
+        self._past = NOTHING
+        self._log = scratch.log()  # Behind that.
         self._sheet = scratch.sheet(_SHEET_BYTES)
         self._end = _SHEET_BYTES // _ENTRY.size
+        self._saved_at = array("Q")  # By page.
+        self._pages = bytearray(_SHEET_BYTES // _PAGE_BYTES)
+        if saved is None:
+            self.append(bytes(1))  # So that no entry is zero.
+        else:
+            assert pieces is not None
+            self._past = Past(pieces, saved.log)
+            self._log.append(self._past.rest())
+            self._saved_at.frombytes(saved.pages)
+            self._grow(_PAGE_BYTES * len(self._saved_at))
+            for page, at in enumerate(self._saved_at):
+                if at:
+                    self._pages[page] = _ABSENT
 
     @property
     def sequences(self) -> range:
@@ -69,55 +103,70 @@ class Shelf:
         return range(1, self._end)
 
     def entry(self, sequence: int) -> int:
-        """What it knows of a sequence; 0 for nothing."""
+        """What it knows of a sequence; 0 for nothing.  Raises PieceDamaged."""
         if not 0 < sequence < self._end:
             return 0
+        page = sequence // _ENTRIES_PER_PAGE
+        if self._pages[page] == _ABSENT:
+            self._fetch(page)
         entry: int = _ENTRY.unpack_from(self._sheet.buffer, _ENTRY.size * sequence)[0]
         return entry
 
     def set_entry(self, sequence: int, entry: int) -> None:
         if sequence >= self._end:
             self._grow(_ENTRY.size * (sequence + 1))
+        page = sequence // _ENTRIES_PER_PAGE
+        if self._pages[page] == _ABSENT:
+            self._fetch(page)
+        self._pages[page] = _CHANGED
         _ENTRY.pack_into(self._sheet.buffer, _ENTRY.size * sequence, entry)
 
+    def _fetch(self, page: int) -> None:
+        at = _PAGE_BYTES * page
+        found = self._read(self._saved_at[page], _PAGE_BYTES)
+        self._sheet.buffer[at : at + _PAGE_BYTES] = found
+        self._pages[page] = _AS_SAVED
+
     def _grow(self, size_min: int) -> None:
-        size = _ENTRY.size * self._end
+        size = before = _ENTRY.size * self._end
         while size < size_min:
             size += min(size, _GROWTH_BYTES_MAX)
         self._sheet.grow(size)
         self._end = size // _ENTRY.size
+        self._pages += bytes((size - before) // _PAGE_BYTES)
 
     def append(self, piece: bytes) -> int:
-        return self._log.append(piece)
+        return self._past.size + self._log.append(piece)
 
-    def saved(self) -> bytes:
-        """All of it, for a snapshot."""
-        index = bytes(self._sheet.buffer)
-        log = self._log.read(0, self._log.append(b""))
-        return b"".join((len(index).to_bytes(8, "big"), index, log))
+    def saved(self, pieces: Pieces) -> SavedShelf:
+        """All of it, for a snapshot; pages that were changed go into the log."""
+        self._saved_at.extend([0] * (len(self._pages) - len(self._saved_at)))
+        buffer = self._sheet.buffer
+        for page, mark in enumerate(self._pages):
+            if mark == _CHANGED:
+                at = _PAGE_BYTES * page
+                self._saved_at[page] = self.append(buffer[at : at + _PAGE_BYTES])
+                self._pages[page] = _AS_SAVED
+        log = self._past.followed(pieces, self._log.read, self._log.append(b""))
+        return SavedShelf(log, self._saved_at.tobytes())
 
-    def restore(self, saved: bytes | memoryview) -> None:
-        """Hold what `saved` was made of; it is empty before."""
-        whole = memoryview(saved)
-        size = 8 + int.from_bytes(whole[:8], "big")
-        self._grow(size - 8)
-        self._sheet.buffer[: size - 8] = whole[8:size]
-        self._log.append(bytes(whole[size + 1 :]))
+    def _read(self, at: int, size: int) -> bytes:
+        return self._past.read(at, size, self._log.read)
 
     def read(self, entry: int) -> tuple[bytes, bytes]:
-        """The digest and the body of an object.
+        """The digest and the body of an object.  Raises PieceDamaged.
 
         An assertion that fails here ends the node: what is shelved is damaged,
         and the journal has it.
         """
-        found = self._log.read(entry >> _AT, entry >> _LENGTH & _LENGTH_MAX - 1)
+        found = self._read(entry >> _AT, entry >> _LENGTH & _LENGTH_MAX - 1)
         digest, body = found[:_DIGEST_BYTES], found[_DIGEST_BYTES:]
         assert digest == _digest(body), "what lies on the shelf is damaged"
         return digest, body
 
     def digest(self, entry: int) -> bytes:
         """The digest alone, as it was written."""
-        return self._log.read(entry >> _AT, _DIGEST_BYTES)
+        return self._read(entry >> _AT, _DIGEST_BYTES)
 
 
 class Paged(dict[str, T], Generic[T]):
@@ -214,19 +263,28 @@ class Paged(dict[str, T], Generic[T]):
 
     def _merged(self) -> Iterator[tuple[str, T]]:
         hot = deque(sorted(dict.items(self), key=_by_sequence))
-        for key, found in self._shelved():
+        for _, body in self._shelved():
+            key, found = self._decoder.decode(body)
             while hot and sequence_of(hot[0][0]) < sequence_of(key):
                 yield hot.popleft()
             yield key, found
         yield from hot
 
-    def _shelved(self) -> Iterator[tuple[str, T]]:
+    def _shelved(self) -> Iterator[tuple[bytes, bytes]]:
+        """The digest and the body of each object on the shelf, and not in memory."""
         shelf = self._shelf
         assert shelf is not None
         for sequence in shelf.sequences:
             entry = shelf.entry(sequence)
             if entry and self._has(entry):
-                yield self._decoder.decode(shelf.read(entry)[1])
+                yield shelf.read(entry)
+
+    def is_as_known(self) -> bool:
+        """Whether the shelf has what it is known to have; reads all of it."""
+        if self._shelf is None:
+            return True
+        digests = [_number(digest) for digest, _ in self._shelved()]
+        return (len(digests), sum(digests) % _DIGESTS) == (self._count, self._sum)
 
     def fingerprint(self) -> Iterator[bytes]:
         """The same for the same objects, wherever they are.

@@ -15,7 +15,8 @@ import msgspec
 from processor import limits, machine, settlement_rules
 from processor.history import History
 from processor.journal import Batch, Identity
-from processor.paged import Paged, Shelf
+from processor.paged import Paged, SavedShelf, Shelf
+from processor.pieces import NO_PIECES, Past, Piece, Pieces
 from processor.records import (
     SETTLEMENT_RECORDS,
     SHARD_RECORDS,
@@ -30,20 +31,28 @@ from processor.state import ShardState, new_table
 _ENCODER = msgspec.msgpack.Encoder()
 _SETTLEMENT_STATE = msgspec.msgpack.Decoder(SettlementState)
 
-# What is saved of a node, by name.
+# What is saved of a node, by name, but for what is in pieces.
 Parts = Mapping[str, bytes | memoryview]
+
+
+class Saved(NamedTuple):
+    """What a node needs to go on from somewhere: small parts, and shared pieces."""
+
+    parts: Parts
+    pieces: list[Piece]
 
 
 class Room(NamedTuple):
     """What a node remembers and where; without scratch all of it in memory.
 
-    `row_of` reads what was replayed.
+    `row_of` reads what was replayed; in `pieces` is what snapshots share.
     """
 
     keeping: Keeping = KEEPING
     scratch: Scratch | None = None
     row_of: RowOf = no_row
     in_memory_min: int = limits.OBJECTS_IN_MEMORY_MIN
+    pieces: Pieces = NO_PIECES
 
 
 IN_MEMORY = Room()
@@ -59,6 +68,7 @@ class ShardReplay:
         scratch = room.scratch or MemoryScratch()
         self.remembered = Remembered(room.keeping, ShardRecord, scratch, room.row_of)
         self.history = History(scratch)
+        self._pieces = room.pieces
         self.at_ms = 0  # Of the last row.
         self.state = ShardState(
             identity.number, identity.shard_count, identity.first_day
@@ -91,37 +101,47 @@ class ShardReplay:
         assert self.state.sequence == self.history.sequence == batch.last_sequence
         self.at_ms = batch.at_ms
 
-    def saved(self) -> Parts:
-        """All that a shard needs to go on from here."""
-        return {
+    def saved(self) -> Saved:
+        """All that a shard needs to go on from here.  Raises PieceDamaged."""
+        pieces = self._pieces
+        remembered, older = self.remembered.saved(pieces)
+        newest, rows = self.history.saved(pieces)
+        shelf = None if self._shelf is None else self._shelf.saved(pieces)
+        parts = {
             "state": _ENCODER.encode(self.state),
             "tables": _ENCODER.encode([table.saved() for table in self.state.paged]),
-            "shelf": b"" if self._shelf is None else self._shelf.saved(),
-            "remembered": self.remembered.saved(),
-            "history": self.history.saved(),
+            "shelf": _ENCODER.encode(shelf),
+            "remembered": remembered,
+            "newest": newest,
+            "rows": _ENCODER.encode(rows),
         }
+        return Saved(parts, [*older, *rows, *(shelf.log if shelf else ())])
 
     @classmethod
     def restored(
         cls, identity: Identity, parts: Parts, at_ms: int, room: Room = IN_MEMORY
     ) -> Self:
-        """What `saved` was made of; `at_ms` is the time of the last row."""
+        """What `saved` was made of; `at_ms` is the time of the last row.
+
+        Raises PieceDamaged.
+        """
         scratch = room.scratch or MemoryScratch()
         replay = cls(identity, room._replace(scratch=None))
         replay.state = _shard_state(parts["state"])
-        if room.scratch is not None or parts["shelf"]:
-            shelf = Shelf(scratch, identity.number)
-            if parts["shelf"]:
-                shelf.restore(parts["shelf"])
+        shelf = _SHELF.decode(parts["shelf"])
+        if room.scratch is not None or shelf is not None:
             # Without scratch of its own it takes what is shelved, and adds nothing.
             in_memory_min = _NO_END if room.scratch is None else room.in_memory_min
-            replay._shelve_in(shelf, in_memory_min)
+            replay._shelve_in(
+                Shelf(scratch, identity.number, shelf, room.pieces), in_memory_min
+            )
         tables = _TABLES.decode(parts["tables"])
         for table, known in zip(replay.state.paged, tables, strict=True):
             table.restore(known)
         replay.remembered = Remembered(room.keeping, ShardRecord, scratch, room.row_of)
-        replay.remembered.restore(parts["remembered"])
-        replay.history = History.restored(parts["history"], scratch)
+        replay.remembered.restore(parts["remembered"], room.pieces)
+        rows = Past(room.pieces, _PIECES.decode(parts["rows"]))
+        replay.history = History.restored(parts["newest"], rows, scratch)
         replay.at_ms = at_ms
         return replay
 
@@ -136,6 +156,7 @@ class SettlementReplay:
         self.remembered = Remembered(
             room.keeping, SettlementRecord, room.scratch or MemoryScratch(), room.row_of
         )
+        self._pieces = room.pieces
         self.at_ms = 0  # Of the last row.
         self.state = SettlementState(identity.shard_count, identity.first_day)
 
@@ -151,21 +172,23 @@ class SettlementReplay:
         assert self.state.sequence == batch.last_sequence
         self.at_ms = batch.at_ms
 
-    def saved(self) -> Parts:
+    def saved(self) -> Saved:
         """All that settlement needs to go on from here."""
-        return {
-            "state": _ENCODER.encode(self.state),
-            "remembered": self.remembered.saved(),
-        }
+        remembered, older = self.remembered.saved(self._pieces)
+        parts = {"state": _ENCODER.encode(self.state), "remembered": remembered}
+        return Saved(parts, older)
 
     @classmethod
     def restored(
         cls, identity: Identity, parts: Parts, at_ms: int, room: Room = IN_MEMORY
     ) -> Self:
-        """What `saved` was made of; `at_ms` is the time of the last row."""
+        """What `saved` was made of; `at_ms` is the time of the last row.
+
+        Raises PieceDamaged.
+        """
         replay = cls(identity, room)
         replay.state = _SETTLEMENT_STATE.decode(parts["state"])
-        replay.remembered.restore(parts["remembered"])
+        replay.remembered.restore(parts["remembered"], room.pieces)
         replay.at_ms = at_ms
         return replay
 
@@ -193,6 +216,8 @@ _SAVED_STATE = msgspec.msgpack.Decoder(
         "SavedState", [(f.name, _saved_type(f.name, f.type)) for f in _FIELDS], gc=False
     )
 )
+_SHELF = msgspec.msgpack.Decoder(SavedShelf | None)
+_PIECES = msgspec.msgpack.Decoder(list[Piece])
 _TABLES = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
 _NO_END = 1 << 62
 

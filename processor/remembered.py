@@ -20,8 +20,15 @@ import msgspec
 from processor import limits
 from processor.commands import Command
 from processor.events import Event
-from processor.generations import PATTERN_AT, PATTERNS, Generation, hash_of
+from processor.generations import (
+    PATTERN_AT,
+    PATTERNS,
+    Generation,
+    SavedGeneration,
+    hash_of,
+)
 from processor.journal import Batch
+from processor.pieces import Piece, Pieces
 from processor.scratch import Scratch
 
 # The row that holds a durable record, by its sequence.
@@ -56,7 +63,6 @@ KEEPING: Final = Keeping(
 _Key = tuple[str, str]  # Caller and request id.
 _Entry = tuple[int, int, int, Command, Event]  # Hash of the id, sequence, time.
 _Part = dict[_Key, _Entry]
-_SavedGeneration = tuple[int, int, int, bytes, bytes]
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -77,7 +83,7 @@ class Remembered:
         self.reads = 0  # Of journal rows, ever.
         self._record: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(record)
         self._saved: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(
-            tuple[list[tuple[int, int, record]], list[_SavedGeneration]]  # type: ignore[valid-type]
+            tuple[list[tuple[int, int, record]], list[SavedGeneration]]  # type: ignore[valid-type]
         )
         self._scratch = scratch
         self._row_of = row_of
@@ -94,24 +100,26 @@ class Remembered:
         older = sum(generation.count for generation in self._generations)
         return sum(map(len, self._parts)) + older
 
-    def saved(self) -> bytes:
-        """All of it, for a snapshot."""
+    def saved(self, pieces: Pieces) -> tuple[bytes, list[Piece]]:
+        """All of it, for a snapshot: what is small, and what it says is in pieces."""
         recent = [
             (sequence, at_ms, (command, event))
             for part in reversed(self._parts)
             for _, sequence, at_ms, command, event in part.values()
         ]
-        return _ENCODER.encode((recent, [x.saved() for x in self._generations]))
+        generations = [x.saved(pieces) for x in self._generations]
+        in_pieces = [piece for x in generations for piece in (*x.words, *x.slots)]
+        return _ENCODER.encode((recent, generations)), in_pieces
 
-    def restore(self, saved: bytes | memoryview) -> None:
-        """Remember what `saved` was made of, and nothing else."""
+    def restore(self, saved: bytes | memoryview, pieces: Pieces) -> None:
+        """Remember what `saved` was made of, and nothing else.  Raises PieceDamaged."""
         assert not len(self)
         recent, generations = self._saved.decode(saved)
         for sequence, at_ms, record in recent:
             assert record.command is not None
             self.remember(record.command, record.event, sequence, at_ms)
         self._generations.extend(
-            Generation.restored(x, self._scratch) for x in generations
+            Generation.restored(x, pieces, self._scratch) for x in generations
         )
 
     def find(self, command: Command, now_ms: int) -> tuple[Command, Event] | None:

@@ -3,6 +3,10 @@
     magic, length of the header, header (msgpack), parts one after the other,
     BLAKE2b over all of it
 
+What is appended to and never changed lies in pieces beside it, which snapshots
+share (`pieces.py`): a snapshot costs what is alive, and what has come since the
+one before.
+
 It is made by a recovery run to the end of a sealed segment, by nothing else;
 so each one shows once more that the journal replays.  Whoever reads one checks
 that it is whole, of this format and this journal, and that the state's structs
@@ -22,15 +26,18 @@ from typing import Any, get_args
 import msgspec
 
 from processor.chain import Head, Identity, Point, has_end
+from processor.pieces import Piece, PieceDamaged, Pieces, is_there
+from processor.pieces import check as check_piece
 from processor.recovery import (
     IN_MEMORY,
     Parts,
     Replay,
     Room,
+    ShardReplay,
     replay_of,
 )
 
-FORMAT = 2
+FORMAT = 3
 _MAGIC = b"Forebay snapshot"
 _LENGTH_BYTES = 4
 _BEGIN = len(_MAGIC) + _LENGTH_BYTES  # Of the header.
@@ -53,6 +60,7 @@ class Header(msgspec.Struct, frozen=True):
     at_ms: int  # Of the last row.
     form: str  # Of the state.
     parts: dict[str, int]  # By name, their lengths in bytes, in their order.
+    pieces: list[Piece]  # All that it needs.
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -60,9 +68,12 @@ _HEADER = msgspec.msgpack.Decoder(Header)
 
 
 def encode(identity: Identity, point: Point, replay: Replay) -> bytes:
-    """A replay at a point of its journal, as bytes."""
+    """A replay at a point of its journal, as bytes; history is put in its pieces.
+
+    Raises PieceDamaged.
+    """
     assert replay.state.sequence == point.sequence
-    parts = replay.saved()
+    parts, needed = replay.saved()
     header = _ENCODER.encode(
         Header(
             FORMAT,
@@ -71,11 +82,12 @@ def encode(identity: Identity, point: Point, replay: Replay) -> bytes:
             replay.at_ms,
             form_of(type(replay.state)),
             {name: len(part) for name, part in parts.items()},
+            needed,
         )
     )
     length = len(header).to_bytes(_LENGTH_BYTES, "big")
-    body = b"".join((_MAGIC, length, header, *parts.values()))
-    return body + _checksum(body)
+    body = (_MAGIC, length, header, *parts.values())
+    return b"".join((*body, _checksum(*body)))
 
 
 def decode(
@@ -88,15 +100,40 @@ def decode(
 
     Raises SnapshotRefused, with the name, for whatever is wrong with it.
     """
-    header = _header_of(name, saved, identity)
+    header = _header_of(name, saved)
+    if header.identity != identity:
+        raise SnapshotRefused(f"{name} is a snapshot of another journal")
+    if header.form != form_of(replay_of(identity).STATE):
+        raise SnapshotRefused(f"{name} is of a state that had another form")
+    for piece in header.pieces:
+        if not is_there(room.pieces, piece):
+            raise SnapshotRefused(
+                f"{name} needs piece {piece.name}, which is not whole"
+            )
     try:
         parts = _parts(header, memoryview(saved))
         replay = replay_of(identity).restored(identity, parts, header.at_ms, room)
-    except _BROKEN as error:
+    except (*_BROKEN, PieceDamaged) as error:
         raise SnapshotRefused(f"{name} cannot be read: {error}") from error
     if replay.state.sequence != header.point.sequence:
         raise SnapshotRefused(f"{name} does not hold the state that was saved")
     return header.point, replay
+
+
+def check(name: str, saved: bytes, replay: Replay, pieces: Pieces) -> None:
+    """Read all that was decoded of it, and all of its pieces.
+
+    Raises SnapshotRefused.
+    """
+    try:
+        for piece in pieces_of(name, saved):
+            check_piece(pieces, piece)
+        if isinstance(replay, ShardReplay):
+            for table in replay.state.paged:
+                if not table.is_as_known():
+                    raise SnapshotRefused(f"{name} does not have all that was shelved")
+    except (*_BROKEN, PieceDamaged) as error:
+        raise SnapshotRefused(f"{name} cannot be read: {error}") from error
 
 
 @cache
@@ -120,7 +157,7 @@ def form_of(state: type[msgspec.Struct]) -> str:
     return blake2b(repr(sorted(forms.items())).encode(), digest_size=16).hexdigest()
 
 
-def _header_of(name: str, saved: bytes, identity: Identity) -> Header:
+def _header_of(name: str, saved: bytes) -> Header:
     """What it says of itself, once it is known to be whole.  Raises as `decode`."""
     body = memoryview(saved)[:-_CHECKSUM_BYTES]
     if body[: len(_MAGIC)] != _MAGIC:
@@ -135,14 +172,14 @@ def _header_of(name: str, saved: bytes, identity: Identity) -> Header:
             raise SnapshotRefused(
                 f"{name} has snapshot format {version}, this program reads {FORMAT}"
             )
-        header = _HEADER.decode(encoded)
+        return _HEADER.decode(encoded)
     except _BROKEN as error:
         raise SnapshotRefused(f"{name} cannot be read: {error}") from error
-    if header.identity != identity:
-        raise SnapshotRefused(f"{name} is a snapshot of another journal")
-    if header.form != form_of(replay_of(identity).STATE):
-        raise SnapshotRefused(f"{name} is of a state that had another form")
-    return header
+
+
+def pieces_of(name: str, saved: bytes) -> list[Piece]:
+    """Which pieces a snapshot needs.  Raises SnapshotRefused if it cannot be said."""
+    return _header_of(name, saved).pieces
 
 
 def _parts(header: Header, saved: memoryview) -> Parts:
@@ -185,5 +222,8 @@ def newest(
     return None
 
 
-def _checksum(body: bytes | memoryview) -> bytes:
-    return blake2b(body, digest_size=_CHECKSUM_BYTES).digest()
+def _checksum(*body: bytes | memoryview) -> bytes:
+    digest = blake2b(digest_size=_CHECKSUM_BYTES)
+    for part in body:
+        digest.update(part)
+    return digest.digest()

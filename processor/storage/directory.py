@@ -19,7 +19,7 @@ from processor.chain import Head, Identity, JournalRefused
 from processor.storage import segment
 from processor.storage.files import DRAFT, check_file, forget_drafts
 from processor.storage.sealed import Sealed
-from processor.storage.snapshots import read_snapshots
+from processor.storage.snapshots import FilePieces, read_snapshots
 
 _DIGITS = 6
 
@@ -43,6 +43,7 @@ class Directory:
 
     def __init__(self, path: Path, lock: int) -> None:
         self.name = str(path)
+        self.pieces = FilePieces(path)
         self._path = path
         self._lock = lock
 

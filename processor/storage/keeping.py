@@ -28,6 +28,7 @@ from processor.storage.files import KEEPERS_DRAFT, check_file, forget_drafts
 from processor.storage.scratch_files import FileScratch
 from processor.storage.sealed import Sealed
 from processor.storage.snapshots import (
+    FilePieces,
     forget_snapshots,
     read_snapshots,
     snapshot_path,
@@ -55,7 +56,8 @@ def fold(path: Path, last_number: int, tell: Tell) -> Point | None:
     if end.sequence in snapshot_sequences(path)[:1]:
         return None
     identity = heads[0].identity
-    room = Room(_KEEPING, FileScratch(path.parent))
+    pieces = FilePieces(path)
+    room = Room(_KEEPING, FileScratch(path.parent), pieces=pieces)
     found = snapshot.newest(read_snapshots(path), identity, heads, tell, room)
     if found is None:
         found = beginning_of(identity), replay_of(identity)(identity, room)
@@ -70,7 +72,19 @@ def fold(path: Path, last_number: int, tell: Tell) -> Point | None:
         raise SnapshotRefused(f"{name} does not hold the state that was saved")
     write_snapshot(path, end.sequence, saved)
     forget_snapshots(path, SNAPSHOTS_KEPT)
+    pieces.forget_but(_needed(path))
     return end
+
+
+def _needed(path: Path) -> set[str]:
+    """The pieces of the snapshots that there are."""
+    names: set[str] = set()
+    for name, _, saved in read_snapshots(path):
+        try:
+            names.update(piece.name for piece in snapshot.pieces_of(name, saved))
+        except SnapshotRefused:
+            continue  # It was told when it was looked for the newest.
+    return names
 
 
 def _head(path: Path, number: int) -> Head:

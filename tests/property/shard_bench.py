@@ -18,8 +18,9 @@ from processor.audit.compare import compare_with_state
 from processor.audit.shard import ShardAudit
 from processor.journal import Batch, Identity, Point
 from processor.machine import apply
+from processor.pieces import MemoryPieces
 from processor.records import RECORDS_ENCODER, ShardRecord
-from processor.recovery import ShardReplay, digest_of
+from processor.recovery import Room, ShardReplay, digest_of
 from processor.shard import SETTLEMENT, Shard
 from processor.state import ShardState
 from processor.views import view
@@ -59,6 +60,7 @@ class ShardBench:
         self.expected.refusals = self.settlement.refusals
         self.batches: list[Batch] = []
         self.digests: list[str] = []
+        self.room = Room(pieces=MemoryPieces())
         self.follower = ShardReplay(self.identity)
         self.noted = ShardState(0, 1, FIRST_DAY)  # One record behind the other.
         self.past = NaiveHistory()
@@ -82,7 +84,7 @@ class ShardBench:
 
     def recovered(self) -> Shard:
         """A shard made from the journal alone, in the next epoch."""
-        replay = ShardReplay(self.identity)
+        replay = ShardReplay(self.identity, self.room)
         saved_at = self.epoch % (len(self.batches) + 1)  # In each life elsewhere.
         for number, batch in enumerate(self.batches):
             if number == saved_at:
@@ -101,7 +103,7 @@ class ShardBench:
         """What is saved before a row, and restored."""
         point = Point(row.first_sequence - 1, b"", row.epoch)
         saved = snapshot.encode(self.identity, point, replay)
-        found, restored = snapshot.decode("a snapshot", saved, self.identity)
+        found, restored = snapshot.decode("a snapshot", saved, self.identity, self.room)
         assert point == found
         assert isinstance(restored, ShardReplay)
         assert replay.saved() == restored.saved()

@@ -42,6 +42,7 @@ DEEDS_MAX = 60
 def swept_after_each_step() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(limits, "OBJECTS_SWEPT_RECORDS", 1)
+        patched.setattr(limits, "PIECE_BYTES", 1_000)
         yield
 
 

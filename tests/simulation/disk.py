@@ -11,6 +11,7 @@ row, or of a snapshot), and be replaced by an old copy of itself.
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
@@ -31,7 +32,9 @@ from processor.chain import (
     check_end,
 )
 from processor.journal import Journal
-from processor.recovery import replay_of
+from processor.pieces import MemoryPieces
+from processor.recovery import Room, replay_of
+from processor.snapshot import SnapshotRefused, pieces_of
 from tests.simulation.virtual import MS, SECOND, Killed, Process
 
 WRITE_US = 300  # How long a sync takes.
@@ -72,6 +75,7 @@ class Disk:
         self.segment_records = segment_records
         self.files: dict[int, File] = {}
         self.snapshots: list[tuple[str, int, bytes]] = []  # The newest first.
+        self.pieces = MemoryPieces()
         self.owner: Process | None = None  # Who holds the lock.
         self.is_full = False
         self.write_us = WRITE_US
@@ -131,11 +135,16 @@ class Disk:
         return f"{name} of row {place} of segment {number}"
 
     def rot_snapshot(self, random: Random) -> str:
-        """Flip one bit of the newest snapshot."""
+        """Flip one bit of the newest snapshot, or of one of its pieces."""
         name, sequence, content = self.snapshots[0]
-        octets = bytearray(content)
-        octets[random.randrange(len(octets))] ^= 1 << random.randrange(8)
-        self.snapshots[0] = name, sequence, bytes(octets)
+        blocks = self.pieces.blocks
+        with suppress(SnapshotRefused):  # It has rotted before.
+            needed = [x.name for x in pieces_of(name, content) if x.name in blocks]
+            piece = random.choice(["", *needed])
+            if piece:
+                blocks[piece] = _flipped(blocks[piece], random)
+                return f"piece {piece} of {name}"
+        self.snapshots[0] = name, sequence, _flipped(content, random)
         return name
 
     def restore(self) -> None:
@@ -175,9 +184,15 @@ class Disk:
         end = heads[-1].end if heads else None
         if end is None or end.sequence in [s for _, s, _ in self.snapshots[:1]]:
             return
-        found = snapshot.newest(self.snapshots, self.identity, heads, lambda why: None)
+        room = Room(pieces=self.pieces)
+        found = snapshot.newest(
+            self.snapshots, self.identity, heads, lambda why: None, room
+        )
         if found is None:
-            found = beginning_of(self.identity), replay_of(self.identity)(self.identity)
+            found = (
+                beginning_of(self.identity),
+                replay_of(self.identity)(self.identity, room),
+            )
         point, replay = found
         sequence, chain = point.sequence, point.chain
         for head in heads:
@@ -193,6 +208,12 @@ class Disk:
         name = f"{self.name}.snapshot.{end.sequence}"
         self.snapshots.insert(0, (name, end.sequence, saved))
         del self.snapshots[SNAPSHOTS_KEPT:]
+
+
+def _flipped(content: bytes, random: Random) -> bytes:
+    octets = bytearray(content)
+    octets[random.randrange(len(octets))] ^= 1 << random.randrange(8)
+    return bytes(octets)
 
 
 class Segment:
@@ -314,6 +335,7 @@ class DiskStorage:
         disk.owner = process
         process.on_end.append(self.close)
         self.name = disk.name
+        self.pieces = disk.pieces
         self._disk = disk
         self._process = process
         self._segment = segment

@@ -150,7 +150,9 @@ def _snapshots_without_requests() -> Any:
     saved = ShardReplay.saved
 
     def without(replay: ShardReplay) -> Any:
-        return {**saved(replay), "remembered": msgspec.msgpack.encode(([], []))}
+        found = saved(replay)
+        nothing = msgspec.msgpack.encode(([], []))
+        return found._replace(parts={**found.parts, "remembered": nothing})
 
     with patch.object(ShardReplay, "saved", without):
         yield
@@ -159,6 +161,12 @@ def _snapshots_without_requests() -> Any:
 @contextmanager
 def _snapshots_of_anything() -> Any:
     with patch("processor.snapshot.has_end", lambda heads, point: True):
+        yield
+
+
+@contextmanager
+def _pieces_of_anything() -> Any:
+    with patch("processor.pieces._checksum", lambda name, number, body: bytes(16)):
         yield
 
 
@@ -355,6 +363,7 @@ PLANTED: dict[str, Planted] = {
     ),
     "forget requests in snapshots": (PARTS, _snapshots_without_requests),
     "trust any snapshot": (PARTS, _snapshots_of_anything),
+    "trust any piece of a snapshot": (PARTS, _pieces_of_anything),
     "serve before the welcome": (
         replace(PARTS, recover_shard=opens_by_itself),
         _nothing,

@@ -10,6 +10,7 @@ import traceback
 from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from zlib import crc32
 
 import msgspec
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 GATEWAYS = 2
 TOWN_ACCOUNTS = 6
 _REST_US_MAX = 300 * SECOND
+_PIECE_BYTES = 2_000  # Many pieces of little history.
 _LATEST_US = 1_000 * limits.ANSWER_WAIT_MS_MAX + 3 * SECOND
 _EXPIRED_US = 130 * SECOND  # Nothing of the town is open after this.
 _CAP_MINOR = 40
@@ -134,6 +136,10 @@ class World:
 
     def live(self) -> None:
         """All of it.  Raises AssertionError (Violation) where it goes wrong."""
+        with patch.object(limits, "PIECE_BYTES", _PIECE_BYTES):
+            self._live()
+
+    def _live(self) -> None:
         self._found()
         self.phase = "safety"
         self.clients.loss = self.story.loss

@@ -10,6 +10,7 @@ from processor import messages as m
 from processor import snapshot
 from processor.entries import Reading
 from processor.journal import Batch, Identity, Point
+from processor.pieces import MemoryPieces
 from processor.records import RECORDS_ENCODER, ShardRecord
 from processor.recovery import Room, ShardReplay
 from processor.remembered import KEEPING, Keeping
@@ -33,7 +34,7 @@ class OneShard:
         saved_at: int = 0,
     ) -> None:
         self.batches = batches or []
-        room = Room(keeping, scratch, self.row_of, in_memory_min)
+        room = Room(keeping, scratch, self.row_of, in_memory_min, MemoryPieces())
         replay = ShardReplay(IDENTITY, room)
         for number, batch in enumerate(self.batches):
             if number and number == saved_at:
@@ -139,6 +140,7 @@ def through_a_snapshot(replay: ShardReplay, row: Batch, room: Room) -> ShardRepl
     saved = snapshot.encode(IDENTITY, point, replay)
     _, restored = snapshot.decode("a snapshot", saved, IDENTITY, room)
     assert isinstance(restored, ShardReplay)
+    snapshot.check("a snapshot", saved, restored, room.pieces)
     assert replay.saved() == restored.saved()
     return restored
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import msgspec
 
 from processor.chain import Batch, Fenced, Head, Identity, Point, beginning_of
+from processor.pieces import MemoryPieces
 
 
 class PowerCut(Exception):
@@ -111,6 +112,7 @@ class MemoryStorage:
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
+        self.pieces = MemoryPieces()
 
     def name_of(self, number: int) -> str:
         return f"segment {number}"

@@ -9,10 +9,10 @@ import pytest
 from gateway.verify import run_verify, verify
 from processor import snapshot
 from processor.journal import Journal
-from processor.recovery import ShardReplay
+from processor.recovery import Room, ShardReplay
 from processor.storage.archive import pack
 from processor.storage.keeping import fold
-from processor.storage.snapshots import read_snapshots, write_snapshot
+from processor.storage.snapshots import FilePieces, read_snapshots, write_snapshot
 from tests.unit.journals_by_hand import (
     SETTLEMENT,
     SHARD_0,
@@ -122,10 +122,12 @@ def test_a_snapshot_that_is_not_what_the_journal_replays_to_is_named(
     point = fold(path, 1, print)
     assert point is not None
     ((name, _, saved),) = read_snapshots(path)
-    _, replay = snapshot.decode(name, saved, journals()[SHARD_0].identity)
+    pieces = FilePieces(path)
+    identity = journals()[SHARD_0].identity
+    _, replay = snapshot.decode(name, saved, identity, Room(pieces=pieces))
     assert isinstance(replay, ShardReplay)
     replay.state.accounts["alice"].limit_minor += 1
-    other = snapshot.encode(journals()[SHARD_0].identity, point, replay)
+    other = snapshot.encode(identity, point, replay)
 
     write_snapshot(path, point.sequence, other)
     assert run_verify(tmp_path, as_json=False) == 1

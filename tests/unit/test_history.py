@@ -11,6 +11,7 @@ from processor import events as e
 from processor import history as history_module
 from processor import messages as m
 from processor.history import History, Place, find_by_fields, is_anothers
+from processor.pieces import MemoryPieces, Past
 from processor.recovery import ShardReplay
 from processor.scratch import MemoryScratch
 from tests.unit.journals_by_hand import ALICE, BOB, CAROL, SHARD_0, journals
@@ -289,8 +290,10 @@ def test_what_is_saved_comes_back_the_same() -> None:
     replay = ShardReplay(journals()[SHARD_0].identity)
     for row in journals()[SHARD_0].batches():
         replay.replay(row)
-    restored = History.restored(replay.history.saved(), MemoryScratch())
+    pieces = MemoryPieces()
+    newest, rows = replay.history.saved(pieces)
+    restored = History.restored(newest, Past(pieces, rows), MemoryScratch())
     assert replay.history.sequence == restored.sequence
     for number in NUMBERS.values():
         assert replay.history.page(number, 0, 50) == restored.page(number, 0, 50)
-    assert replay.history.saved() == restored.saved()
+    assert (newest, rows) == restored.saved(pieces)

@@ -22,7 +22,8 @@ from actors.births import recover_shard
 from processor import limits, snapshot
 from processor.chain import Batch, Identity, Point
 from processor.journal import Journal, JournalRefused, read_journal
-from processor.recovery import Replay, digest_of, replay_of
+from processor.pieces import MemoryPieces
+from processor.recovery import Replay, Room, digest_of, replay_of
 from processor.settlement_state import SettlementState
 from processor.snapshot import SnapshotRefused
 from processor.state import ShardState
@@ -42,6 +43,7 @@ from tests.unit.test_readings import a_busy_shard
 from tests.upgrade.released import NAMES, unpack_format_1
 
 SEGMENT_ROWS = 10
+ROOM = Room(pieces=MemoryPieces())
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +63,8 @@ def test_a_restored_state_goes_on_as_the_one_that_was_saved(
 ) -> None:
     """Saved and restored again and again on the way, it ends in the same bytes."""
     with read_journal(released / f"{name}.journal") as (identity, rows):
-        straight = replay_of(identity)(identity)
-        again: Replay = replay_of(identity)(identity)
+        straight = replay_of(identity)(identity, ROOM)
+        again: Replay = replay_of(identity)(identity, ROOM)
         for number, row in enumerate(rows):
             straight.replay(row)
             again.replay(row)
@@ -77,7 +79,7 @@ def test_a_restored_state_goes_on_as_the_one_that_was_saved(
 def through_a_snapshot(identity: Identity, row: Batch, replay: Replay) -> Replay:
     point = Point(row.last_sequence, row.chain, row.epoch)
     saved = snapshot.encode(identity, point, replay)
-    found, restored = snapshot.decode("it", saved, identity)
+    found, restored = snapshot.decode("it", saved, identity, ROOM)
     assert point == found
     assert shared(replay.state) == shared(restored.state)
     return restored
@@ -124,7 +126,7 @@ def last_row() -> Batch:
 
 
 def replayed() -> Any:
-    replay = replay_of(IDENTITY)(IDENTITY)
+    replay = replay_of(IDENTITY)(IDENTITY, ROOM)
     for row in a_busy_shard().batches:
         replay.replay(row)
     return replay
@@ -143,19 +145,19 @@ def test_a_flipped_bit_anywhere_is_refused_by_name(saved: bytes) -> None:
         damaged = bytearray(saved)
         damaged[place] ^= 1 << (place % 8)
         with pytest.raises(SnapshotRefused, match="the name"):
-            snapshot.decode("the name", bytes(damaged), IDENTITY)
+            snapshot.decode("the name", bytes(damaged), IDENTITY, ROOM)
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 20, 60, 1_000])
 def test_one_cut_short_is_refused_by_name(saved: bytes, length: int) -> None:
     with pytest.raises(SnapshotRefused, match="the name"):
-        snapshot.decode("the name", saved[:length], IDENTITY)
+        snapshot.decode("the name", saved[:length], IDENTITY, ROOM)
 
 
 def test_one_of_another_journal_is_refused(saved: bytes) -> None:
     other = msgspec.structs.replace(IDENTITY, journal_id="another")
     with pytest.raises(SnapshotRefused, match="the name is a snapshot of another"):
-        snapshot.decode("the name", saved, other)
+        snapshot.decode("the name", saved, other, ROOM)
 
 
 def changed(saved: bytes, **fields: Any) -> bytes:
@@ -179,18 +181,19 @@ def changed(saved: bytes, **fields: Any) -> bytes:
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"format": 3, "unheard_of": 1}, "has snapshot format 3, this program reads 2"),
+        ({"format": 4, "unheard_of": 1}, "has snapshot format 4, this program reads 3"),
         ({"form": "another"}, "is of a state that had another form"),
         ({"point": [1, b"", 1]}, "does not hold the state that was saved"),
         ({"parts": {}}, "cannot be read"),
+        ({"pieces": [["ab", 7]]}, "needs piece ab, which is not whole"),
     ],
 )
 def test_one_that_is_not_what_it_says_is_refused(
     saved: bytes, fields: dict[str, Any], why: str
 ) -> None:
-    snapshot.decode("the name", changed(saved), IDENTITY)
+    snapshot.decode("the name", changed(saved), IDENTITY, ROOM)
     with pytest.raises(SnapshotRefused, match=f"the name {why}"):
-        snapshot.decode("the name", changed(saved, **fields), IDENTITY)
+        snapshot.decode("the name", changed(saved, **fields), IDENTITY, ROOM)
 
 
 def state_of(*fields: tuple[str, Any]) -> type[msgspec.Struct]:
@@ -261,7 +264,11 @@ async def recovered(path: Path, told: list[str]) -> tuple[Point | None, str, int
     rows = 0
     try:
         found = snapshot.newest(
-            journal.saved(), journal.identity, journal.sealed, told.append
+            journal.saved(),
+            journal.identity,
+            journal.sealed,
+            told.append,
+            Room(pieces=journal.pieces),
         )
         point, replay = found or (None, replay_of(journal.identity)(journal.identity))
         async for row in journal.recover(point):
@@ -501,10 +508,12 @@ from pathlib import Path
 from processor.storage import archive, files, keeping, snapshots
 
 module = {"fold": snapshots, "pack": archive}[sys.argv[2]]
-when = sys.argv[3]
+when, ending = sys.argv[3:5]
 publish = files.publish
 
 def killed(draft, path):
+    if not path.name.endswith(ending):
+        return publish(draft, path)
     if when == "after":
         publish(draft, path)
     os._exit(9)
@@ -517,26 +526,28 @@ else:
 """
 
 
-def run_until_killed(path: Path, what: str, when: str) -> int:
+def run_until_killed(path: Path, what: str, when: str, ending: str) -> int:
     return subprocess.run(
-        [sys.executable, "-c", KILLED, str(path), what, when],
+        [sys.executable, "-c", KILLED, str(path), what, when, ending],
         cwd=Path(__file__).parents[2],
         check=False,
     ).returncode
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("what", ["fold", "pack"])
+@pytest.mark.parametrize(
+    ("what", "ending"), [("fold", "piece"), ("fold", "snapshot"), ("pack", "")]
+)
 async def test_killed_around_the_rename_it_is_done_or_not(
-    path: Path, what: str, when: str
+    path: Path, what: str, ending: str, when: str
 ) -> None:
     _, digest, _ = await recovered(path, [])
-    assert 9 == run_until_killed(path, what, when)
+    assert 9 == run_until_killed(path, what, when, ending)
     drafts = [file for file in os.listdir(path.parent) if file.endswith("ing")]
     assert (when == "before") == bool(drafts)
     point, after, _ = await recovered(path, [])
     assert digest == after
-    assert (point is not None) == ((what, when) == ("fold", "after"))
+    assert (point is not None) == ((ending, when) == ("snapshot", "after"))
     for number in (1, 2, 3, 4):
         pack(path, number)
     fold(path, 4, never)
@@ -547,7 +558,7 @@ async def test_killed_around_the_rename_it_is_done_or_not(
 
 async def test_an_idle_shard_is_saved_too() -> None:
     shard = a_shard()
-    replay = replay_of(IDENTITY)(IDENTITY)
+    replay = replay_of(IDENTITY)(IDENTITY, ROOM)
     for row in shard.batches:
         replay.replay(row)
     restored = through_a_snapshot(IDENTITY, shard.batches[-1], replay)
