@@ -9,8 +9,8 @@ is repaid than bought, so that purchases are done after a while and leave memory
 Every few slices a node is killed in the middle of one.
 
 After each slice: memory of its own (`RssAnon`) and open files of gateway and nodes,
-and the files of the data directory but for the journals' segments, which are kept for
-ever.  What is compared are medians over the first and the last third of the slices,
+and the files of the data directory but for what is kept for ever, the journals'
+segments and the pieces of their snapshots.  What is compared are medians over the first and the last third of the slices,
 of latencies only those without a kill.  In the end the server's books are held
 against what was answered.
 
@@ -51,7 +51,7 @@ _REFUSED_PART_MAX = 0.001  # Of a slice without a kill.
 _NOISE_MB = 32
 _NOISE_FILES = 16
 _BACK_SECONDS_MAX = 60.0
-_is_segment = re.compile(r".*\.journal(\.\d{6})?").fullmatch
+_is_kept = re.compile(r".*\.journal(\.\d{6}|\.[0-9a-f]{32}\.piece)?").fullmatch
 _FAILURES = (NoDisk, ServerFailed, PressFailed, Refused, OSError)
 
 
@@ -176,7 +176,7 @@ class Soak:
     def _seen(self, killed: str, *runs: Flooded) -> Slice:
         gateway, *nodes = [self._server.pid, *self._nodes().values()]
         every = [path.name for path in self._data_dir.rglob("*")]
-        others = [name for name in every if not _is_segment(name)]
+        others = [name for name in every if not _is_kept(name)]
         return Slice(
             killed,
             runs[0].approved_p50_ms,

@@ -6,6 +6,7 @@
     shard-000.journal.lock      who owns them all
 
     shard-000.journal.000000204800.snapshot     see `snapshots.py`
+    shard-000.journal.<32 digits>.piece         of snapshots; see there
 
 What ends in `.draft` was being made when a process ended, and is worth nothing.
 """
