@@ -1,9 +1,12 @@
 """How long a shard takes to be back, and what its segments cost meanwhile.
 
 One shard in this process books captured purchases into a journal on disk, a
-thousand to a batch, and changes segments whenever one is full.  Then it is
-recovered three times: from the first row, from the same segments packed, and
-from a snapshot and the rows after it.  All three must end in the same state.
+thousand to a batch, and changes segments whenever one is full; with --repaid each
+batch is repaid by the next, so that purchases are done and leave memory.  Then it
+is recovered three times: from the first row, from the same segments packed, and
+from a snapshot and the rows after it.  All three must end in the same state.  The
+snapshot is made of the one before and one segment (`fold_next`); that one of all
+segments before (`fold`).
 
 The last line on standard output is one JSON object.
 """
@@ -21,6 +24,8 @@ import msgspec
 
 from actors.births import recover_shard
 from benchmarks.step import authorizations, new_shard
+from processor import commands as c
+from processor import messages as m
 from processor.journal import Identity, Journal
 from processor.limits import SEGMENT_RECORDS
 from processor.node import Step
@@ -76,26 +81,50 @@ def _rounded(value: float) -> float:
     return round(value, 2)
 
 
-async def _write(path: Path, records: int, waits: Waits) -> str:
+async def _write(path: Path, records: int, is_repaid: bool, waits: Waits) -> str:
     """A journal of so many records; the state's digest at its end."""
     shard, first = new_shard(1)
+    batch_of = _by_turns if is_repaid else authorizations
     journal = await Journal.open(path, IDENTITY)
     async for _ in journal.recover():
         pass
     _append(journal, first, None)
     rotation: asyncio.Task[None] | None = None
     for number in range(records // _BATCH):
-        shard.receive(1, authorizations(number, _BATCH))
+        shard.receive(1, batch_of(number, _BATCH))
         step = shard.step(2 + number)
         beside = rotation is not None and not rotation.done()
         _append(journal, step, waits.beside_rotation_ms if beside else waits.append_ms)
         if journal.is_full and (rotation is None or rotation.done()):
             rotation = asyncio.create_task(_rotate(journal, waits))
+        shard.tidy(step)
         await asyncio.sleep(0)
     if rotation is not None:
         await rotation
     await journal.close()
     return digest_of(shard.state)
+
+
+def _by_turns(number: int, count: int) -> list[m.Submit]:
+    """Purchases, and then what repays them."""
+    bought = authorizations(number - number % 2, count)
+    if number % 2 == 0:
+        return bought
+    return [
+        m.Submit(x.correlation, _repayment_of(x.command))
+        for x in bought
+        if isinstance(x.command, c.Authorize)
+    ]
+
+
+def _repayment_of(bought: c.Authorize) -> c.Repay:
+    return c.Repay(
+        bought.caller,
+        f"p-{bought.request_id}",
+        bought.account_id,
+        bought.amount_minor,
+        bought.currency,
+    )
 
 
 def _append(journal: Journal, step: Step, waits: list[float] | None) -> None:
@@ -136,12 +165,20 @@ def _size(path: Path, segments: int) -> int:
     )
 
 
-def _measure(path: Path, records: int) -> dict[str, Any]:
+def _pieces(path: Path) -> dict[str, int]:
+    """The bytes of each piece that snapshots share."""
+    found = path.parent.glob(f"{path.name}.*.piece")
+    return {file.name: file.stat().st_size for file in found}
+
+
+def _measure(path: Path, records: int, is_repaid: bool) -> dict[str, Any]:
     figures: dict[str, Any] = {"records": records}
     waits = Waits()
-    digest = _timed(figures, "write", lambda: asyncio.run(_write(path, records, waits)))
+    digest = _timed(
+        figures, "write", lambda: asyncio.run(_write(path, records, is_repaid, waits))
+    )
     segments = len(waits.switch_ms)
-    if not segments:
+    if segments < 2:
         raise SystemExit(f"more records are needed: a segment has {SEGMENT_RECORDS:,}")
     figures |= waits.summary()
     figures["sealed_segments"] = segments
@@ -154,10 +191,16 @@ def _measure(path: Path, records: int) -> dict[str, Any]:
     )
     figures["packed_ratio"] = _rounded(_size(path, segments) / sealed_bytes)
     ends.append(_recover(path, figures, "replay_packed"))
-    point = _timed(figures, "fold", lambda: fold(path, segments, _say))
+    _timed(figures, "fold", lambda: fold(path, segments - 1, _say))
+    before = _pieces(path)
+    point = _timed(figures, "fold_next", lambda: fold(path, segments, _say))
     assert point is not None
+    after = _pieces(path)
     figures["tail_records"] = records - point.sequence
     figures["snapshot_mb"] = snapshot_path(path, point.sequence).stat().st_size >> 20
+    figures["pieces_mb"] = sum(after.values()) >> 20
+    new = {name: size for name, size in after.items() if name not in before}
+    figures["new_pieces_mb"] = sum(new.values()) >> 20
     ends.append(_recover(path, figures, "snapshot_and_tail"))
     assert {digest} == set(ends)
     return figures
@@ -167,10 +210,12 @@ def main() -> None:
     """One JSON line: seconds, and the longest waits in milliseconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--repaid", action="store_true")
     parser.add_argument("--directory", type=Path, help="On the disk to be measured.")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.directory) as directory:
-        figures = _measure(Path(directory) / "shard-000.journal", chosen.records)
+        path = Path(directory) / "shard-000.journal"
+        figures = _measure(path, chosen.records, chosen.repaid)
     sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
 
 

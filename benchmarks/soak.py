@@ -10,9 +10,9 @@ Every few slices a node is killed in the middle of one.
 
 After each slice: memory of its own (`RssAnon`) and open files of gateway and nodes,
 and the files of the data directory but for what is kept for ever, the journals'
-segments and the pieces of their snapshots.  What is compared are medians over the first and the last third of the slices,
-of latencies only those without a kill.  In the end the server's books are held
-against what was answered.
+segments and the pieces of their snapshots.  What is compared are medians over the
+first and the last third of the slices, of latencies only those without a kill.  In
+the end the server's books are held against what was answered.
 
 Fails when memory has grown by more than is stated for what is remembered, when
 something is refused or unknown in a slice without a kill, when files are left open

@@ -15,6 +15,7 @@ by a blank segment to go on in, and the manifest last.
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import blake2b
 from operator import attrgetter
 from pathlib import Path
@@ -103,14 +104,13 @@ def restore_backup(directory: Path, data_dir: Path, advance: Advance) -> Backup:
 
 def bytes_of(data_dir: Path, cut: SealedCut) -> int:
     """How much there is to be copied."""
-    return sum(
-        file.stat().st_size
-        for journal in cut.journals
-        for file in (
-            *_segments_of(data_dir, journal),
-            *_snapshot_of(journal_path(data_dir, journal.name), journal),
-        )
-    )
+    size = 0
+    for journal in cut.journals:
+        size += sum(file.stat().st_size for file in _segments_of(data_dir, journal))
+        with suppress(FileNotFoundError):  # The keeper has just made another.
+            files = _snapshot_of(journal_path(data_dir, journal.name), journal)
+            size += sum(file.stat().st_size for file in files)
+    return size
 
 
 def backup_in(directory: Path) -> Backup:
