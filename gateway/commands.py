@@ -93,8 +93,7 @@ class CommandEndpoint:
             return None
         refusal = self._door.why_not_read(principal.sender)
         if refusal is not None:
-            self.counters.took(0.0)  # Since it was read: it was not.
-            self.counters.was_refused(refusal.kind.slug)
+            self.counters.was_sent_away(refusal.kind.slug)
         return refusal
 
     def count_refusal(self, refusal: Refusal, started_seconds: float) -> None:

@@ -30,7 +30,10 @@ _REASON_AT = len(_DECLINED)
 class RouteCounters:
     """What one route was asked and answered, and how long it took."""
 
-    __slots__ = ("buckets", "declined", "refused", "replayed", "route", "total_seconds")
+    __slots__ = (
+        *("buckets", "declined", "refused", "replayed", "route", "total_seconds"),
+        "unread",
+    )
 
     def __init__(self, route: str) -> None:
         self.route = route
@@ -39,9 +42,10 @@ class RouteCounters:
         self.declined: dict[bytes, int] = {}
         self.refused: dict[str, int] = {}
         self.replayed = 0
+        self.unread = 0
 
     def took(self, seconds: float) -> None:
-        """Count one request by how long it took, whatever came of it."""
+        """Count one request that was read by how long it took, whatever came of it."""
         self.buckets[bisect_left(BUCKETS_SECONDS, seconds)] += 1
         self.total_seconds += seconds
 
@@ -56,6 +60,11 @@ class RouteCounters:
     def was_refused(self, slug: str) -> None:
         """Count one problem."""
         self.refused[slug] = self.refused.get(slug, 0) + 1
+
+    def was_sent_away(self, slug: str) -> None:
+        """Count one that was not read: how long it took, nothing is known of."""
+        self.unread += 1
+        self.was_refused(slug)
 
     def outcomes(self, total: int) -> Iterable[tuple[str, int]]:
         """Outcome and count; `total` is how many there were in all."""
@@ -125,7 +134,8 @@ class GatewayCollector(Collector):
             labels=("route", "outcome"),
         )
         for counters in self._counters.routes.values():
-            for outcome, count in counters.outcomes(sum(counters.buckets)):
+            total = sum(counters.buckets) + counters.unread
+            for outcome, count in counters.outcomes(total):
                 family.add_metric((counters.route, outcome), count)
         return family
 
@@ -141,7 +151,7 @@ class GatewayCollector(Collector):
     def _durations(self) -> Metric:
         family = HistogramMetricFamily(
             "forebay_gateway_request_duration_seconds",
-            "From the last header to the answer, by route.",
+            "From the last header to the answer, by route; of what was read.",
             labels=("route",),
         )
         bounds = [*map(str, BUCKETS_SECONDS), "+Inf"]

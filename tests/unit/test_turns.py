@@ -98,6 +98,7 @@ async def test_what_a_turn_has_beyond_is_sent_away_and_the_modest_are_heard(
         await asyncio.sleep(0.1)  # The gateway follows the file.
         assert {200: 1} == await press([modest])
         assert {200: 1} == await press(greedy[:1])
+        asked = refused = 0
         for _ in range(5):
             done = len(nodes.commands)
             told = await press([*greedy, modest])
@@ -106,10 +107,18 @@ async def test_what_a_turn_has_beyond_is_sent_away_and_the_modest_are_heard(
             # What was refused was never sent on, and what was not was.
             assert done + told[200] == len(nodes.commands)
             assert "modest" == nodes.commands[-1].caller
+            asked, refused = asked + told.total(), refused + told[429]
         assert {200: 3} == await press(greedy[:3])  # Nobody is worse off for it.
         modest.send(modest.request("GET /metrics HTTP/1.1", body=b""))
         shown = (await modest.receive()).body
     assert b'reason="door_busy"' in shown
+    # All are counted, and how long it took of those that were read.
+    read = len(nodes.commands)
+    assert asked + 6 == read + refused
+    name, route = b"forebay_gateway_request", b'route="/v1/authorizations"'
+    assert b"%b_duration_seconds_count{%b} %d.0\n" % (name, route, read) in shown
+    assert b's_total{outcome="answered",%b} %d.0\n' % (route, read) in shown
+    assert b's_total{outcome="overloaded",%b} %d.0\n' % (route, refused) in shown
 
 
 @contextlib.asynccontextmanager
