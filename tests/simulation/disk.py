@@ -39,6 +39,7 @@ from tests.simulation.virtual import MS, SECOND, Killed, Process
 
 WRITE_US = 300  # How long a sync takes.
 SNAPSHOTS_KEPT = 2
+_SECTOR_BYTES = 512
 
 Wrote = Callable[["Disk", Batch], None]
 
@@ -135,14 +136,14 @@ class Disk:
         return f"{name} of row {place} of segment {number}"
 
     def rot_snapshot(self, random: Random) -> str:
-        """Flip one bit of the newest snapshot, or of one of its pieces."""
+        """Flip a bit of the newest snapshot, or lose a sector of one of its pieces."""
         name, sequence, content = self.snapshots[0]
         blocks = self.pieces.blocks
         with suppress(SnapshotRefused):  # It has rotted before.
             needed = [x.name for x in pieces_of(name, content) if x.name in blocks]
             piece = random.choice(["", *needed])
             if piece:
-                blocks[piece] = _flipped(blocks[piece], random)
+                blocks[piece] = _with_a_bad_sector(blocks[piece], random)
                 return f"piece {piece} of {name}"
         self.snapshots[0] = name, sequence, _flipped(content, random)
         return name
@@ -214,6 +215,12 @@ def _flipped(content: bytes, random: Random) -> bytes:
     octets = bytearray(content)
     octets[random.randrange(len(octets))] ^= 1 << random.randrange(8)
     return bytes(octets)
+
+
+def _with_a_bad_sector(content: bytes, random: Random) -> bytes:
+    begin = random.randrange(0, len(content), _SECTOR_BYTES)
+    size = min(_SECTOR_BYTES, len(content) - begin)
+    return content[:begin] + random.randbytes(size) + content[begin + size :]
 
 
 class Segment:

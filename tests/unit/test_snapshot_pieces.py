@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,38 @@ def entries_of(found: Any) -> list[Place]:
     assert page.is_last
     places: list[Place] = page.places
     return places
+
+
+WITHOUT_ROOM = """
+import resource, sys
+from pathlib import Path
+from actors.keeper import Keeper
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+print(Keeper().keep(Path(sys.argv[1]), 4))
+"""
+
+
+async def test_a_disk_without_room_for_a_snapshot_is_told_and_nothing_is_left(
+    path: Path,
+) -> None:
+    _, digest, _ = await recovered(path, [])
+    assert "File too large" in kept_without_room(path)
+    assert [] == snapshot_sequences(path)
+    assert (None, digest) == (await recovered(path, []))[:2]
+    point = fold(path, 4, never)
+    assert (point, digest) == (await recovered(path, []))[:2]
+    assert not [file for file in os.listdir(path.parent) if file.endswith("ing")]
+
+
+def kept_without_room(path: Path) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_ROOM, str(path)],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
 async def test_a_backup_has_the_snapshot_and_its_pieces(
