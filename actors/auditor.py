@@ -11,6 +11,8 @@ guess.  `forebay verify` audits the files of a stopped one.
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -19,6 +21,7 @@ import ray
 from processor.audit.verdict import Verdict, Verification
 from processor.journal import Batch
 from processor.recovery import digest_of
+from processor.storage.scratch_files import FileScratch
 
 _ROWS_PER_READ = 64
 _TRIES_MAX = 50
@@ -75,7 +78,16 @@ class Auditor:
         identities = await asyncio.gather(
             *(actor.identity.remote() for actor in nodes.values())
         )
-        verification = Verification(identities[0], list(identities[1:]), keep_ms)
+        with TemporaryDirectory() as directory:
+            scratch = FileScratch(Path(directory))
+            verification = Verification(
+                identities[0], list(identities[1:]), keep_ms, scratch
+            )
+            return await self._verdict(nodes, cuts, verification)
+
+    async def _verdict(
+        self, nodes: dict[str, Any], cuts: list[Cut], verification: Verification
+    ) -> Verdict:
         journals = [verification.settlement, *verification.shards]
         unlike: list[str] = []
         for cut, journal in zip(cuts, journals, strict=True):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ from processor.journal import (
     read_segments,
 )
 from processor.recovery import Room, digest_of
+from processor.storage.scratch_files import FileScratch
 from processor.storage.snapshots import FilePieces, read_snapshots
 
 SETTLEMENT_FILE = "settlement.journal"
@@ -73,6 +75,8 @@ def run_verify(path: Path, as_json: bool) -> int:
 def verify(path: Path, advance: Advance = lambda done, total: None) -> Verdict:
     """Audit all journals in a directory, each from its first row to its last.
 
+    What is done leaves memory for the directory of temporary files (`TMPDIR`).
+
     `advance` is told how many records were read, and how many there are.
     Raises JournalRefused when one is missing, foreign or in use, and
     ClusterRefused when the directory's manifest cannot be read.
@@ -84,8 +88,9 @@ def verify(path: Path, advance: Advance = lambda done, total: None) -> Verdict:
         total = sum(last_sequence(file) for file in files)
         done = 0
         identities = [heads[0].identity for heads, _ in journals]
+        scratch = FileScratch(Path(stack.enter_context(TemporaryDirectory())))
         verification = Verification(
-            identities[0], identities[1:], shortest_kept_ms(path)
+            identities[0], identities[1:], shortest_kept_ms(path), scratch
         )
         folds = [verification.settlement, *verification.shards]
         differences: list[str] = []

@@ -65,6 +65,7 @@ KEEP_ANSWERS_MS_MAX: Final = 366 * 24 * 3_600_000
 # What is done leaves memory: objects of one table that stay all the same, and
 # how many are looked at in one sweep, besides two for each record since the last.
 OBJECTS_IN_MEMORY_MIN: Final = 2**12
+AUDIT_OBJECTS_IN_MEMORY_MIN: Final = 2**16  # An audit of less is faster without.
 OBJECTS_SWEPT_RECORDS: Final = 2**6  # Not after each step: after so many records.
 OBJECTS_LOOKED_AT_MIN: Final = 64
 OBJECTS_LOOKED_AT_MAX: Final = 1_024

@@ -368,6 +368,12 @@ class Paged(dict[str, T], Generic[T]):
         assert self._shelf is not None
         return sequence_of(key) > 0 and int(key[6:8], 16) == self._shelf.shard
 
+    def _has_place(self, key: str) -> bool:
+        """Whether nothing else is where it would be."""
+        assert self._shelf is not None
+        entry = self._shelf.entry(sequence_of(key))
+        return not entry or bool(entry & _IS_OUT)
+
     def _put(self, shelf: Shelf, done: list[tuple[str, T]]) -> None:
         pieces, places, size = [], [], 0
         for key, found in done:

@@ -92,7 +92,9 @@ def velocity_set(books: Books, event: e.VelocitySet) -> Touched:
     if wanted == {"": Velocity()}:
         wanted = {}
     kept = account.tallies
-    account.tallies = {name: kept.get(name) or Tally(wanted[name]) for name in wanted}
+    account.tallies = {
+        name: kept.get(name) or Tally(wanted[name], books.sequence) for name in wanted
+    }
     for name, tally in account.tallies.items():
         tally.bounds = wanted[name]
     return ()

@@ -9,7 +9,7 @@ must agree.
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -25,17 +25,21 @@ from processor.events import (
     MerchantTotals,
     ReferenceFact,
 )
+from processor.paged import Paged, Shelf
 from processor.pools import daily_pool, is_daily, is_of_program
 from processor.terms import MerchantTerms, Terms, Velocity
 
 if TYPE_CHECKING:
     from processor.commands import Command
 
+T = TypeVar("T")
+
 
 class Tally(msgspec.Struct, gc=False):
     """Velocity limits, and what was approved by business day and by month."""
 
     bounds: Velocity
+    since: int  # The record that made it.
     minor: dict[str, int] = {}
 
 
@@ -176,7 +180,7 @@ class Purchase(msgspec.Struct, gc=False):
     merchant_id: str
     currency: str
     lenders: tuple[str, ...]
-    program: Program
+    terms_of: tuple[str, int]  # The program, and which version of it.
     day: str
     expires_at_ms: int
     total_minor: int
@@ -207,10 +211,14 @@ class Purchase(msgspec.Struct, gc=False):
     borne_back_parts: list[int] = []
     fee_parts: list[int] = []  # Of paid fees, what each lender has not given back.
     category: str = ""  # Of its merchant, when it was made.
-    counted_in: tuple[Tally, ...] = ()  # From its first day on.
+    counted_in: tuple[tuple[str, int], ...] = ()  # In which tally, and since when.
     approved_minor: int = 0  # At first, and what that left to buy.
     left_to_buy_minor: int = 0
     before: Before | None = None
+
+    def is_done(self) -> bool:
+        """Nothing of it is open or owed."""
+        return not self.open_minor and not self.owes
 
     @property
     def owes(self) -> bool:
@@ -225,6 +233,10 @@ class Hold(msgspec.Struct, gc=False):
     currency: str
     expires_at_ms: int
     held_minor: int
+
+    def is_done(self) -> bool:
+        """It holds nothing any more."""
+        return not self.held_minor
 
 
 class Slice(msgspec.Struct, gc=False):
@@ -255,6 +267,18 @@ class Withheld(msgspec.Struct, frozen=True, gc=False):
     amount_minor: int
 
 
+class Table(Paged[T], Generic[T]):
+    """Objects by id; what is wrong with the ids of a journal does no harm here."""
+
+    def _is_mine(self, key: str) -> bool:
+        return super()._is_mine(key) and self._has_place(key)
+
+
+def always(made: object) -> bool:
+    """What is asked for so seldom that it need not be in memory."""
+    return True
+
+
 class Books:
     """All that one shard's journal says so far, and what is wrong with it."""
 
@@ -264,10 +288,10 @@ class Books:
         self.sequence = 0
         self.at_ms = 0
         self.accounts: dict[str, Account] = {}
-        self.purchases: dict[str, Purchase] = {}
-        self.holds: dict[str, Hold] = {}
-        self.payments: dict[str, Payment] = {}
-        self.adjustments: dict[str, Adjustment] = {}
+        self.purchases = Table(Purchase, Purchase.is_done)
+        self.holds = Table(Hold, Hold.is_done)
+        self.payments = Table(Payment, always)
+        self.adjustments = Table(Adjustment, always)
         self.command: Command | None = None  # Of the present record.
         self.today = number_of(day) or 1
         self.programs: dict[tuple[str, int], Program] = {}
@@ -289,6 +313,25 @@ class Books:
         self.day_ends: dict[str, tuple[int, DayTotals]] = {}
         self.ledger: defaultdict[str, int] = defaultdict(int)
         self.differences: list[str] = []
+
+    def shelve_in(self, shelf: Shelf, in_memory_min: int) -> None:
+        """From now on what is done leaves memory by `sweep`."""
+        for number, table in enumerate(self._tables):
+            table.attach(shelf, number, in_memory_min)
+
+    def sweep(self, records: int) -> None:
+        """So many records later, between two of them."""
+        looks = limits.OBJECTS_LOOKED_AT_MIN + 2 * records
+        for table in self._tables:
+            table.sweep(min(looks, limits.OBJECTS_LOOKED_AT_MAX))
+
+    @property
+    def _tables(self) -> tuple[Table[Any], ...]:
+        return self.purchases, self.holds, self.payments, self.adjustments
+
+    def program_of(self, purchase: Purchase) -> Program:
+        """What a purchase was made under."""
+        return self.programs[purchase.terms_of]
 
     def differ(self, text: str) -> None:
         """Note what is wrong with the present record."""
@@ -422,7 +465,7 @@ class Books:
 
     def lend(self, purchase: Purchase, lender_id: str, part: int) -> None:
         """More of a lender's money is lent out through the program, or less."""
-        program_id = purchase.program.program_id
+        program_id = purchase.terms_of[0]
         purchase.lent_parts[purchase.lenders.index(lender_id)] += part
         pool_id = self.program_caps.get((program_id, lender_id))
         if pool_id is not None:
@@ -433,8 +476,7 @@ class Books:
         return sum(
             purchase.lent_parts[purchase.lenders.index(lender_id)]
             for purchase in self.purchases.values()
-            if purchase.program.program_id == program_id
-            and lender_id in purchase.lenders
+            if purchase.terms_of[0] == program_id and lender_id in purchase.lenders
         )
 
     def pools_of(self, program: Program) -> list[str]:

@@ -6,7 +6,8 @@ purchase and every slice are unlikely to be wrong in the same way.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from processor.audit.books import (
     Account,
@@ -22,6 +23,7 @@ from processor.audit.merchants import ChargeFigures, charge_of
 from processor.audit.reserve import differing_totals
 from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
+from processor.paged import sequence_of
 from processor.settlement_state import SettlementState
 from processor.state import (
     NEVER,
@@ -41,6 +43,8 @@ from processor.state import Slice as SliceState
 from processor.terms import Velocity
 
 Figures = tuple[tuple[str, object, object], ...]  # Name, the audit's, the state's.
+Own = TypeVar("Own")
+Theirs = TypeVar("Theirs")
 Velocities = dict[str, tuple[Velocity, int, int]]  # Used in the day, the month.
 
 
@@ -49,34 +53,22 @@ def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
     books = model.books
     differences = [
         *_missing("account", books.accounts, state.accounts),
-        *_missing("authorization", books.purchases, state.authorizations),
-        *_missing("hold", books.holds, state.holds),
         *_missing("declined authorization", books.declined, state.declined),
         *_missing("slice", books.slices, state.slices),
-        *_missing("payment", books.payments, state.payments),
-        *_missing("adjustment", books.adjustments, state.adjustments),
         *_differing("the shard", _shard(books, state)),
+        *_compared("authorization", books.purchases, state.authorizations, _purchase),
+        *_compared("hold", books.holds, state.holds, _hold),
+        *_compared("payment", books.payments, state.payments, _payment),
+        *_compared("adjustment", books.adjustments, state.adjustments, _adjustment),
     ]
     for account_id in books.accounts.keys() & state.accounts.keys():
         figures = _account(
             books.accounts[account_id], state.accounts[account_id], books.day
         )
         differences += _differing(f"account {account_id}", figures)
-    for made_id in books.purchases.keys() & state.authorizations.keys():
-        figures = _purchase(books.purchases[made_id], state.authorizations[made_id])
-        differences += _differing(f"authorization {made_id}", figures)
     for made_id in books.declined.keys() & state.declined.keys():
         figures = _declined(books.declined[made_id], state.declined[made_id])
         differences += _differing(f"declined authorization {made_id}", figures)
-    for hold_id in books.holds.keys() & state.holds.keys():
-        figures = _hold(books.holds[hold_id], state.holds[hold_id])
-        differences += _differing(f"hold {hold_id}", figures)
-    for made_id in books.payments.keys() & state.payments.keys():
-        figures = _payment(books.payments[made_id], state.payments[made_id])
-        differences += _differing(f"payment {made_id}", figures)
-    for made_id in books.adjustments.keys() & state.adjustments.keys():
-        figures = _adjustment(books.adjustments[made_id], state.adjustments[made_id])
-        differences += _differing(f"adjustment {made_id}", figures)
     for lender_id in books.slices.keys() & state.slices.keys():
         figures = _slice(books.slices[lender_id], state.slices[lender_id])
         differences += _differing(f"the slice of {lender_id}", figures)
@@ -85,6 +77,32 @@ def compare_with_state(model: ShardAudit, state: ShardState) -> list[str]:
         for text in differing_totals(state.totals, books.totals)
     ]
     return [f"{books.journal}, audit and state: {text}" for text in differences]
+
+
+def _compared(
+    what: str,
+    own: Mapping[str, Own],
+    theirs: Mapping[str, Theirs],
+    figures: Callable[[Own, Theirs], Figures],
+) -> Iterator[str]:
+    """Both side by side, as they were made; none of them has to be in memory."""
+    mine, others = iter(own.items()), iter(theirs.items())
+    one, other = next(mine, None), next(others, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and _place(one[0]) < _place(other[0])):
+            assert one is not None
+            yield f"{what} {one[0]} is missing in the state."
+            one = next(mine, None)
+        elif one is None or _place(other[0]) < _place(one[0]):
+            yield f"{what} {other[0]} is in the state alone."
+            other = next(others, None)
+        else:
+            yield from _differing(f"{what} {one[0]}", figures(one[1], other[1]))
+            one, other = next(mine, None), next(others, None)
+
+
+def _place(made_id: str) -> tuple[int, str]:
+    return sequence_of(made_id), made_id
 
 
 def _missing(

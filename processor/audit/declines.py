@@ -168,7 +168,12 @@ def _wish(books: Books, command: c.Command | None) -> Wish | None:
             amount -= purchase.open_minor
         account = books.accounts[purchase.account_id]
         return Wish(
-            account, purchase.program, amount, amount, purchase.category, purchase
+            account,
+            books.program_of(purchase),
+            amount,
+            amount,
+            purchase.category,
+            purchase,
         )
     return None
 

@@ -15,6 +15,16 @@ from processor.audit.statements import next_of_itself
 from processor.journal import Batch
 from processor.records import ShardRecord
 
+# Where a command's thing is that is named by such a field.
+_TABLE_OF_ID = {
+    "authorization_id": "purchases",
+    "hold_id": "holds",
+    "repayment_id": "payments",
+    "write_off_id": "payments",
+    "recovery_id": "payments",
+    "claim_id": "payments",
+    "adjustment_id": "adjustments",
+}
 OF_ENDED_DAYS = (e.CreditUsed, e.DueMoved, e.PenaltyCharged, e.StatementIssued)
 
 
@@ -32,16 +42,11 @@ def check_ended(books: Books, command: c.Command) -> None:
 def account_named(books: Books, command: c.Command) -> str:
     """The account a command is about; "" if it is not known."""
     named = str(getattr(command, command.ROUTED_BY, ""))
-    for objects in (
-        books.purchases,
-        books.holds,
-        books.payments,
-        books.adjustments,
-    ):
-        found = objects.get(named)
-        if found is not None:
-            return found.account_id
-    return named
+    table = _TABLE_OF_ID.get(command.ROUTED_BY)
+    if table is None:
+        return named
+    found = getattr(books, table).get(named)
+    return "" if found is None else str(found.account_id)
 
 
 def check_all_ended(books: Books) -> None:

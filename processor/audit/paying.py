@@ -176,7 +176,7 @@ def pay(
 def _pay_lenders(
     books: Books, purchase: Purchase, paid: e.Allocation, is_remitted: bool
 ) -> None:
-    name, program = paid.authorization_id, purchase.program
+    name, program = paid.authorization_id, books.program_of(purchase)
     claims = list(purchase.outstanding_parts)
     check_part(books, f"what is paid of {name}", claims, paid.amount_minor, paid.parts)
     if paid.charge_parts:

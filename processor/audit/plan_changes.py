@@ -77,9 +77,9 @@ def _early_cuts(books: Books, account: Account, only: str) -> dict[str, e.CutLin
         fee = sum(line.left(FEE) for line in unbilled)
         if (only and name != only) or not (principal or fee):
             continue
-        interest = interest_of(purchase, min(line.bills_on for line in unbilled))
+        interest = interest_of(books, purchase, min(line.bills_on for line in unbilled))
         if purchase.plan_id:  # Who has no plan leaves none early.
-            ppm = purchase.program.terms.early_settlement_fee_ppm
+            ppm = books.program_of(purchase).terms.early_settlement_fee_ppm
             fee += principal * ppm // limits.PPM
         before = books.billed_before(account.account_id)
         cuts[name] = e.CutLine(before - 1, books.today, principal, fee, interest)
@@ -151,11 +151,11 @@ def plan_extended(books: Books, event: e.PlanExtended) -> Touched:
     ):
         books.differ(f"it extends {event.authorization_id}, none of this account.")
         return None
-    if purchase.plan_id not in purchase.program.plans:
+    if purchase.plan_id not in books.program_of(purchase).plans:
         books.differ(f"it extends {event.authorization_id}, which has no plan.")
     unbilled = _unbilled(books, account, purchase)
     principal = sum(line.principal_minor for line in unbilled)
-    fee = principal * purchase.program.terms.extension_fee_ppm // limits.PPM
+    fee = principal * books.program_of(purchase).terms.extension_fee_ppm // limits.PPM
     if event.fee_minor != fee:
         books.differ(f"extending {principal} costs {event.fee_minor}, it is {fee}.")
     periods = len(event.recut.lines)
@@ -167,7 +167,7 @@ def plan_extended(books: Books, event: e.PlanExtended) -> Touched:
     first_on = next_on(books.today, account.statement_day)
     fees = [0] * periods
     fees[0] = fee + sum(line.left(FEE) for line in unbilled)
-    plan = purchase.program.plans.get(purchase.plan_id)
+    plan = books.program_of(purchase).plans.get(purchase.plan_id)
     parts = evenly(principal, periods)
     if plan is not None:
         own_plan = msgspec.structs.replace(plan, periods=periods)

@@ -77,7 +77,7 @@ def _new_purchase(
         event.merchant_id,
         account.currency,
         program.lenders,
-        program,
+        (event.program_id, event.program_version),
         books.day,
         event.expires_at_ms,
         0,
@@ -215,7 +215,7 @@ def _check_room(books: Books, account: Account, reported_minor: int) -> None:
 def _check_tolerance(books: Books, purchase: Purchase, extra_minor: int) -> None:
     # What was given back is not authorized any more.
     standing_minor = purchase.open_minor + purchase.captured_minor
-    allowed = standing_minor * purchase.program.tolerance_ppm // limits.PPM
+    allowed = standing_minor * books.program_of(purchase).tolerance_ppm // limits.PPM
     if extra_minor > allowed:
         books.differ(
             f"it captures {extra_minor} above what was open; {allowed} is allowed."
@@ -244,7 +244,8 @@ def _occupy(
             books.lend(purchase, lender_id, parts[i])
         if is_counted and books.caps:
             books.count(purchase, lender_id, parts[i], is_back=False)
-    books.count_split(purchase.program, purchase.program.split, amount, parts)
+    program = books.program_of(purchase)
+    books.count_split(program, program.split, amount, parts)
     if is_counted:
         velocity.count(books, account, purchase, amount)
 
@@ -268,7 +269,7 @@ def _release(
     books: Books, account: Account, purchase: Purchase, amount: int, parts: e.Parts
 ) -> None:
     account.authorized_minor -= amount
-    velocity.give_back(purchase, amount)
+    velocity.give_back(account, purchase, amount)
     for i, lender_id in enumerate(purchase.lenders):
         books.spend(lender_id, -parts[i]).authorized_minor -= parts[i]
         books.lend(purchase, lender_id, -parts[i])

@@ -28,6 +28,7 @@ from processor.audit.shard import ShardAudit
 from processor.audit.withholdings import open_withholdings
 from processor.events import DayTotals
 from processor.journal import Batch, Identity
+from processor.scratch import Scratch
 
 Rows = tuple[Identity, Iterable[Batch]]
 
@@ -60,12 +61,14 @@ class AuditReport(msgspec.Struct):
         )
 
 
-def audit(settlement: Rows, shards: Sequence[Rows]) -> AuditReport:
+def audit(
+    settlement: Rows, shards: Sequence[Rows], scratch: Scratch | None = None
+) -> AuditReport:
     """Audit whole journals: settlement's and every shard's."""
     of_settlement = SettlementAudit(settlement[0])
     for batch in settlement[1]:
         of_settlement.batch(batch)
-    of_shards = [ShardAudit(identity) for identity, _ in shards]
+    of_shards = [ShardAudit(identity, scratch=scratch) for identity, _ in shards]
     want_cuts(of_settlement, of_shards)
     for of_shard, (_, batches) in zip(of_shards, shards, strict=True):
         for batch in batches:

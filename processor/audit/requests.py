@@ -5,6 +5,7 @@ table of its own; what the processor does by itself must have no command.
 """
 
 from collections.abc import Callable
+from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
 
@@ -263,6 +264,11 @@ _HAS_AMOUNT = frozenset(
 _FORGOTTEN_AFTER = limits.REMEMBERED_REQUESTS_MAX - limits.GENERATION_REQUESTS_MAX
 
 
+_HASH_BYTES = 16
+_TIME_BITS = 48  # Of milliseconds, some thousand years.
+_TIME = (1 << _TIME_BITS) - 1
+
+
 class Requests:
     """Every request id so far, by caller: the number of its command, and its time.
 
@@ -270,7 +276,9 @@ class Requests:
     """
 
     def __init__(self, keep_ms: int) -> None:
-        self._seen: dict[tuple[str, str], tuple[int, int]] = {}
+        # By a hash of caller and id, the longest ago first; what may come again is
+        # not in it.  As one number each, which takes half the room of two.
+        self._seen: dict[bytes, int] = {}
         self._keep_ms = keep_ms
         self.count = 0
 
@@ -305,11 +313,17 @@ class Requests:
     def _used_again(self, command: c.Command, at_ms: int) -> str:
         """An id may come again only when it is forgotten: by time, or by number."""
         self.count += 1
-        key = (command.caller, command.request_id)
-        before = self._seen.get(key)
-        self._seen[key] = self.count, at_ms
-        if before is None or at_ms >= before[1] + self._keep_ms:
-            return ""
-        if self.count - before[0] > _FORGOTTEN_AFTER:
+        seen = self._seen
+        while seen and self._is_forgotten(next(iter(seen.values())), at_ms):
+            del seen[next(iter(seen))]
+        named = f"{command.caller}\0{command.request_id}"
+        key = blake2b(named.encode(), digest_size=_HASH_BYTES).digest()
+        before = seen.pop(key, None)
+        seen[key] = self.count << _TIME_BITS | max(0, min(at_ms, _TIME))
+        if before is None or self._is_forgotten(before, at_ms):
             return ""
         return f"the request {command.request_id} of {command.caller} was done before."
+
+    def _is_forgotten(self, before: int, at_ms: int) -> bool:
+        number, was_ms = before >> _TIME_BITS, before & _TIME
+        return at_ms >= was_ms + self._keep_ms or self.count - number > _FORGOTTEN_AFTER

@@ -25,7 +25,7 @@ def owe_lines(
             f"it is billed on {text_of(event.bills_on)}, the statement day is "
             f"{text_of(first_on)}."
         )
-    plan = purchase.program.plans.get(purchase.plan_id)
+    plan = books.program_of(purchase).plans.get(purchase.plan_id)
     if plan is None:
         if event.lines or event.borne_minor:
             books.differ("it is cut into lines without a plan.")
@@ -57,7 +57,7 @@ def _bear(
     event: e.Authorized | e.Captured | e.ForceCaptured,
 ) -> None:
     """What the merchant bears the lenders earn at once, by their shares."""
-    parts, program = event.borne_parts, purchase.program
+    parts, program = event.borne_parts, books.program_of(purchase)
     if not event.borne_minor:
         return
     books.count_split(program, program.charged, event.borne_minor, parts, "charges ")

@@ -43,17 +43,25 @@ from processor.audit.velocity import VELOCITY_REASONS
 from processor.declines import DeclineReason
 from processor.ids import shard_of_slot, slot_of_account
 from processor.journal import Batch, Identity
+from processor.paged import Shelf
 from processor.records import SHARD_RECORDS, ShardRecord
+from processor.scratch import Scratch
 
 # Pools' cut points wanted: (pool, sequence) → received, returned, free, leased.
 Cut = tuple[int, int, int, int]
 
 
 class ShardAudit:
-    """One shard's journal so far; `differences` is what is wrong with it."""
+    """One shard's journal so far; `differences` is what is wrong with it.
+
+    With scratch, purchases and payments that are done leave memory.
+    """
 
     def __init__(
-        self, identity: Identity, keep_ms: int = limits.KEEP_ANSWERS_MS
+        self,
+        identity: Identity,
+        keep_ms: int = limits.KEEP_ANSWERS_MS,
+        scratch: Scratch | None = None,
     ) -> None:
         self.identity = identity
         self.books = Books(name_of(identity), identity.first_day)
@@ -64,6 +72,10 @@ class ShardAudit:
         self.cuts: dict[tuple[str, int], Cut] = {}
         self._wanted: dict[int, set[str]] = {}
         self._requests = Requests(keep_ms)
+        self._unswept = 0  # Records since the last sweep.
+        if scratch is not None:
+            shelf = Shelf(scratch, identity.number)
+            self.books.shelve_in(shelf, limits.AUDIT_OBJECTS_IN_MEMORY_MIN)
         self._days_end = ended_days.DaysEnd(self.books)
 
     def want_cut(self, lender_id: str, sequence: int) -> None:
@@ -93,6 +105,10 @@ class ShardAudit:
                 day = books.day
             self._record(record)
         self._days_end.row(batch, records)
+        self._unswept += len(records)
+        if self._unswept >= limits.OBJECTS_SWEPT_RECORDS:
+            self.books.sweep(self._unswept)
+            self._unswept = 0
 
     def finish(self) -> None:
         """What can be said at the end: sums over all objects, and the ledger."""

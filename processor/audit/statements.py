@@ -31,9 +31,9 @@ from processor.terms import Terms
 Sum = dict[tuple[str, int], int]  # By purchase and number of a line.
 
 
-def interest_of(purchase: Purchase, bills_on: int) -> int:
+def interest_of(books: Books, purchase: Purchase, bills_on: int) -> int:
     """A period's interest: on what is unpaid of its lines and of those after."""
-    plan = purchase.program.plans.get(purchase.plan_id)
+    plan = books.program_of(purchase).plans.get(purchase.plan_id)
     if plan is None or not plan.bears_interest:
         return 0
     later = [line for line in purchase.lines if line.bills_on >= bills_on]
@@ -78,10 +78,10 @@ def _late(books: Books, account: Account) -> list[tuple[str, int, Terms, Line]]:
     """Lines with principal unpaid after their due day and the days of grace."""
     through_on = _through(books, account)
     return [
-        (name, number, purchase.program.terms, line)
+        (name, number, books.program_of(purchase).terms, line)
         for name, number, purchase, line in _lines(books, account)
         if line.principal_minor > 0
-        and line.due_on + purchase.program.terms.grace_days <= through_on
+        and line.due_on + books.program_of(purchase).terms.grace_days <= through_on
     ]
 
 
@@ -129,7 +129,7 @@ def statement(books: Books, account: Account) -> e.StatementIssued:
             continue
         interest = line.left(INTEREST)
         if number == bearing(purchase, on) + 1:
-            interest += interest_of(purchase, on)
+            interest += interest_of(books, purchase, on)
         new.append(
             e.BilledLine(name, number, line.principal_minor, interest, line.left(FEE))
         )

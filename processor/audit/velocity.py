@@ -18,12 +18,15 @@ VELOCITY_REASONS = (
 
 def begin(account: Account, purchase: Purchase) -> None:
     """A new purchase: where it will be given back to."""
-    purchase.counted_in = _tallies(account, purchase)
+    purchase.counted_in = tuple(
+        (name, account.tallies[name].since) for name in _names(account, purchase)
+    )
 
 
 def count(books: Books, account: Account, purchase: Purchase, amount: int) -> None:
     """A purchase grew; every limit still holds."""
-    for tally in _tallies(account, purchase):
+    for name in _names(account, purchase):
+        tally = account.tallies[name]
         for period in (books.day, books.day[:7]):
             tally.minor[period] = tally.minor.get(period, 0) + amount
         for reason in VELOCITY_REASONS:
@@ -35,9 +38,12 @@ def count(books: Books, account: Account, purchase: Purchase, amount: int) -> No
                 )
 
 
-def give_back(purchase: Purchase, amount: int) -> None:
+def give_back(account: Account, purchase: Purchase, amount: int) -> None:
     """A purchase is authorized for less."""
-    for tally in purchase.counted_in:
+    for name, since in purchase.counted_in:
+        tally = account.tallies.get(name)
+        if tally is None or tally.since != since:
+            continue  # Limited no more, or anew.
         for period in (purchase.day, purchase.day[:7]):
             tally.minor[period] -= amount
 
@@ -62,10 +68,8 @@ def used(
     )
 
 
-def _tallies(account: Account, purchase: Purchase) -> tuple[Tally, ...]:
+def _names(account: Account, purchase: Purchase) -> tuple[str, ...]:
     if not account.tallies:
         return ()
     names = ("", purchase.category)
-    return tuple(
-        account.tallies[x] for x in dict.fromkeys(names) if x in account.tallies
-    )
+    return tuple(x for x in dict.fromkeys(names) if x in account.tallies)

@@ -14,7 +14,8 @@ from processor.audit.report import AuditReport, conclude
 from processor.audit.settlement import SettlementAudit
 from processor.audit.shard import ShardAudit
 from processor.journal import Batch, Identity
-from processor.recovery import SettlementReplay, ShardReplay
+from processor.recovery import Room, SettlementReplay, ShardReplay
+from processor.scratch import Scratch
 from processor.settlement_state import SettlementState
 from processor.state import ShardState
 
@@ -70,7 +71,9 @@ class Verdict(msgspec.Struct):
 class Folded:
     """One journal, row by row, by both readings."""
 
-    def __init__(self, identity: Identity, keep_ms: int) -> None:
+    def __init__(
+        self, identity: Identity, keep_ms: int, scratch: Scratch | None
+    ) -> None:
         self.identity = identity
         self.model: ShardAudit | SettlementAudit
         self._replay: ShardReplay | SettlementReplay
@@ -78,8 +81,11 @@ class Folded:
             self.model = SettlementAudit(identity, keep_ms)
             self._replay = SettlementReplay(identity)
         else:
-            self.model = ShardAudit(identity, keep_ms)
-            self._replay = ShardReplay(identity)
+            self.model = ShardAudit(identity, keep_ms, scratch)
+            self._replay = ShardReplay(
+                identity,
+                Room(scratch=scratch, in_memory_min=limits.AUDIT_OBJECTS_IN_MEMORY_MIN),
+            )
         self._broken: list[str] = []
 
     @property
@@ -116,7 +122,7 @@ class Verification:
 
     In this order, because settlement's certificates name the points of the
     shards' journals that are evidence.  `keep_ms` is the shortest time for which
-    answers were ever kept.
+    answers were ever kept; with `scratch`, what is done lies there and not in memory.
     """
 
     def __init__(
@@ -124,9 +130,10 @@ class Verification:
         settlement: Identity,
         shards: list[Identity],
         keep_ms: int = limits.KEEP_ANSWERS_MS,
+        scratch: Scratch | None = None,
     ) -> None:
-        self.settlement = Folded(settlement, keep_ms)
-        self.shards = [Folded(shard, keep_ms) for shard in shards]
+        self.settlement = Folded(settlement, keep_ms, scratch)
+        self.shards = [Folded(shard, keep_ms, scratch) for shard in shards]
 
     def settlement_is_read(self) -> None:
         """Say so before the first row of a shard."""

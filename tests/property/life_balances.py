@@ -6,10 +6,14 @@ and of the ledger that the audit makes of the journal on its own.
 
 from collections import Counter
 
+import pytest
+
 from processor import events as e
+from processor import limits
 from processor.audit.compare import compare_with_state
 from processor.audit.shard import ShardAudit
 from processor.recovery import ShardReplay, digest_of
+from processor.scratch import MemoryScratch
 from processor.state import Account, Authorization, ShardState
 from processor.tenders import TenderKind
 from tests.property.life_on_a_shard import LENDERS, ShardLife
@@ -152,7 +156,9 @@ def kept_by_lender(life: ShardLife) -> dict[str, int]:
 
 def audited(life: ShardLife) -> ShardAudit:
     """The journal's second reading: without a flaw, and where the shard is."""
-    model = ShardAudit(IDENTITY)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(limits, "AUDIT_OBJECTS_IN_MEMORY_MIN", 0)
+        model = ShardAudit(IDENTITY, scratch=MemoryScratch())
     for batch in rechained(IDENTITY, life.shard.batches):
         model.batch(batch)
     model.finish()

@@ -21,6 +21,7 @@ from processor.machine import apply
 from processor.pieces import MemoryPieces
 from processor.records import RECORDS_ENCODER, ShardRecord
 from processor.recovery import Room, ShardReplay, digest_of
+from processor.scratch import MemoryScratch
 from processor.shard import SETTLEMENT, Shard
 from processor.state import ShardState
 from processor.views import view
@@ -197,13 +198,18 @@ class ShardBench:
         self.check_audit()
 
     def check_audit(self) -> None:
-        """The audit's second calculation finds nothing, and ends where we are."""
-        model = ShardAudit(self.identity)
-        for batch in rechained(self.identity, self.batches):
-            model.batch(batch)
-        model.finish()
-        assert [] == model.differences
-        assert [] == compare_with_state(model, self.shard.state)
+        """The audit's second calculation finds nothing, and ends where we are.
+
+        Whether what is done stays in its memory or not.
+        """
+        self.patch.setattr(limits, "AUDIT_OBJECTS_IN_MEMORY_MIN", 0)
+        for scratch in (None, MemoryScratch()):
+            model = ShardAudit(self.identity, scratch=scratch)
+            for batch in rechained(self.identity, self.batches):
+                model.batch(batch)
+            model.finish()
+            assert [] == model.differences
+            assert [] == compare_with_state(model, self.shard.state)
 
     # Judging.
 

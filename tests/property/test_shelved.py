@@ -43,6 +43,7 @@ def swept_after_each_step() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(limits, "OBJECTS_SWEPT_RECORDS", 1)
         patched.setattr(limits, "PIECE_BYTES", 1_000)
+        patched.setattr(limits, "AUDIT_OBJECTS_IN_MEMORY_MIN", 0)
         yield
 
 
@@ -100,6 +101,7 @@ class Life:
         self.made: dict[str, list[str]] = {}  # By the name of the id.
         self.count = 0
         self.days = 1
+        self.left_the_audit: list[int] = []  # Purchases, holds, payments.
 
     def go_to(self, now_ms: int) -> None:
         self.now_ms = max(self.now_ms, now_ms)
@@ -260,10 +262,12 @@ class Life:
                 assert len(table) == len(whole)
                 assert dict(table.items()) == dict(whole.items()) == table
                 assert all(name in table for name in whole)
-            model = ShardAudit(IDENTITY, KEEP_MS)
+            model = ShardAudit(IDENTITY, KEEP_MS, MemoryScratch())
             for batch in rechained(IDENTITY, shard.batches):
                 model.batch(batch)
             assert [] == compare_with_state(model, shard.state)
+            tables = model.books.purchases, model.books.holds, model.books.payments
+            self.left_the_audit = [len(table) - table.in_memory for table in tables]
             assert [] == [x for x in model.differences if "was done before" in x]
 
 
@@ -292,6 +296,7 @@ def test_nobody_can_tell_what_has_left_memory(seed: int, modulus: int) -> None:
 def test_the_lives_really_shelve_and_really_read() -> None:
     """Else they would prove nothing."""
     shelved = reads = 0
+    left_the_audit = [0, 0, 0]
     for seed in range(10):
         life = Life(seed)
         for _ in range(DEEDS_MAX):
@@ -299,5 +304,8 @@ def test_the_lives_really_shelve_and_really_read() -> None:
         at_once = life.shards[1]
         shelved += sum(len(t) - t.in_memory for t in at_once.state.paged)
         reads += at_once.node.remembered.reads
+        life.check_end()
+        left_the_audit = list(map(max, left_the_audit, life.left_the_audit))
     assert shelved > 50
     assert reads > 10
+    assert all(left_the_audit), left_the_audit

@@ -7,10 +7,13 @@ and postings it knows, this module need not.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
+from processor import limits
 from processor.audit.shard import ShardAudit
 from processor.audit.verdict import Folded, Verification
 from processor.journal import Batch, Identity
+from processor.scratch import MemoryScratch
 from tests.scenarios.story import Leg
 
 Journal = tuple[Identity, Iterable[Batch]]
@@ -58,8 +61,13 @@ class Ledger:
 
 
 def ledger_of(settlement: Journal, shards: Sequence[Journal]) -> Ledger:
-    """Fold all journals of a house as `forebay verify` does."""
-    verification = Verification(settlement[0], [identity for identity, _ in shards])
+    """Fold all journals of a house as `forebay verify` does, in as little memory."""
+    with patch.object(limits, "AUDIT_OBJECTS_IN_MEMORY_MIN", 0):
+        verification = Verification(
+            settlement[0],
+            [identity for identity, _ in shards],
+            scratch=MemoryScratch(),
+        )
     ledger = Ledger()
     folded = [verification.settlement, *verification.shards]
     rows = [batches for _, batches in (settlement, *shards)]

@@ -8,16 +8,19 @@ out on paper, none by the processor.
 from collections.abc import Callable
 from datetime import date
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
 from processor import commands as c
 from processor import events as e
+from processor import limits
 from processor.audit.report import AuditReport, audit
 from processor.declines import DeclineReason
 from processor.ids import IdKind, make_id, slot_of_account
 from processor.journal import Batch, Identity, chain_of, chain_start
 from processor.records import RECORDS_ENCODER, SettlementRecord, ShardRecord
+from processor.scratch import MemoryScratch
 from processor.terms import MerchantTerms, PartyShare, Subsidy
 
 DAY, NEXT_DAY = "2026-03-02", "2026-03-03"
@@ -88,13 +91,18 @@ def rechained(identity: Identity, batches: list[Batch]) -> list[Batch]:
 def audited(
     journals: Journals, rows: dict[str, list[Batch]] | None = None
 ) -> AuditReport:
-    """The report on journals, or on rows put in their place."""
+    """The report on journals, or on rows put in their place.
+
+    It is the same when what is done leaves the audit's memory.
+    """
     found = {name: script.batches() for name, script in journals.items()}
     found.update(rows or {})
-    return audit(
-        (journals[SETTLEMENT].identity, found[SETTLEMENT]),
-        [(journals[name].identity, found[name]) for name in (SHARD_0, SHARD_1)],
-    )
+    settlement = journals[SETTLEMENT].identity, found[SETTLEMENT]
+    shards = [(journals[name].identity, found[name]) for name in (SHARD_0, SHARD_1)]
+    report = audit(settlement, shards)
+    with patch.object(limits, "AUDIT_OBJECTS_IN_MEMORY_MIN", 0):
+        assert report == audit(settlement, shards, MemoryScratch())
+    return report
 
 
 def identity(kind: str, number: int) -> Identity:

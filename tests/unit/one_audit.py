@@ -1,24 +1,35 @@
 """One shard's journal audited alone, as it is or with a record tampered with."""
 
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
 from processor import events as e
+from processor import limits
 from processor.audit.compare import compare_with_state
 from processor.audit.shard import ShardAudit
 from processor.records import RECORDS_ENCODER, SHARD_RECORDS, ShardRecord
+from processor.scratch import MemoryScratch
 from tests.unit.journals_by_hand import rechained
 from tests.unit.one_shard import IDENTITY, OneShard
 
 
 def audit_of(shard: OneShard) -> ShardAudit:
-    """The audit of all that the shard has journaled."""
+    """The audit of all that the shard has journaled.
+
+    It says the same when what is done leaves its memory.
+    """
     model = ShardAudit(IDENTITY)
+    with patch.object(limits, "AUDIT_OBJECTS_IN_MEMORY_MIN", 0):
+        small = ShardAudit(IDENTITY, scratch=MemoryScratch())
     for batch in rechained(IDENTITY, shard.batches):
         model.batch(batch)
+        small.batch(batch)
     model.finish()
-    return model
+    small.finish()
+    assert model.differences == small.differences
+    return small
 
 
 def check_clean(shard: OneShard) -> None:

@@ -22,6 +22,9 @@ WORDS = {
     "records",
     "terms",
 }
+# Where objects lie while nobody asks for them; what they mean is not known there.
+# That none is lost is seen by the sums over all objects, which the ledger must meet.
+ROOM = {"paged", "scratch"}
 # Only who holds both readings against each other may look at the other one.
 BESIDE = {"recovery", "settlement_state", "state"}
 
@@ -43,6 +46,6 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda p: p.stem)
 def test_the_audit_uses_neither_the_rules_nor_apply(path: Path) -> None:
-    allowed = WORDS | (BESIDE if path.stem in ("compare", "verdict") else set())
+    allowed = WORDS | ROOM | (BESIDE if path.stem in ("compare", "verdict") else set())
 
     assert imported(path) - allowed == set()
