@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from processor.audit.books import Table
 from processor.paged import Paged, Shelf
 from processor.scratch import MemoryScratch
 from processor.state import Hold, HoldStatus, Payment, PaymentKind, PaymentStatus
@@ -174,3 +175,24 @@ def test_files_hold_what_memory_holds(tmp_path: object) -> None:
         tables.swept()
     assert list(tables.whole.items()) == list(tables.table.items())
     assert list(tables.whole.fingerprint())[-1] == list(tables.table.fingerprint())[-1]
+
+
+def test_ids_that_nobody_should_have_made_do_an_audit_no_harm() -> None:
+    """Two things of one record, and one thing twice: all of them can be read."""
+    shelf = Shelf(MemoryScratch(), SHARD)
+    holds, others = Table(Hold, Hold.is_done), Table(Hold, Hold.is_done)
+    holds.attach(shelf, 0, 0)
+    others.attach(shelf, 1, 0)
+    for table in (holds, others):
+        for sequence in (1, 2, 3):
+            table[name_of(sequence)] = hold(sequence)
+        table.sweep(1_000)
+    assert (1, 3) == (holds.in_memory, others.in_memory)
+    holds[name_of(1)] = hold(7)
+    holds[name_of(4)] = hold(4)
+    for table in (holds, others):
+        table.sweep(1_000)
+        table.sweep(1_000)
+    assert 7 == holds[name_of(1)].held_minor
+    assert [1, 2, 3] == [others[name_of(n)].held_minor for n in (1, 2, 3)]
+    assert [2, 3, 4] == [holds[name_of(n)].held_minor for n in (2, 3, 4)]
