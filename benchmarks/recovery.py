@@ -81,7 +81,7 @@ def _rounded(value: float) -> float:
     return round(value, 2)
 
 
-async def _write(path: Path, records: int, is_repaid: bool, waits: Waits) -> str:
+async def write(path: Path, records: int, is_repaid: bool, waits: Waits) -> str:
     """A journal of so many records; the state's digest at its end."""
     shard, first = new_shard(1)
     batch_of = _by_turns if is_repaid else authorizations
@@ -175,7 +175,7 @@ def _measure(path: Path, records: int, is_repaid: bool) -> dict[str, Any]:
     figures: dict[str, Any] = {"records": records}
     waits = Waits()
     digest = _timed(
-        figures, "write", lambda: asyncio.run(_write(path, records, is_repaid, waits))
+        figures, "write", lambda: asyncio.run(write(path, records, is_repaid, waits))
     )
     segments = len(waits.switch_ms)
     if segments < 2:

@@ -75,3 +75,13 @@ def test_a_sync_on_a_real_disk_takes_time(tmp_path: Path) -> None:
     assert tmp_path == disk.directory
     assert disk.sync_ms_median > 0
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_an_audit_is_measured_with_and_without_a_shelf() -> None:
+    figures, told = run_benchmark("audit", "--records", "4000")
+    assert 4_000 == figures["records"]
+    for way in ("in_memory", "shelved"):
+        assert figures[f"{way}_cpu_s"] > 0
+        assert figures[f"{way}_mib"] >= 0
+        assert f"{way}: " in told
