@@ -39,7 +39,7 @@ from processor.storage.snapshots import (
 
 FORMAT = 1
 _NAME = "backup.json"
-_PIECE_BYTES = 1024 * 1024
+_READ_BYTES = 1024 * 1024
 
 Advance = Callable[[int], None]  # Told of bytes copied.
 
@@ -200,10 +200,10 @@ def _copy(source: Path, target: Path, advance: Advance) -> str:
     """Copy a file durably; its checksum as it was read."""
     digest = blake2b(digest_size=32)
     with source.open("rb") as reading, target.open("wb") as writing:
-        while piece := reading.read(_PIECE_BYTES):
-            digest.update(piece)
-            writing.write(piece)
-            advance(len(piece))
+        while some := reading.read(_READ_BYTES):
+            digest.update(some)
+            writing.write(some)
+            advance(len(some))
     shutil.copystat(source, target)
     sync(target)
     return digest.hexdigest()

@@ -135,8 +135,8 @@ class Shelf:
         self._end = size // _ENTRY.size
         self._pages += bytes((size - before) // _PAGE_BYTES)
 
-    def append(self, piece: bytes) -> int:
-        return self._past.size + self._log.append(piece)
+    def append(self, octets: bytes) -> int:
+        return self._past.size + self._log.append(octets)
 
     def saved(self, pieces: Pieces) -> SavedShelf:
         """All of it, for a snapshot; pages that were changed go into the log."""
@@ -375,7 +375,7 @@ class Paged(dict[str, T], Generic[T]):
         return not entry or bool(entry & _IS_OUT)
 
     def _put(self, shelf: Shelf, done: list[tuple[str, T]]) -> None:
-        pieces, places, size = [], [], 0
+        octets, places, size = [], [], 0
         for key, found in done:
             body = _encode((key, found))
             digest = _digest(body)
@@ -390,12 +390,12 @@ class Paged(dict[str, T], Generic[T]):
             else:
                 assert not entry or entry & _IS_OUT
                 places.append((sequence, size, length))
-                pieces += [digest, body]
+                octets += [digest, body]
                 size += length
             self._sum = (self._sum + _number(digest)) % _DIGESTS
             self._count += 1
             del self[key]
-        begins = shelf.append(b"".join(pieces)) if pieces else 0
+        begins = shelf.append(b"".join(octets)) if octets else 0
         for sequence, at, length in places:
             entry = begins + at << _AT | length << _LENGTH | self._table << _TABLE
             shelf.set_entry(sequence, entry)

@@ -244,7 +244,7 @@ _ITEMS_AT_ONCE = 4_096
 
 
 def digest_of(state: ShardState | SettlementState) -> str:
-    """A fingerprint of a whole state, a piece of it in memory at a time.
+    """A fingerprint of a whole state, a part of it in memory at a time.
 
     Equal histories give equal states, down to the order of their tables; where
     the objects of a `Paged` table are makes no difference.
@@ -262,15 +262,15 @@ def digesting(state: ShardState | SettlementState) -> Iterator[str]:
     """
     digest = blake2b(digest_size=16)
     for name in state.__struct_fields__:
-        for piece in _pieces(getattr(state, name)):
-            if piece:
-                digest.update(len(piece).to_bytes(8, "big"))
-                digest.update(piece)
+        for part in _encoded(getattr(state, name)):
+            if part:
+                digest.update(len(part).to_bytes(8, "big"))
+                digest.update(part)
             yield ""
     yield digest.hexdigest()
 
 
-def _pieces(part: Any) -> Iterator[bytes]:
+def _encoded(part: Any) -> Iterator[bytes]:
     if isinstance(part, Paged):
         yield from part.fingerprint()
     elif isinstance(part, dict):

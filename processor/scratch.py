@@ -12,8 +12,8 @@ from typing import Any, Protocol
 class Log(Protocol):
     """Bytes that are appended, and read again from any place."""
 
-    def append(self, piece: bytes) -> int:
-        """Where the piece begins."""
+    def append(self, octets: bytes) -> int:
+        """Where they begin."""
 
     def read(self, at: int, size: int) -> bytes:
         """What was appended there."""
@@ -47,9 +47,9 @@ class MemoryLog:
     def __init__(self) -> None:
         self._bytes = bytearray()
 
-    def append(self, piece: bytes) -> int:
+    def append(self, octets: bytes) -> int:
         at = len(self._bytes)
-        self._bytes += piece
+        self._bytes += octets
         return at
 
     def read(self, at: int, size: int) -> bytes:

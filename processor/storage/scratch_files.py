@@ -24,9 +24,9 @@ class FileLog:
         weakref.finalize(self, os.close, self._file)
         self._end = 0
 
-    def append(self, piece: bytes) -> int:
-        at, self._end = self._end, self._end + len(piece)
-        left = memoryview(piece)
+    def append(self, octets: bytes) -> int:
+        at, self._end = self._end, self._end + len(octets)
+        left = memoryview(octets)
         while left:
             left = left[os.pwrite(self._file, left, self._end - len(left)) :]
         return at
