@@ -391,7 +391,10 @@ def demo(data_dir: Path, port: int, once: bool) -> None:
 @click.argument("data_dir", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def verify(data_dir: Path, as_json: bool) -> None:
-    """Recompute everything from the journals alone; exit 1 on any difference."""
+    """Recompute everything from the journals alone; exit 1 on any difference.
+
+    Needs room for temporary files (TMPDIR), some hundred bytes a purchase.
+    """
     from gateway.verify import run_verify
 
     sys.exit(run_verify(data_dir, as_json))

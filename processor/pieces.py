@@ -11,6 +11,7 @@ and no more than that has to be looked at.
 """
 
 from collections.abc import Callable, Sequence
+from errno import EIO
 from hashlib import blake2b
 from typing import Final, Protocol
 
@@ -100,6 +101,8 @@ def read(pieces: Pieces, piece: Piece, at: int, size: int) -> bytes:
             )
         )
     except (OSError, LookupError) as error:
+        if isinstance(error, OSError) and error.errno == EIO:
+            pieces.set_aside(piece.name)  # It will not be readable the next time.
         raise PieceDamaged(f"piece {piece.name} cannot be read: {error}") from error
     bodies = []
     for number in range(first, last + 1):

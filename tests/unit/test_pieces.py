@@ -1,6 +1,7 @@
 """Pieces: exact, each written once, and never served when they are damaged."""
 
 import os
+from errno import EIO, EMFILE
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -95,6 +96,19 @@ def test_one_that_is_cut_short_or_gone_is_not_there() -> None:
         read(pieces, piece, 4_500, 1)
     with pytest.raises(PieceDamaged, match=f"piece {piece.name} cannot be read"):
         read(pieces, piece, 0, 1)
+
+
+@pytest.mark.parametrize(("number", "is_left"), [(EIO, False), (EMFILE, True)])
+def test_what_the_disk_cannot_read_is_set_aside(number: int, is_left: bool) -> None:
+    class BadDisk(MemoryPieces):
+        def read(self, name: str, at: int, size: int) -> bytes:
+            raise OSError(number, os.strerror(number))
+
+    pieces = BadDisk()
+    piece = put(pieces, b"abc")
+    with pytest.raises(PieceDamaged, match=f"cannot be read: .*{os.strerror(number)}"):
+        check(pieces, piece)
+    assert is_left == is_there(pieces, piece)
 
 
 def test_nothing_is_put_where_no_place_was_given() -> None:
