@@ -216,4 +216,7 @@ def end_server(why: str) -> NoReturn:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, RayTaskError):
+        # Ray's own text begins with where it was; who reads wants to know what.
+        return f"{type(error.cause).__name__}: {error.cause}".splitlines()[0]
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -5,6 +5,7 @@ be written again.  Until then nobody is told yes or no; then nothing is missing.
 """
 
 import asyncio
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from tests.processes import RunningServer
 
 _USERS = 8
 _QUIET_SECONDS = 1.5
-_SMALL = "3m"
+_SMALL = "12m"
 
 
 async def fail_disk(directory: Path, seed: int, faults: tuple[str, ...]) -> int:
@@ -56,9 +57,14 @@ async def fill_disk(directory: Path, seed: int) -> None:
             await asyncio.to_thread(crowd.set_stage)
             living = asyncio.create_task(crowd.live())
             await asyncio.to_thread(
-                server.wait_until, "a full disk", lambda: "disk is full" in server.log
+                server.wait_until, "a full disk", lambda: _is_full(server.log)
             )
             await _until_silent(crowd)
+            await asyncio.to_thread(
+                server.wait_until,
+                "the reason",
+                lambda: any(map(_is_full, _why_not_started(server.log))),
+            )
             grow()
             await crowd.until(200)
             crowd.stop()
@@ -67,6 +73,15 @@ async def fill_disk(directory: Path, seed: int) -> None:
         finally:
             server.terminate()
         crowd.verify()
+
+
+def _is_full(told: str) -> bool:
+    """SQLite's words, or the system's: whoever wanted room first."""
+    return "disk is full" in told or "No space left on device" in told
+
+
+def _why_not_started(log: str) -> list[str]:
+    return re.findall(r"cannot start: (.*)", log)
 
 
 async def _until_silent(crowd: Crowd) -> None:

@@ -31,6 +31,7 @@ class Luck:
         self.had_old_copy = False
         self.had_takeover = False
         self.had_rot = False
+        self.had_rotten_snapshot = False
         self.happened: list[str] = []
         self._open: dict[int, Mend] = {}
         self._count = 0
@@ -209,6 +210,7 @@ class Luck:
         """A bit flips in the newest snapshot; the node starts from another."""
         host = self._host()
         if host.disk.snapshots:
+            self.had_rotten_snapshot = True
             self._tell(f"{host.disk.rot_snapshot(self.random)} rots")
             self.house.kill(host)
 

@@ -199,6 +199,8 @@ class World:
             expected += ["Fenced", "later incarnation"]
         if self.luck.had_rot:
             expected += ["is damaged"]
+        if self.luck.had_rotten_snapshot:
+            expected += ["PieceDamaged: piece"]
         if self.luck.had_old_copy:
             # A writer that was frozen meanwhile looks for a row that it has written.
             expected += ["old copy", "later incarnation", "no row has"]
