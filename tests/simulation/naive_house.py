@@ -156,6 +156,7 @@ class NaiveHouse:
     facts: int = 0
     today: str = ""
     cap: Counter[str] = field(default_factory=Counter)  # By pool.
+    cap_on: dict[tuple[str, str], int] = field(default_factory=dict)  # Of days cut.
     in_force: dict[tuple[str, str], str] = field(default_factory=dict)  # As pool_of.
     covered: set[str] = field(default_factory=set)
     forced: Counter[str] = field(default_factory=Counter)
@@ -211,7 +212,8 @@ class NaiveHouse:
                 assert self.used(pool_id) <= self.cap[pool_id]
             for day in {shard.day for shard in self.shards.values()}:
                 used = sum(s.used_on[pool_id, day] for s in self.shards.values())
-                assert used <= self.cap[pool_id]
+                # Who is late is still on a day that was cut, with the cap of then.
+                assert used <= self.cap_on.get((pool_id, day), self.cap[pool_id])
 
     def whole(self, pool_id: str) -> int:
         if pool_id in self.cap:
@@ -462,6 +464,7 @@ class NaiveHouse:
         match event:
             case e.DayCut():
                 assert event.day == day == self.today
+                self.cap_on |= {(x, event.day): cap for x, cap in self.cap.items()}
                 self.today = event.next_day
                 assert event.day not in self.cuts
                 assert set(self.cuts) == set(self.closed)  # One at a time.
