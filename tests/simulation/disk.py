@@ -90,6 +90,14 @@ class Disk:
         """Whether this is the journal, and not an old copy in its place."""
         return self._newest is None
 
+    def has_on_old_copy(self, row: Batch) -> bool:
+        """Whether a row was written to an old copy.
+
+        Who was frozen when the copy came writes on to the file that was taken away.
+        """
+        written = (file.rows[-1] for file in self.files.values() if file.rows)
+        return not self.is_good and any(row is last for last in written)
+
     @property
     def is_rotten(self) -> bool:
         """Whether a row is not what was written."""
@@ -101,8 +109,9 @@ class Disk:
         return [row for _, file in sorted(self.files.items()) for row in file.rows]
 
     def read(self, number: int) -> list[Batch]:
-        """What a segment says."""
-        rows = self.files[number].rows
+        """What a segment says; nothing if an old copy has not got that far."""
+        file = self.files.get(number)
+        rows = [] if file is None else file.rows
         if not self._rotten:
             return rows
         places = range(len(rows))

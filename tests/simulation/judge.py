@@ -128,7 +128,7 @@ class Judge:
 
     def wrote(self, disk: Disk, row: Batch) -> None:
         """A row is durable."""
-        if not disk.is_good:
+        if disk.has_on_old_copy(row):
             self._wrote_on_old_copy(disk, row)
             return
         if row.first_sequence != self._sequences.get(disk.name, 0) + 1:
