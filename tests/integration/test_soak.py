@@ -15,7 +15,8 @@ def test_a_soak_kills_and_finds_nothing_wrong(disk: Path) -> None:
         *("--work-dir", str(disk)),
     )
     assert [] == figures["failed"]
-    assert 2 == figures["kills"]
+    # Every third slice; how many there are in the time is the machine's affair.
+    assert 1 <= figures["kills"] == told.count('"killed":"s')
     assert figures["commands"] > 1_000
     assert min(figures["gateway_mb"] + figures["nodes_mb"]) > 10
     assert min(figures["open_files"] + figures["files"]) > 3
