@@ -11,11 +11,11 @@ from tests.integration.running import run_benchmark
 @pytest.mark.slow
 def test_a_soak_kills_and_finds_nothing_wrong(disk: Path) -> None:
     figures, told = run_benchmark(
-        *("soak", "--hours", "0.0025", "--slice-seconds", "1.5", "--kill-every", "3"),
+        *("soak", "--hours", "0.002", "--slice-seconds", "1.5", "--kill-every", "3"),
         *("--work-dir", str(disk)),
     )
     assert [] == figures["failed"]
-    # Every third slice; how many there are in the time is the machine's affair.
+    # In the third slice; there is hardly time for a sixth.
     assert 1 <= figures["kills"] == told.count('"killed":"s')
     assert figures["commands"] > 1_000
     assert min(figures["gateway_mb"] + figures["nodes_mb"]) > 10
