@@ -20,6 +20,8 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from processor.chain import JournalRefused
+from processor.pieces import PieceDamaged
+from processor.snapshot import SnapshotRefused
 from processor.storage.archive import pack
 from processor.storage.keeping import fold
 
@@ -45,7 +47,7 @@ class Keeper:
             fold(journal, segments, wrong.append)
             for number in range(1, segments + 1):
                 pack(journal, number)
-        except (JournalRefused, OSError) as error:
+        except (JournalRefused, SnapshotRefused, PieceDamaged, OSError) as error:
             wrong.append(str(error))
         return wrong
 

@@ -15,7 +15,8 @@ from processor.audit.statements import next_of_itself
 from processor.journal import Batch
 from processor.records import ShardRecord
 
-# Where a command's thing is that is named by such a field.
+# Where a command's thing is that is named by such a field.  The state has such a table,
+# too: an audit may not borrow it.
 _TABLE_OF_ID = {
     "authorization_id": "purchases",
     "hold_id": "holds",

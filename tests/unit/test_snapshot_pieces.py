@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors import keeper
 from actors.births import recover_shard
 from actors.cuts import SealedJournal
 from gateway.backup import _copy_snapshot
@@ -17,6 +18,7 @@ from processor.history import Place
 from processor.journal import Journal
 from processor.pieces import PieceDamaged
 from processor.recovery import digest_of
+from processor.snapshot import SnapshotRefused
 from processor.storage.keeping import fold
 from processor.storage.snapshots import (
     read_snapshots,
@@ -130,6 +132,19 @@ def entries_of(found: Any) -> list[Place]:
     assert page.is_last
     places: list[Place] = page.places
     return places
+
+
+@pytest.mark.parametrize("kind", [PieceDamaged, SnapshotRefused])
+async def test_the_keeper_tells_what_is_wrong_in_one_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def refused(*arguments: Any) -> None:
+        raise kind("piece c0ffee is damaged in block 7; it was set aside")
+
+    monkeypatch.setattr(keeper, "fold", refused)
+    assert ["piece c0ffee is damaged in block 7; it was set aside"] == (
+        keeper.Keeper().keep(path, 4)
+    )
 
 
 WITHOUT_ROOM = """
