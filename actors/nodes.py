@@ -181,6 +181,7 @@ class Link(asyncio.Protocol):
         else:
             backlog.sent(number, self._turn_began_seconds)
         # As `_send`, without a call: every purchase comes by, and its turn has begun.
+        # (What is routed here is of the union that a `Submit` takes.)
         outgoing = self._outgoing
         outgoing.append(Submit(number, command, deadline_ms))  # type: ignore[arg-type]
         if len(outgoing) >= self._outgoing_max:

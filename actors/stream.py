@@ -96,6 +96,7 @@ class SettlementLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._reader = caller_reader()
+        # It can be told what a node's connection can.
         self._runner.connections[SETTLEMENT] = self  # type: ignore[assignment]
         self._connected()
         self._runner.step_soon()

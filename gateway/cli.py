@@ -393,7 +393,7 @@ def demo(data_dir: Path, port: int, once: bool) -> None:
 def verify(data_dir: Path, as_json: bool) -> None:
     """Recompute everything from the journals alone; exit 1 on any difference.
 
-    Needs room for temporary files (TMPDIR), some hundred bytes a purchase.
+    Needs room for temporary files (TMPDIR), one to two KB a purchase.
     """
     from gateway.verify import run_verify
 

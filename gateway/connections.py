@@ -79,6 +79,7 @@ class BoundedProtocol(OneWriteProtocol):
         self.reading_since_seconds = 0.0  # Seen by a sweep.
         self._unread_since_seconds = 0.0
 
+    # As Uvicorn's own, which is narrower than asyncio's.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if not self.held.enter(self):

@@ -206,6 +206,7 @@ class DirectProtocol(BoundedProtocol):
         self._endpoint = None
         self.is_reading = False
         exchange = endpoint.exchange(self)
+        # It has what Uvicorn asks of a cycle.
         self.cycle = exchange  # type: ignore[assignment]
         try:
             exchange.begin(self._fields, self._parameter, self._body)

@@ -512,6 +512,7 @@ def body_fields(
 
 def _some(kind: type[msgspec.Struct], least: int, most: int, within: str = "") -> Any:
     return Annotated[
+        # A type that is made as the program runs.
         tuple[nested(kind, within), ...],  # type: ignore[misc]
         Meta(min_length=least, max_length=most),
     ]

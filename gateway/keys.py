@@ -241,6 +241,7 @@ class KeyRing:
 
     def principal_of(self, authorization: bytes | None) -> Principal:
         """Who sends this Authorization header; a Refusal if nobody known."""
+        # None is never in it.
         principal = self._verified.get(authorization)  # type: ignore[arg-type]
         if principal is None:
             principal = self._verify(authorization)

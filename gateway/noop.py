@@ -41,7 +41,7 @@ class NoopEndpoint:
 
     def answer(self, data: bytes) -> bytes:
         """All it does."""
-        body = self._decode(data)
+        body = self._decode(data)  # Of a type that is made as the program runs.
         return self._encode(
             AuthorizationAnswer(
                 APPROVED,

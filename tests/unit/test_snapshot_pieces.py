@@ -142,9 +142,9 @@ async def test_the_keeper_tells_what_is_wrong_in_one_line(
         raise kind("piece c0ffee is damaged in block 7; it was set aside")
 
     monkeypatch.setattr(keeper, "fold", refused)
-    assert ["piece c0ffee is damaged in block 7; it was set aside"] == (
-        keeper.Keeper().keep(path, 4)
-    )
+    made: Any = keeper.Keeper()
+    told = made.keep(path, 4)
+    assert ["piece c0ffee is damaged in block 7; it was set aside"] == told
 
 
 WITHOUT_ROOM = """
