@@ -5,7 +5,8 @@ accounts; then some of them buy and repay, place holds and release them, until s
 many requests are remembered.  Memory is read from the kernel (`RssAnon`; the
 mapped files are `RssFile`, which the kernel may drop).  Time is that inside
 `step` and `tidy`, at the beginning and at the end.  Then old requests are asked
-again, old purchases are read and refunded, and all of it is recovered.
+again, old purchases are read and refunded, and all of it is recovered: from the
+first row, and from a snapshot of the last sealed segment and the rows after it.
 
 One JSON line; with --quick a fiftieth of it.
 """
@@ -36,6 +37,8 @@ from processor.records import RECORDS_ENCODER
 from processor.recovery import digest_of
 from processor.remembered import KEEPING
 from processor.shard import Shard
+from processor.storage.directory import segment_path
+from processor.storage.keeping import fold
 from processor.storage.scratch_files import FileScratch
 
 _BATCH = 200
@@ -322,17 +325,35 @@ def _counted(driven: Driven) -> Figures:
     }
 
 
-async def _recovered(directory: Path) -> Figures:
-    """The same again from the journal, in a process of its own."""
+async def _recovered(directory: Path) -> tuple[int, int]:
+    """The same again from the journal: seconds, and MiB resident afterwards."""
     began = perf_counter()
     driven = await Driven.born(directory, None)
-    seconds = perf_counter() - began
+    seconds, resident = perf_counter() - began, resident_bytes("RssAnon")
     await driven.journal.close()
     assert digest_of(driven.shard.state) == (directory / "digest").read_text()
-    return {
-        "recovery_seconds": round(seconds),
-        "recovered_rss_mib": resident_bytes("RssAnon") >> 20,
-    }
+    return round(seconds), resident >> 20
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _fold(directory: Path) -> None:
+    """A snapshot of all sealed segments."""
+    path = directory / "shard-000.journal"
+    last = max(n for n in range(1, 10_000) if segment_path(path, n).exists())
+    assert fold(path, last - 1, _say) is not None
+
+
+def _alone(what: str, directory: str) -> Any:
+    """What a process of its own says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", "--again", what, directory],
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    return msgspec.json.decode(done.stdout)
 
 
 def main() -> None:
@@ -342,22 +363,23 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000_000)
     parser.add_argument("--quick", action="store_true", help="a fiftieth of it")
     parser.add_argument("--directory", type=Path, help="where journal and scratch go")
-    parser.add_argument("--recover", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--again", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.recover:
-        figures = asyncio.run(_recovered(options.recover))
-        sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
+    if options.again:
+        what, directory = options.again
+        again = _fold if what == "fold" else lambda x: asyncio.run(_recovered(x))
+        sys.stdout.write(msgspec.json.encode(again(Path(directory))).decode() + "\n")
         return
     share = 50 if options.quick else 1
     accounts, requests = options.accounts // share, options.requests // share
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         figures = asyncio.run(_live(Path(name), accounts, requests))
-        again = subprocess.run(
-            [sys.executable, "-m", "benchmarks.memory", "--recover", name],
-            check=True,
-            capture_output=True,
-        )
-        figures |= msgspec.json.decode(again.stdout)
+        for how in ("replayed", "restored"):
+            seconds, resident_mib = _alone("recover", name)
+            figures[f"{how}_seconds"] = seconds
+            figures[f"{how}_rss_mib"] = resident_mib
+            if how == "replayed":
+                _alone("fold", name)
     sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
 
 

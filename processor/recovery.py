@@ -7,8 +7,7 @@ it); a restored node goes on as the one that was saved would have.
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from itertools import islice
-from types import GenericAlias
-from typing import Any, NamedTuple, Self, get_args, get_origin
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -24,9 +23,10 @@ from processor.records import (
     ShardRecord,
 )
 from processor.remembered import KEEPING, Keeping, Remembered, RowOf, no_row
+from processor.saved_state import parts_of, state_of
 from processor.scratch import MemoryScratch, Scratch
 from processor.settlement_state import SettlementState
-from processor.state import ShardState, new_table
+from processor.state import ShardState
 
 _ENCODER = msgspec.msgpack.Encoder()
 _SETTLEMENT_STATE = msgspec.msgpack.Decoder(SettlementState)
@@ -108,7 +108,7 @@ class ShardReplay:
         newest, rows = self.history.saved(pieces)
         shelf = None if self._shelf is None else self._shelf.saved(pieces)
         parts = {
-            "state": _ENCODER.encode(self.state),
+            **parts_of(self.state),
             "tables": _ENCODER.encode([table.saved() for table in self.state.paged]),
             "shelf": _ENCODER.encode(shelf),
             "remembered": remembered,
@@ -127,7 +127,7 @@ class ShardReplay:
         """
         scratch = room.scratch or MemoryScratch()
         replay = cls(identity, room._replace(scratch=None))
-        replay.state = _shard_state(parts["state"])
+        replay.state = state_of(parts)
         shelf = _SHELF.decode(parts["shelf"])
         if room.scratch is not None or shelf is not None:
             # Without scratch of its own it takes what is shelved, and adds nothing.
@@ -201,45 +201,10 @@ def replay_of(identity: Identity) -> type[Replay]:
     return SettlementReplay if identity.kind == "settlement" else ShardReplay
 
 
-_FIELDS = msgspec.structs.fields(ShardState)
-# Of each table that is a `Paged`, by name, what it is a table of.
-_PAGED = {f.name: get_args(f.type)[0] for f in _FIELDS if get_origin(f.type) is Paged}
-
-
-def _saved_type(name: str, kind: Any) -> Any:
-    return GenericAlias(dict, (str, _PAGED[name])) if name in _PAGED else kind
-
-
-# The state with dicts in the place of those, which are decoded without a detour.
-_SAVED_STATE = msgspec.msgpack.Decoder(
-    msgspec.defstruct(
-        "SavedState", [(f.name, _saved_type(f.name, f.type)) for f in _FIELDS], gc=False
-    )
-)
 _SHELF = msgspec.msgpack.Decoder(SavedShelf | None)
 _PIECES = msgspec.msgpack.Decoder(list[Piece])
 _TABLES = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
 _NO_END = 1 << 62
-
-
-def _shard_state(saved: bytes | memoryview) -> ShardState:
-    found = msgspec.structs.asdict(_SAVED_STATE.decode(saved))
-    for name, kind in _PAGED.items():
-        # What was in memory; the shelf has the rest.
-        table: Paged[Any] = new_table(kind)
-        table.update(found[name])
-        found[name] = table
-    state = ShardState(**found)
-    _reunite(state)
-    return state
-
-
-def _reunite(state: ShardState) -> None:
-    """What is one object under two names is saved twice, and must be one again."""
-    for program_id, program in state.programs.items():
-        state.programs[program_id] = state.program_versions[program_id, program.version]
-
-
 _ITEMS_AT_ONCE = 4_096
 
 

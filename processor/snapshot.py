@@ -37,7 +37,7 @@ from processor.recovery import (
     replay_of,
 )
 
-FORMAT = 3
+FORMAT = 4
 _MAGIC = b"Forebay snapshot"
 _LENGTH_BYTES = 4
 _BEGIN = len(_MAGIC) + _LENGTH_BYTES  # Of the header.

@@ -181,7 +181,7 @@ def changed(saved: bytes, **fields: Any) -> bytes:
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"format": 4, "unheard_of": 1}, "has snapshot format 4, this program reads 3"),
+        ({"format": 5, "unheard_of": 1}, "has snapshot format 5, this program reads 4"),
         ({"form": "another"}, "is of a state that had another form"),
         ({"point": [1, b"", 1]}, "does not hold the state that was saved"),
         ({"parts": {}}, "cannot be read"),
