@@ -17,8 +17,9 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
+from processor.ids import SLOT_NUMBERS
 from processor.paged import Paged
-from processor.state import Account, Authorization, ShardState
+from processor.state import NEVER, Account, Authorization, ShardState
 
 _AT_ONCE = 4_096
 _FIELDS = msgspec.structs.fields(ShardState)
@@ -94,6 +95,7 @@ class _Reunion:
         self._names: dict[str, str] = {}  # Of what many have: programs, merchants.
         self._account_ids: dict[str, str] = {}  # Of those with something open.
         self._nothing: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._days = {NEVER: NEVER}
         self._at_ms = 0
 
     def authorizations(self, key: str, found: Authorization) -> str:
@@ -150,6 +152,8 @@ class _Reunion:
         found.account_id = key
         found.program_id = name(found.program_id, found.program_id)
         found.currency = name(found.currency, found.currency)
+        found.slot = SLOT_NUMBERS[found.slot]
+        found.wakes_on = self._days.setdefault(found.wakes_on, found.wakes_on)
         if found.unpaid:
             found.unpaid = [self._as_bought(name) for name in found.unpaid]
         if found.velocity is not None:

@@ -57,7 +57,7 @@ class HoldStatus(StrEnum):
     EXPIRED = "expired"
 
 
-class Statement(msgspec.Struct, gc=False):
+class Statement(msgspec.Struct, array_like=True, gc=False):
     """What an account was billed; days as numbers."""
 
     statement_on: int
@@ -74,14 +74,14 @@ class Statement(msgspec.Struct, gc=False):
     overdrawn_minor: int
 
 
-class Overdrawn(msgspec.Struct, frozen=True, gc=False):
+class Overdrawn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What of an overdrawn credit balance one statement billed, and until when."""
 
     due_on: int
     amount_minor: int
 
 
-class Debt(msgspec.Struct, gc=False):
+class Debt(msgspec.Struct, array_like=True, gc=False):
     """What an account that owes, or has owed, is billed.
 
     `minimum_left_minor` is what is to be paid of the last statement for the rest
@@ -95,14 +95,14 @@ class Debt(msgspec.Struct, gc=False):
     overdrawn: list[Overdrawn] = []
 
 
-class Lost(msgspec.Struct, gc=False):
+class Lost(msgspec.Struct, array_like=True, gc=False):
     """What an account's write-offs cost, less what was recovered, by whose it was."""
 
     lenders: dict[str, int]
     platform_minor: int = 0
 
 
-class Meter(msgspec.Struct, gc=False):
+class Meter(msgspec.Struct, array_like=True, gc=False):
     """Velocity limits, and what was approved under them, in minor units.
 
     `day` is the business day of the last count, so both counts are zero in a
@@ -127,14 +127,14 @@ class Headroom(msgspec.Struct, frozen=True, array_like=True, gc=False):
     left_minor: int
 
 
-class AccountVelocity(msgspec.Struct, gc=False):
+class AccountVelocity(msgspec.Struct, array_like=True, gc=False):
     """An account's velocity limits: in all, and by category of merchants."""
 
     overall: Meter
     categories: dict[str, Meter]
 
 
-class Account(msgspec.Struct, gc=False):
+class Account(msgspec.Struct, array_like=True, gc=False):
     """One borrower's line with one program; amounts in minor units.
 
     `unpaid` names the purchases on which something is owed, oldest first; None

@@ -86,6 +86,13 @@ def test_accounts_share(restored: ShardState, field: str) -> None:
     assert_one_of_each([getattr(x, field) for x in restored.accounts.values()])
 
 
+@pytest.mark.parametrize("field", ["slot", "wakes_on"])
+def test_accounts_share_numbers(restored: ShardState, field: str) -> None:
+    numbers = [getattr(x, field) for x in restored.accounts.values()]
+    large = [number for number in numbers if number > 256]  # Python's own are shared.
+    assert len({id(number) for number in large}) == len(set(large)) < len(large)
+
+
 @pytest.mark.parametrize(
     "field", ["merchant_id", "program_id", "purchase_day", "plan_id", "category"]
 )
