@@ -325,29 +325,31 @@ def _counted(driven: Driven) -> Figures:
     }
 
 
-async def _recovered(directory: Path) -> tuple[int, int]:
-    """The same again from the journal: seconds, and MiB resident afterwards."""
+async def _recovered(directory: Path, how: str) -> Figures:
+    """The same again from what is on disk."""
     began = perf_counter()
     driven = await Driven.born(directory, None)
     seconds, resident = perf_counter() - began, resident_bytes("RssAnon")
     await driven.journal.close()
     assert digest_of(driven.shard.state) == (directory / "digest").read_text()
-    return round(seconds), resident >> 20
+    return {f"{how}_seconds": round(seconds), f"{how}_rss_mib": resident >> 20}
 
 
 def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def _fold(directory: Path) -> None:
+def _fold(directory: Path) -> Figures:
     """A snapshot of all sealed segments."""
     path = directory / "shard-000.journal"
     last = max(n for n in range(1, 10_000) if segment_path(path, n).exists())
+    began = perf_counter()
     assert fold(path, last - 1, _say) is not None
+    return {"fold_seconds": round(perf_counter() - began)}
 
 
 def _alone(what: str, directory: str) -> Any:
-    """What a process of its own says."""
+    """What a process of its own says; see `main`."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", "--again", what, directory],
         check=True,
@@ -367,19 +369,16 @@ def main() -> None:
     options = parser.parse_args()
     if options.again:
         what, directory = options.again
-        again = _fold if what == "fold" else lambda x: asyncio.run(_recovered(x))
-        sys.stdout.write(msgspec.json.encode(again(Path(directory))).decode() + "\n")
+        path = Path(directory)
+        again = _fold(path) if what == "fold" else asyncio.run(_recovered(path, what))
+        sys.stdout.write(msgspec.json.encode(again).decode() + "\n")
         return
     share = 50 if options.quick else 1
     accounts, requests = options.accounts // share, options.requests // share
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         figures = asyncio.run(_live(Path(name), accounts, requests))
-        for how in ("replayed", "restored"):
-            seconds, resident_mib = _alone("recover", name)
-            figures[f"{how}_seconds"] = seconds
-            figures[f"{how}_rss_mib"] = resident_mib
-            if how == "replayed":
-                _alone("fold", name)
+        for what in ("replayed", "fold", "restored"):
+            figures |= _alone(what, name)
     sys.stdout.write(msgspec.json.encode(figures).decode() + "\n")
 
 
