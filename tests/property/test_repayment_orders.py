@@ -177,7 +177,7 @@ class Owing:
         account = state.accounts["a"]
         picture: dict[str, Any] = msgspec.to_builtins(
             {
-                "account": account,
+                "account": asdict(account),
                 "purchases": {
                     name: asdict(purchase)
                     for name, purchase in state.authorizations.items()
