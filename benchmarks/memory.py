@@ -33,6 +33,7 @@ from processor import commands as c
 from processor import events as e
 from processor import messages as m
 from processor.journal import Identity, Journal
+from processor.limits import SEGMENT_RECORDS
 from processor.records import RECORDS_ENCODER
 from processor.recovery import digest_of
 from processor.remembered import KEEPING
@@ -345,7 +346,9 @@ def _fold(directory: Path) -> Figures:
     last = max(n for n in range(1, 10_000) if segment_path(path, n).exists())
     began = perf_counter()
     assert fold(path, last - 1, _say) is not None
-    return {"fold_seconds": round(perf_counter() - began)}
+    seconds = round(perf_counter() - began)
+    (saved,) = path.parent.glob("*.snapshot")
+    return {"fold_seconds": seconds, "snapshot_mib": saved.stat().st_size >> 20}
 
 
 def _alone(what: str, directory: str) -> Any:
@@ -375,6 +378,8 @@ def main() -> None:
         return
     share = 50 if options.quick else 1
     accounts, requests = options.accounts // share, options.requests // share
+    if requests < SEGMENT_RECORDS:
+        parser.error(f"a snapshot needs {SEGMENT_RECORDS:,} requests at least")
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         figures = asyncio.run(_live(Path(name), accounts, requests))
         for what in ("replayed", "fold", "restored"):

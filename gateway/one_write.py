@@ -73,5 +73,6 @@ class OneWriteProtocol(HttpToolsProtocol):
 
     transport: OneWriteTransport
 
+    # As Uvicorn's own, which is narrower than asyncio's.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(OneWriteTransport(transport))

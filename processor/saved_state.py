@@ -1,4 +1,4 @@
-"""A shard's state as bytes, and back, in the memory that it had.
+"""A shard's state as bytes, and back, sharing what it shared.
 
 Live, a million accounts name one string as their program, and what a purchase was
 for is one number under three names.  Decoded, each has its own, and a node is back

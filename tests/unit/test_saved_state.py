@@ -1,4 +1,4 @@
-"""A state comes back as it was, and in the memory that it had."""
+"""A state comes back as it was, and shares what it shared."""
 
 import sys
 from itertools import pairwise
